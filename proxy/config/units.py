@@ -1,0 +1,148 @@
+"""Durations, sizes and rates as a person writes them: `250ms`, `32KiB`, `5/min`.
+
+A bare number of unknown unit is refused; only `0` needs none.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+_DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE_UNITS: Final = {
+    "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30,
+}  # fmt: skip
+_PERIODS: Final = {
+    "s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0,
+    "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0,
+}  # fmt: skip
+_PERIOD_NAMES: Final = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
+# Digits are bounded: a longer number would overflow instead of being refused in words.
+_DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
+_SIZE: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s?([KMG]i?B|B)")
+_RATE: Final = re.compile(r"([0-9]{1,12})\s?/\s?([0-9]{0,9})\s?([a-z]+)")
+
+
+def parse_duration(value: object) -> float:
+    """Seconds from `250ms`, `5s`, `1m`, `1m30s`, `2h`, `1d` or `0`. Raises ValueError."""
+    text = "0s" if value == 0 and not isinstance(value, bool) else value
+    if isinstance(text, str) and text.strip() == "0":
+        text = "0s"
+    if not isinstance(text, str):
+        raise ValueError(f"a duration needs a unit, such as {value}s or {value}ms")
+    text = text.strip()
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text!r} is not a duration; write 250ms, 5s, 1m30s, 2h or 1d")
+    return float(sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts))
+
+
+def parse_size(value: object) -> int:
+    """Bytes from `512B`, `32KiB`, `10MB`, `1GiB` or `0`. Raises ValueError."""
+    if value == 0 and not isinstance(value, bool):
+        return 0
+    if not isinstance(value, str):
+        raise ValueError(f"a size needs a unit, such as {value}B or {value}KiB")
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        if value.strip() == "0":
+            return 0
+        raise ValueError(f"{value!r} is not a size; write 512B, 32KiB, 10MiB or 1GB")
+    return int(float(match[1]) * _SIZE_UNITS[match[2]])
+
+
+def show_duration(seconds: float) -> str:
+    """The shortest spelling that `parse_duration` reads back."""
+    if seconds == 0:
+        return "0s"
+    for unit in ("d", "h", "m", "s"):
+        amount = seconds / _DURATION_UNITS[unit]
+        if amount >= 1 and amount == int(amount):
+            return f"{int(amount)}{unit}"
+    return f"{seconds * 1000:g}ms"
+
+
+def show_size(count: int) -> str:
+    """The shortest spelling that `parse_size` reads back."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if count >= _SIZE_UNITS[unit] and count % _SIZE_UNITS[unit] == 0:
+            return f"{count // _SIZE_UNITS[unit]}{unit}"
+    return f"{count}B"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` events in each `period` seconds."""
+
+    count: int
+    period: float
+
+    @classmethod
+    def parse(cls, value: object) -> Rate:
+        """From `100/s`, `5/min`, `1000/day`, `10/30s`. Raises ValueError."""
+        if isinstance(value, Rate):
+            return value
+        match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+        if match is None or match[3] not in _PERIODS:
+            raise ValueError(f"{value!r} is not a rate; write 100/s, 5/min, 1000/hour or 10/30s")
+        count, period = int(match[1]), float(match[2] or 1) * _PERIODS[match[3]]
+        if count == 0 or period == 0:
+            raise ValueError(f"{value!r} would admit nothing; to refuse all requests use `respond`")
+        return cls(count, period)
+
+    def __str__(self) -> str:
+        name = _PERIOD_NAMES.get(self.period)
+        return f"{self.count}/{name}" if name else f"{self.count}/{show_duration(self.period)}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.to_string_ser_schema()
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "examples": ["100/s", "5/min"], "pattern": _RATE.pattern}
+
+
+class _Unit:
+    """Marks an annotated number as written with a unit."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        # The inner schema carries the bounds that a field adds, so it must not be dropped.
+        duration = self.kind == "duration"
+        return core_schema.no_info_before_validator_function(
+            parse_duration if duration else parse_size,
+            handler(source),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                show_duration if duration else show_size
+            ),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        # Among numbers only 0 needs no unit.
+        if self.kind == "duration":
+            examples = ["250ms", "5s", "1m30s"]
+        else:
+            examples = ["512B", "32KiB", "10MiB"]
+        return {"type": ["string", "integer"], "minimum": 0, "maximum": 0, "examples": examples}
+
+
+Duration = Annotated[float, _Unit("duration")]
+"""Seconds as a float; written `250ms`, `5s`, `1m30s`."""
+
+Size = Annotated[int, _Unit("size")]
+"""Bytes as an int; written `512B`, `32KiB`, `10MiB`."""

@@ -1,0 +1,443 @@
+"""What a policy author needs to know, and nothing else: the one file to read.
+
+A policy is one file in `proxy/policies/` (or a plug-in's entry point) with three names:
+
+    class Options(PolicyOptions):
+        \"\"\"What the user writes; field docstrings become the reference.\"\"\"
+        text: str = "hello"
+
+    class Greeting:
+        def __init__(self, options: Options, toolkit: Toolkit) -> None:
+            self._text = options.text                  # parse and precompute everything here
+
+        def edit_response(self, request: Request, response: Response) -> None:
+            response.headers.set("X-Greeting", self._text)
+
+    POLICY = PolicySpec("greeting", Options, Greeting, after={"error_envelope"})
+
+It takes one or more of four shapes; the first three are given shadow mode by the binder:
+
+- *gate*: `async def check(request)`; returns to admit, raises `Refused` to refuse.
+- *request editor*: `def edit_request(request)`; changes the request in place.
+- *response editor*: `def edit_response(request, response)`; changes the response's head.
+- *wrapper*: `def wrap(forward) -> Handler`; may answer itself, retry, time or buffer. It
+  honours `options.mode` itself.
+
+This module imports no I/O: time, randomness, tasks and stores come in through `Toolkit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from proxy.errors import GatewayError
+from proxy.http1.headers import Headers
+
+Mode = Literal["enforce", "shadow", "off"]
+
+
+class PolicyOptions(BaseModel):
+    """The options that every policy has. Unknown options are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    mode: Mode = "enforce"
+    """`enforce` acts; `shadow` decides, counts and logs, and does nothing; `off` is absent."""
+
+
+class BodyStream(Protocol):
+    """A body that arrives piece by piece; reading it is what lets the sender go on."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Iterate over the pieces, none of them empty."""
+        ...
+
+    async def __anext__(self) -> bytes:
+        """The next piece. Raises GatewayError when the sender fails to finish the body."""
+        ...
+
+    async def aclose(self) -> None:
+        """Nobody will read the rest. Call it on a body that is replaced rather than sent."""
+        ...
+
+
+Body = bytes | BodyStream
+"""A whole body, or one that streams."""
+
+
+class Decision(NamedTuple):
+    """What a policy decided about a request; log, metrics and traces read it.
+
+    outcome: `admitted`, `refused`, `changed` or `answered`; in shadow mode `would_refuse`,
+    `would_change`, `would_answer`, or `would_fail` with the exception's class.
+    """
+
+    policy: str
+    outcome: str
+    detail: str = ""
+
+
+class TraceContext(NamedTuple):
+    """W3C trace context of this exchange.
+
+    trace_id: 32 hex digits. span_id: 16 hex digits, this hop's own. parent_id: the caller's
+    span, empty when the trace starts here. flags: 0 to 255 (1 sampled, 2 random). state:
+    the tracestate value to hand on, possibly empty.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    flags: int
+    state: str
+
+
+class RouteInfo(NamedTuple):
+    """The route that a request took: its name, its upstream's (empty if none), its pattern."""
+
+    name: str
+    upstream: str
+    pattern: str
+
+
+class Timings:
+    """Monotonic seconds at which an exchange passed its stations; 0.0 for not reached.
+
+    received: the request's head was complete. forwarded: the policies let it through.
+    connected: a connection to the upstream was ready. first_byte: the response's head came.
+    """
+
+    __slots__ = ("connected", "first_byte", "forwarded", "received")
+
+    def __init__(self, received: float) -> None:
+        self.received = received
+        self.forwarded = 0.0
+        self.connected = 0.0
+        self.first_byte = 0.0
+
+
+class Request:
+    """One request, owned by the coroutine that handles it.
+
+    method: as on the wire, upper case. target: the bytes sent upstream (`/path?query`).
+    path: decoded, as routes match it. query: raw, without the question mark. version:
+    `1.0` or `1.1`. scheme: `http` or `https`, as the client used it. host: lower case, no
+    port. authority: host and port as the client sent them. headers: end-to-end fields
+    only. body, length: the body, and its length in bytes (None: unknown until its end).
+    peer: address of the connection's other end. client_ip: the client's, by trusted hops.
+    trusted: the peer is a trusted proxy. id: the request ID, empty until `request_id` ran.
+    captures: path captures by name. decisions: what policies decided. state: free for
+    policies, by their own name. endpoint: the upstream address that was asked. forwarded:
+    finished lines that tell the upstream about the client. failure: why the request could
+    not be read or routed; raised in place of forwarding.
+    """
+
+    __slots__ = (
+        "authority", "body", "captures", "client_ip", "decisions", "endpoint", "exchange",
+        "failure", "forwarded", "headers", "host", "id", "length", "method", "path", "peer",
+        "query", "route", "scheme", "state", "target", "timings", "trace", "trusted",
+        "upgrade", "version",
+    )  # fmt: skip
+
+    method: str
+    target: bytes
+    path: str
+    query: str
+    version: str
+    scheme: str
+    host: str
+    authority: str
+    headers: Headers
+    body: Body
+    length: int | None
+    peer: str
+    client_ip: str
+    trusted: bool
+    upgrade: str
+    id: str
+    trace: TraceContext
+    route: RouteInfo
+    captures: Mapping[str, str]
+    decisions: list[Decision]
+    state: dict[str, Any]
+    timings: Timings
+    endpoint: str
+    failure: GatewayError | None
+    exchange: Exchange
+    forwarded: bytes
+
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        path: str,
+        query: str,
+        headers: Headers,
+        *,
+        version: str = "1.1",
+        scheme: str = "http",
+        host: str = "",
+        authority: str = "",
+        body: Body = b"",
+        length: int | None = 0,
+        peer: str = "",
+        client_ip: str = "",
+        trusted: bool = False,
+        received: float = 0.0,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.version = version
+        self.scheme = scheme
+        self.host = host
+        self.authority = authority
+        self.body = body
+        self.length = length
+        self.peer = peer
+        self.client_ip = client_ip
+        self.trusted = trusted
+        self.upgrade = ""
+        self.id = ""
+        self.trace = NO_TRACE
+        self.route = NO_ROUTE
+        self.captures = NO_CAPTURES
+        self.decisions = []
+        self.state = {}
+        self.timings = Timings(received)
+        self.endpoint = ""
+        self.failure = None
+        self.exchange = NO_EXCHANGE
+        self.forwarded = b""
+
+    def decide(self, policy: str, outcome: str, detail: str = "") -> None:
+        """Note what a policy decided."""
+        self.decisions.append(Decision(policy, outcome, detail))
+
+    def copy(self) -> Request:
+        """A copy with headers and decisions of its own, sharing body and timings."""
+        twin = Request.__new__(Request)
+        for name in Request.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin.headers = self.headers.copy()
+        twin.decisions = self.decisions.copy()
+        return twin
+
+
+class Response:
+    """One response on its way to the client.
+
+    status: 200 to 599 (or 101 with `tunnel`). headers: end-to-end fields only. body,
+    length: as in `Request`; for HEAD and 304 `length` may tell a length with no body.
+    origin: who made it. error: the code when Sidegate made it of a failure. tunnel: the
+    upstream's half of an accepted Upgrade. close: the client's connection ends after it.
+    """
+
+    __slots__ = ("body", "close", "error", "headers", "length", "origin", "status", "tunnel")
+
+    def __init__(
+        self,
+        status: int,
+        headers: Headers | None = None,
+        body: Body = b"",
+        *,
+        length: int | None = None,
+        origin: Literal["proxy", "upstream"] = "proxy",
+    ) -> None:
+        self.status = status
+        self.headers = Headers() if headers is None else headers
+        self.body = body
+        self.length = len(body) if length is None and isinstance(body, bytes) else length
+        self.origin: Literal["proxy", "upstream"] = origin
+        self.error = ""
+        self.tunnel: object | None = None
+        self.close = False
+
+    def copy(self) -> Response:
+        """A copy with headers of its own, sharing the body."""
+        twin = Response(self.status, self.headers.copy(), self.body, length=self.length)
+        twin.length = self.length
+        twin.origin = self.origin
+        twin.error = self.error
+        twin.tunnel = self.tunnel
+        twin.close = self.close
+        return twin
+
+
+class Exchange(Protocol):
+    """What forwarding may ask of the client's side of an exchange."""
+
+    def interim(self, status: int, headers: Headers) -> None:
+        """Pass an interim response (1xx) on to the client at once."""
+        ...
+
+    @property
+    def expects_continue(self) -> bool:
+        """The client waits for `100 Continue` before it sends its body."""
+        ...
+
+    def defer_continue(self, seconds: float) -> None:
+        """Leave that word to the upstream for so long, instead of giving it at the first read."""
+        ...
+
+
+class _NoExchange:
+    """Stands for the client where there is none, as in `explain` and unit tests."""
+
+    expects_continue = False
+
+    def defer_continue(self, seconds: float) -> None:
+        return None
+
+    def interim(self, status: int, headers: Headers) -> None:
+        return None
+
+
+NO_TRACE = TraceContext("", "", "", 0, "")
+NO_ROUTE = RouteInfo("", "", "")
+NO_CAPTURES: Mapping[str, str] = {}
+NO_EXCHANGE: Exchange = _NoExchange()
+
+Handler = Callable[[Request], Awaitable[Response]]
+"""Answers a request. A policy wraps one around another."""
+
+
+class Verdict(NamedTuple):
+    """A limiter's answer about one request.
+
+    allowed: within the limit. remaining: whole requests left at once. retry_after: seconds
+    until a request of this cost would be admitted; 0.0 when allowed. reset_after: seconds
+    until the allowance is full again.
+    """
+
+    allowed: bool
+    remaining: int
+    retry_after: float
+    reset_after: float
+
+
+class Store(Protocol):
+    """The few atomic operations on shared state that policies need."""
+
+    async def gcra(self, key: str, interval: float, burst: int, cost: int = 1) -> Verdict:
+        """Take `cost` from an allowance of `burst` that refills one each `interval` seconds."""
+        ...
+
+
+class Counter(Protocol):
+    """A monotonic count with labels bound at construction."""
+
+    def inc(self, amount: float = 1.0) -> None:
+        """Add to the count."""
+        ...
+
+
+class Metrics(Protocol):
+    """Where policies get their counters. Labels must come from the configuration."""
+
+    def counter(self, name: str, documentation: str, **labels: str) -> Counter:
+        """The counter of this name and these labels; names begin `sidegate_`, end `_total`."""
+        ...
+
+
+class Log(Protocol):
+    """A structured logger: an event in words, and facts by name."""
+
+    def debug(self, event: str, **facts: Any) -> Any:
+        """For the developer of a policy."""
+        ...
+
+    def info(self, event: str, **facts: Any) -> Any:
+        """Something worth knowing happened."""
+        ...
+
+    def warning(self, event: str, **facts: Any) -> Any:
+        """Something is wrong, and the proxy goes on without loss."""
+        ...
+
+    def error(self, event: str, **facts: Any) -> Any:
+        """Something failed and somebody has to look."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Toolkit:
+    """What a policy may use of the world; tests hand in a paused clock and a seeded source.
+
+    clock: monotonic seconds. wall: seconds since 1970, UTC. random: n random bytes. spawn:
+    run a coroutine in the background, supervised. route: name of the route being compiled.
+    identity: names this policy in this place; shared state is kept under it.
+    """
+
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    random: Callable[[int], bytes]
+    store: Store
+    metrics: Metrics
+    log: Log
+    spawn: Callable[[Coroutine[Any, Any, None]], None]
+    route: str = ""
+    identity: str = ""
+
+
+class Gate(Protocol):
+    """A policy that only admits or refuses."""
+
+    async def check(self, request: Request) -> None:
+        """Return to admit; raise `Refused` to refuse."""
+        ...
+
+
+class RequestEditor(Protocol):
+    """A policy that changes requests."""
+
+    def edit_request(self, request: Request) -> None:
+        """Change the request in place."""
+        ...
+
+
+class ResponseEditor(Protocol):
+    """A policy that changes the heads of responses."""
+
+    def edit_response(self, request: Request, response: Response) -> None:
+        """Change status or headers in place; never the body."""
+        ...
+
+
+class Wrapper(Protocol):
+    """A policy that stands around everything inside it."""
+
+    def wrap(self, forward: Handler) -> Handler:
+        """A handler that calls `forward` or answers itself."""
+        ...
+
+
+Policy = Gate | RequestEditor | ResponseEditor | Wrapper
+"""An instance bound to one route; it may have several of the shapes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """A policy as the catalog knows it.
+
+    name: the key in YAML. options: the pydantic model of what the user writes. build:
+    options and toolkit to a policy. after, before: names of policies that this one stands
+    inside of, or outside of. default: on for every route unless said otherwise. shorthand:
+    the option that a bare scalar sets (`respond: 204`), empty for none. answers: it answers
+    every request itself, so that its route needs no upstream.
+    """
+
+    name: str
+    options: type[PolicyOptions]
+    build: Callable[[Any, Toolkit], Policy]
+    after: frozenset[str] | set[str] = field(default_factory=frozenset)
+    before: frozenset[str] | set[str] = field(default_factory=frozenset)
+    default: bool = False
+    shorthand: str = ""
+    answers: bool = False

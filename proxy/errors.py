@@ -1,0 +1,111 @@
+"""Every failure that Sidegate can answer with, in one table.
+
+This module knows nothing of sockets, policies or formats. It says whose fault a
+failure is, which status and stable code a client gets, and one sentence for it.
+Internal facts (addresses, exception texts) go into `cause`, which only the log reads.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+Fault = Literal["client", "proxy", "upstream"]
+
+
+class Code(NamedTuple):
+    """One row of the table of errors.
+
+    status: the HTTP status code that goes with it.
+    fault: who has to change something for the request to succeed.
+    detail: the default sentence for the client; carries nothing internal.
+    """
+
+    status: int
+    fault: Fault
+    detail: str
+
+
+CODES: Final[dict[str, Code]] = {
+    "bad_request": Code(400, "client", "The request could not be understood."),
+    "invalid_header": Code(400, "client", "A header field of the request is malformed."),
+    "invalid_host": Code(400, "client", "The Host field is missing, repeated or malformed."),
+    "invalid_target": Code(400, "client", "The request target is malformed or ambiguous."),
+    "invalid_framing": Code(
+        400, "client", "The length of the request body is stated ambiguously or malformed."
+    ),
+    "incomplete_body": Code(400, "client", "The request body ended before its stated length."),
+    "forbidden": Code(403, "client", "The request is not allowed."),
+    "route_not_found": Code(404, "client", "No route matches this request."),
+    "method_not_allowed": Code(405, "client", "This resource does not support the method."),
+    "request_timeout": Code(408, "client", "The request did not arrive in time."),
+    "body_too_large": Code(413, "client", "The request body exceeds the limit."),
+    "target_too_long": Code(414, "client", "The request target exceeds the limit."),
+    "expectation_failed": Code(417, "client", "The Expect field asks for something unknown."),
+    "rate_limited": Code(429, "client", "Too many requests."),
+    "head_too_large": Code(431, "client", "The request header fields exceed the limit."),
+    "internal_error": Code(500, "proxy", "The gateway failed to handle this request."),
+    "unknown_coding": Code(501, "client", "The transfer coding of the request is not supported."),
+    "method_not_supported": Code(501, "client", "The request method is not supported."),
+    "upstream_unreachable": Code(502, "upstream", "The service could not be reached."),
+    "upstream_closed": Code(
+        502, "upstream", "The service closed the connection without an answer."
+    ),
+    "upstream_invalid": Code(502, "upstream", "The service sent an invalid response."),
+    "upstream_error": Code(502, "upstream", "The service failed to handle this request."),
+    "upstream_refused": Code(400, "client", "The service refused this request."),
+    "pool_exhausted": Code(503, "upstream", "The service is busy; all connections are in use."),
+    "overloaded": Code(503, "proxy", "The gateway is at its limit of connections."),
+    "draining": Code(503, "proxy", "The gateway is shutting down."),
+    "upstream_timeout": Code(504, "upstream", "The service did not answer in time."),
+    "connect_timeout": Code(504, "upstream", "The service did not accept a connection in time."),
+    "unknown_version": Code(505, "client", "The HTTP version is not supported."),
+}
+
+
+class GatewayError(Exception):
+    """A failure with a status, a stable code and a sentence for the client.
+
+    code: a key of `CODES`, or a policy's own code when `status` is given as well.
+    detail: replaces the table's sentence; it reaches the client, so nothing internal.
+    headers: extra response fields, such as `Retry-After`.
+    cause: internal facts for the log only.
+    close: the client's connection can't be used for another request.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str | None = None,
+        *,
+        status: int | None = None,
+        fault: Fault | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+        cause: str = "",
+        close: bool = False,
+    ) -> None:
+        row = CODES.get(code)
+        if row is None:
+            if status is None:
+                raise ValueError(f"error code {code!r} is not in the table and has no status")
+            row = Code(status, fault or "client", "The request was refused.")
+        super().__init__(code)
+        self.code = code
+        self.status = row.status if status is None else status
+        self.fault: Fault = row.fault if fault is None else fault
+        self.detail = row.detail if detail is None else detail
+        self.headers = headers
+        self.cause = cause
+        self.close = close
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.code}: {self.detail}" + (
+            f" ({self.cause})" if self.cause else ""
+        )
+
+
+class Refused(GatewayError):
+    """A policy's refusal of a request; in shadow mode it is counted instead of sent."""
+
+
+class Aborted(GatewayError):
+    """The exchange broke after its response had begun: only closing the connection is honest."""

@@ -1,0 +1,122 @@
+"""Who the client is, and what the upstream is told about it.
+
+X-Forwarded-* are believed only from trusted proxies, and hops are counted from the right:
+the first address that is not a trusted proxy's is the client. Everything that others sent
+under these names is replaced, so an upstream may believe what it reads. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Final, NamedTuple
+
+from proxy.http1.headers import Field, decode, encode, key_of
+from proxy.http1.host import read_authority
+
+VIA: Final = b"1.1 sidegate"
+_MAX_HOPS: Final = 64
+
+Trusts = Callable[[str], bool]
+"""Whether an address is a trusted proxy's."""
+
+
+class Client(NamedTuple):
+    """The client as far as trusted hops tell.
+
+    ip: its address. scheme: `http` or `https`, as it used it. lines: what the upstream is
+    told of it, as finished field lines.
+    """
+
+    ip: str
+    scheme: str
+    lines: bytes
+
+
+def direct_client(
+    peer: str, scheme: str, authority: str, port: str, standard: bool = False
+) -> Client:
+    """The client is the peer itself, or the peer isn't trusted to say otherwise.
+
+    standard: also tell it in the `Forwarded` field (RFC 7239).
+    """
+    return Client(peer, scheme, _lines([peer], scheme, authority, port, standard))
+
+
+def forwarded_client(
+    peer: str,
+    scheme: str,
+    authority: str,
+    port: str,
+    came: tuple[Field, ...],
+    trusts: Trusts,
+    standard: bool = False,
+) -> Client:
+    """The client behind a trusted peer, from the forwarding fields that came."""
+    values: dict[str, list[bytes]] = {}
+    passed = b""
+    for name, value in came:
+        key = key_of(name)
+        values.setdefault(key, []).append(value)
+        if key not in _REPLACED:
+            passed += b"%b: %b\r\n" % (name, value)
+    chain = decode(b",".join(values.get("x-forwarded-for", []))).split(",")
+    hops = [hop.strip() for hop in chain[-_MAX_HOPS:] if hop.strip()]
+    told = [peer]
+    for hop in reversed(hops):
+        address = _address(hop)
+        if address is None:
+            break
+        told.insert(0, address)
+        if not trusts(address):
+            break
+    for key in ("x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"):
+        # A list means that an untrusted hop prepended its own: the last is the peer's.
+        last = decode(values[key][-1]).rpartition(",")[2].strip() if key in values else ""
+        if key == "x-forwarded-proto" and last.lower() in ("http", "https"):
+            scheme = last.lower()
+        elif key == "x-forwarded-host" and read_authority(last) is not None:
+            authority = last
+        elif key == "x-forwarded-port" and last.isascii() and last.isdigit() and len(last) < 6:
+            port = last
+    return Client(told[0], scheme, _lines(told, scheme, authority, port, standard) + passed)
+
+
+def append_via(value: bytes | None) -> bytes:
+    """The Via value with this hop at its end (RFC 9110, 7.6.3)."""
+    return VIA if value is None else value + b", " + VIA
+
+
+_REPLACED: Final = {
+    "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded",
+}  # fmt: skip
+
+
+def _lines(hops: list[str], scheme: str, authority: str, port: str, standard: bool) -> bytes:
+    lines = [f"X-Forwarded-For: {', '.join(hops)}", f"X-Forwarded-Proto: {scheme}"]
+    if port:
+        lines.append(f"X-Forwarded-Port: {port}")
+    if authority:
+        lines.append(f"X-Forwarded-Host: {authority}")
+    if standard:
+        # One element a hop; what is known of the client's own request goes with the first.
+        nodes = [f"for={_node(hop)}" for hop in hops]
+        nodes[0] += f";proto={scheme}" + (f';host="{authority}"' if authority else "")
+        lines.append(f"Forwarded: {', '.join(nodes)}")
+    return encode("\r\n".join(lines)) + b"\r\n"
+
+
+def _address(hop: str) -> str | None:
+    """An address in canonical form; ports and brackets are dropped, anything else is None."""
+    if hop.startswith("["):
+        hop = hop[1:].partition("]")[0]
+    elif hop.count(":") == 1:
+        hop = hop.partition(":")[0]
+    try:
+        return str(ip_address(hop))
+    except ValueError:
+        return None
+
+
+def _node(address: str) -> str:
+    return f'"[{address}]"' if ":" in address else address or "unknown"

@@ -1,0 +1,62 @@
+"""Identifiers for requests and traces, cut from a pool of random digits.
+
+One call of the random source serves hundreds of identifiers, since a system call for each
+would cost more than the rest of the work. They are unique, not secret. Clock and random
+source are handed in; a pool fills at its first use, so that processes forked before it
+don't share digits. Pure otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+_POOL_BYTES: Final = 4096
+# The variant's two bits, 10, before the two low bits of a random digit (RFC 9562, 4.1).
+_VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+
+
+class HexPool:
+    """Random hexadecimal digits, lower case. random: returns so many random bytes."""
+
+    __slots__ = ("_at", "_digits", "_random")
+
+    def __init__(self, random: Callable[[int], bytes]) -> None:
+        self._random = random
+        self._digits = ""
+        self._at = 0
+
+    def take(self, count: int) -> str:
+        """`count` digits, at most 8192, none of them handed out before."""
+        at = self._at
+        end = at + count
+        if end > len(self._digits):
+            self._digits = self._random(_POOL_BYTES).hex()
+            at, end = 0, count
+        self._at = end
+        return self._digits[at:end]
+
+
+class Uuid7:
+    """UUIDs of version 7 (RFC 9562, 5.7): they sort by the millisecond they were made in.
+
+    wall: seconds since 1970. Within a millisecond their order is random.
+    """
+
+    __slots__ = ("_millisecond", "_pool", "_start", "_wall")
+
+    def __init__(self, wall: Callable[[], float], random: Callable[[int], bytes]) -> None:
+        self._wall = wall
+        self._pool = HexPool(random)
+        self._millisecond = -1
+        self._start = ""
+
+    def __call__(self) -> str:
+        """A new one, as 36 characters."""
+        digits = self._pool.take(19)
+        now = int(self._wall() * 1000)
+        if now != self._millisecond:
+            self._millisecond = now
+            stamp = f"{now:012x}"
+            self._start = f"{stamp[:8]}-{stamp[8:]}-7"
+        return f"{self._start}{digits[:3]}-{_VARIANT[digits[3]]}{digits[4:7]}-{digits[7:]}"

@@ -1,0 +1,91 @@
+"""A plan and the live state to a gateway, or every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from proxy.config.load import Document
+from proxy.config.problems import ConfigError, Problem, show_path
+from proxy.contract import Handler, RouteInfo
+from proxy.routing.table import Table
+from proxy.runtime.chain import BoundPolicy, bind
+from proxy.runtime.gateway import BoundRoute, Gateway, Observer, raise_failure
+from proxy.runtime.plan import Plan, PolicyPlan
+from proxy.runtime.state import Key, State
+from proxy.upstream.forward import Forwarder
+
+FALLBACK_ROUTE = ""
+"""The name under which requests without a route are counted and logged."""
+
+
+class Compiler:
+    """Builds what a plan asks for. `used` are the endpoints that the gateway will use."""
+
+    def __init__(self, plan: Plan, document: Document, state: State, observer: Observer) -> None:
+        self._plan = plan
+        self._document = document
+        self._state = state
+        self._observer = observer
+        self._problems: list[Problem] = []
+        self.used: set[Key] = set()
+
+    def compile(self) -> Gateway:
+        """The gateway. Raises ConfigError with every problem."""
+        plan = self._plan
+        forwarders = {name: self._forwarder(name) for name in plan.config.upstreams}
+        entries = []
+        for route in plan.routes:
+            terminal = forwarders[route.upstream] if route.upstream else raise_failure
+            info = RouteInfo(route.name, route.upstream or "", route.match.path)
+            bound = self._bind(info, route.policies, terminal, route.body_limit)
+            entries.append((route.match, bound))
+        fallback = self._bind(
+            RouteInfo(FALLBACK_ROUTE, "", ""),
+            plan.fallback,
+            raise_failure,
+            plan.config.server.limits.body,
+        )
+        if self._problems:
+            raise ConfigError(self._problems)
+        return Gateway(Table(entries), fallback, self._observer, self._state.log)
+
+    def _bind(
+        self, info: RouteInfo, plans: Iterable[PolicyPlan], terminal: Handler, body_limit: int
+    ) -> BoundRoute:
+        policies = []
+        for plan in plans:
+            name = plan.spec.name
+            identity = f"{name}/{info.name}/{plan.options.model_dump_json()}"
+            toolkit = self._state.toolkit(info.name, identity)
+            try:
+                policy = plan.spec.build(plan.options, toolkit)
+            except ValueError as error:
+                place = plan.place or self._document.place(plan.path)
+                self._problems.append(Problem(place, show_path(plan.path), str(error)))
+                continue
+            policies.append(BoundPolicy(name, plan.options.mode, policy))
+        handler = bind(policies, terminal, log=self._state.log, metrics=self._state.metrics)
+        refuse = bind(policies, raise_failure, log=self._state.log, metrics=self._state.metrics)
+        return BoundRoute(info, handler, refuse, body_limit)
+
+    def _forwarder(self, name: str) -> Handler:
+        upstream = self._plan.config.upstreams[name]
+        members = []
+        for text in upstream.endpoints:
+            try:
+                key, member = self._state.member(name, text, upstream)
+            except ValueError as error:
+                path = ("upstreams", name)
+                place = self._document.place(path)
+                self._problems.append(Problem(place, show_path(path), str(error)))
+                continue
+            self.used.add(key)
+            members.append(member)
+        return Forwarder(
+            name,
+            tuple(members),
+            upstream.host,
+            self._plan.config.server.timeouts.expect,
+            self._state.clock,
+            self._state.spawn,
+        )

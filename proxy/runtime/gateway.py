@@ -1,0 +1,88 @@
+"""A compiled configuration: which handler a request gets, and who is told when it is done.
+
+Immutable: a reload makes another. Requests in flight keep the handlers that they began with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.contract import Handler, Log, Request, Response, RouteInfo
+from proxy.errors import GatewayError
+from proxy.routing.table import Found, Table
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRoute:
+    """A route with its policies bound.
+
+    handler: answers. refuse: answers with `request.failure` by the same policies.
+    body_limit: bytes.
+    """
+
+    info: RouteInfo
+    handler: Handler
+    refuse: Handler
+    body_limit: int
+
+
+class Observer(Protocol):
+    """Counts and logs finished exchanges."""
+
+    def finished(
+        self,
+        request: Request,
+        status: int,
+        sent: int,
+        received: int,
+        ended: float,
+        error: str,
+        aborted: str,
+    ) -> None:
+        """An exchange is over; `ended` in monotonic seconds, sizes in bytes on the wire."""
+        ...
+
+
+class Gateway:
+    """Routes by precedence, and what answers when none matches."""
+
+    def __init__(
+        self, table: Table[BoundRoute], fallback: BoundRoute, observer: Observer, log: Log
+    ) -> None:
+        self._find = table.find
+        self._fallback = fallback
+        self._log = log
+        self.finished = observer.finished
+
+    def resolve(self, request: Request) -> BoundRoute:
+        """The route of a request, noted on it; the fallback when there is none."""
+        if request.failure is not None:
+            return self._fallback
+        found = self._find(request)
+        if isinstance(found, Found):
+            route = found.value
+            request.route = route.info
+            request.captures = found.captures
+            return route
+        if found.allowed:
+            allow = ", ".join(found.allowed)
+            request.failure = GatewayError("method_not_allowed", headers=(("Allow", allow),))
+        else:
+            request.failure = GatewayError("route_not_found")
+        return self._fallback
+
+    def unexpected(self, request: Request, error: Exception) -> None:
+        """Log what escaped every policy."""
+        self._log.error(
+            "unexpected failure",
+            request_id=request.id,
+            route=request.route.name,
+            exception_class=type(error).__name__,
+            exc_info=error,
+        )
+
+
+async def raise_failure(request: Request) -> Response:
+    """The innermost handler of requests that can't be forwarded."""
+    raise request.failure or GatewayError("internal_error", cause="no upstream and no answer")

@@ -1,0 +1,110 @@
+"""What lives longer than a configuration: pools, shared counts, clocks.
+
+A reload compiles a new gateway around the same state. Everything here is kept under its full
+identity, so that a changed setting gets a state of its own and an unchanged one keeps it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from proxy.cells import Traffic
+from proxy.config.model import Upstream
+from proxy.contract import Log, Metrics, Store, Toolkit
+from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.endpoint import make_endpoint, open_connection
+from proxy.upstream.forward import Member
+from proxy.upstream.pool import Pool
+from proxy.wire.deadlines import Deadlines
+
+Key = tuple[str, str, Upstream]
+
+
+class State:
+    """The live state of one worker.
+
+    clock: monotonic seconds. wall: seconds since 1970, UTC.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        store: Store,
+        metrics: Metrics,
+        log: Log,
+        traffic: Traffic,
+    ) -> None:
+        self.loop = loop
+        self.clock = clock
+        self.wall = wall
+        self.log = log
+        self.deadlines = Deadlines(clock)
+        self.traffic = traffic
+        self._store = store
+        self.metrics = metrics
+        self._members: dict[Key, Member] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def member(self, name: str, text: str, upstream: Upstream) -> tuple[Key, Member]:
+        """The endpoint `text` of an upstream, with its pool. Raises ValueError if unusable."""
+        key = (name, text, upstream.model_copy(update={"endpoints": (text,), "host": ""}))
+        member = self._members.get(key)
+        if member is None:
+            endpoint = make_endpoint(text, upstream.tls, upstream.timeouts)
+
+            async def open_(pool: Pool) -> UpstreamConnection:
+                return await open_connection(endpoint, pool, self.loop, self.clock, self.deadlines)
+
+            pool = Pool(name, text, upstream.pool, open_, self.clock, self.loop)
+            member = self._members[key] = Member(endpoint, pool)
+        return key, member
+
+    def keep_only(self, keys: set[Key]) -> None:
+        """Let go of endpoints that no gateway uses any more; busy connections finish."""
+        for key in [key for key in self._members if key not in keys]:
+            self._members.pop(key).pool.retire()
+
+    def pools(self) -> list[Pool]:
+        """All pools in use."""
+        return [member.pool for member in self._members.values()]
+
+    def toolkit(self, route: str, identity: str) -> Toolkit:
+        """What a policy may use of the world."""
+        return Toolkit(
+            clock=self.clock,
+            wall=self.wall,
+            random=os.urandom,
+            store=self._store,
+            metrics=self.metrics,
+            log=self.log,
+            spawn=self._spawn_quietly,
+            route=route,
+            identity=identity,
+        )
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run in the background; a failure is logged, and the task isn't lost to the collector."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def close(self) -> None:
+        """Close all upstream connections and stop background work."""
+        for member in self._members.values():
+            member.pool.abort()
+        for task in list(self._tasks):
+            task.cancel()
+
+    def _spawn_quietly(self, work: Coroutine[Any, Any, None]) -> None:
+        self.spawn(work)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.log.error("background task failed", exception_class=type(error).__name__)

@@ -1,0 +1,412 @@
+"""One client's connection: requests in, responses out, in order, one at a time.
+
+May live here: whose turn it is, when the connection waits, who is late, how it ends. Must
+not live here: what a head means (`arrival`, `http1`), where a body ends (`intake`), how a
+response is framed (`reply`), what is answered (the gateway's handlers).
+
+Bytes that follow the current request stay unread, and reading stops until it is answered:
+so pipelined requests cost nothing before their turn and are answered in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, cast
+
+from proxy.contract import Request, Response
+from proxy.errors import Aborted, GatewayError
+from proxy.http1.framing import Framing
+from proxy.http1.headers import Headers
+from proxy.server.arrival import Arrival, Arrived
+from proxy.server.intake import Intake
+from proxy.server.listener import Answer, Listener, Resolved
+from proxy.server.reply import Sender, frame_response
+from proxy.server.visitor import Visitor
+from proxy.wire.deadlines import NEVER
+from proxy.wire.flow import HIGH_WATER
+from proxy.wire.tunnel import Tunnel, TunnelEnd
+
+# What is read and thrown away after an early answer, so that the client gets to read it.
+_LINGER_BYTES: Final = 1024 * 1024
+_LINGER_SECONDS: Final = 2.0
+
+
+class ClientConnection(asyncio.Protocol):
+    """A client's connection, and the `contract.Exchange` of the request being answered.
+
+    deadline: monotonic seconds, for the sweep.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._loop = listener.loop
+        self._clock = listener.clock
+        self._arrival = Arrival(listener.loop)
+        self._sender = Sender(listener.loop)
+        self._transport: asyncio.Transport | None = None
+        self._visitor = Visitor(listener, "")
+        self._waiting = b""
+        self._task: asyncio.Task[None] | None = None
+        self._intake: Intake | None = None
+        self._received = 0
+        self._keep_alive = True
+        self._continue: str = ""
+        self._paused = False
+        self._half_closed = False
+        self._draining = listener.draining
+        self._lingering = -1
+        self._tunnel: Tunnel | None = None
+        self.deadline = NEVER
+
+    # -- the transport's side ------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a request."""
+        self._transport = self._sender.transport = cast("asyncio.Transport", transport)
+        # uvloop's default low water is 16 bytes, which pauses and resumes at each write.
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        peer = transport.get_extra_info("peername")
+        self._visitor = Visitor(self._listener, peer[0] if isinstance(peer, tuple) else "")
+        self.deadline = self._clock() + self._listener.timeouts.idle
+        self._listener.deadlines.add(self)
+        if not self._listener.opened(self):
+            self._refuse(GatewayError("overloaded", headers=(("Retry-After", "1"),), close=True))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The client is gone: whatever was done for it ends."""
+        self._transport = self._sender.transport = None
+        self._sender.outflow.lose()
+        self.deadline = NEVER
+        self._listener.deadlines.discard(self)
+        self._listener.closed(self)
+        if self._intake is not None:
+            self._intake.break_off(GatewayError("incomplete_body"))
+        if self._tunnel is not None:
+            self._tunnel.lost("client")
+        elif self._task is not None:
+            self._task.cancel()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is sent to."""
+        self._sender.outflow.pause()
+        if self._tunnel is not None:
+            self._tunnel.client_full(True)
+        else:
+            self.deadline = self._clock() + self._listener.timeouts.body_idle
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._sender.outflow.resume()
+        if self._tunnel is not None:
+            self._tunnel.client_full(False)
+        elif self._task is not None:
+            self.deadline = NEVER
+
+    def eof_received(self) -> bool:
+        """The client sends no more and may still read: answer what it asked."""
+        self._half_closed = True
+        if self._tunnel is not None:
+            self._tunnel.client_ended()
+            return self._transport is not None and not self._transport.is_closing()
+        if self._intake is not None:
+            self._intake.break_off(GatewayError("incomplete_body"))
+        return self._task is not None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a head, of a body, of a tunnel, or of requests to come."""
+        if self._tunnel is not None:
+            self._tunnel.from_client(data)
+        elif self._intake is not None:
+            rest = self._feed(self._intake, data)
+            if rest:
+                self._wait(rest)
+        elif self._task is not None:
+            self._wait(data)
+        elif self._lingering >= 0:
+            self._lingering += len(data)
+            if self._lingering > _LINGER_BYTES:
+                self._close("lingered")
+        else:
+            self._read(data)
+
+    # -- requests --------------------------------------------------------------------------
+
+    def _read(self, data: bytes) -> None:
+        listener = self._listener
+        fresh = not self._arrival.partial
+        try:
+            arrived, rest = self._arrival.feed(data, listener.limits.head, listener.rules)
+        except GatewayError as error:
+            self._refuse(error)
+            return
+        if arrived is not None:
+            self._begin(arrived, rest)
+        elif fresh:
+            self.deadline = self._clock() + listener.timeouts.head
+
+    def _begin(self, arrived: Arrived, rest: bytes) -> None:
+        head = arrived.head
+        request = self._visitor.request(arrived)
+        request.exchange = self
+        self._received = arrived.size
+        self._keep_alive = arrived.persistent
+        route = self._start(request)
+        if head.framing != 0:
+            rest = self._begin_body(request, head.framing, head.expects, rest, route.body_limit)
+        if rest:
+            self._wait(rest)
+        self._run(request, route)
+
+    def _start(self, request: Request) -> Resolved:
+        self._sender.reset(request.version)
+        self._continue = ""
+        self.deadline = NEVER
+        return self._listener.gateway.resolve(request)
+
+    def _run(self, request: Request, route: Resolved) -> None:
+        handler = route.handler if request.failure is None else route.refuse
+        self._listener.traffic.in_flight += 1
+        self._task = self._loop.create_task(self._answer(request, handler))
+
+    def _begin_body(
+        self, request: Request, framing: Framing, expects: bool, rest: bytes, limit: int
+    ) -> bytes:
+        """Attach the body to the request; what follows it, if that has come already."""
+        if isinstance(framing, int):
+            request.length = framing
+            if framing <= len(rest) and framing <= limit:
+                request.body = rest[:framing]
+                self._received += framing
+                return rest[framing:]
+        else:
+            request.length = None
+        intake = self._intake = Intake(self._loop, self._gate, framing, limit)
+        request.body = intake.inflow
+        if isinstance(framing, int) and framing > limit:
+            request.failure = GatewayError("body_too_large")
+            intake.break_off(request.failure)
+            return b""
+        if expects and not rest:
+            self._continue = "wanted"
+            intake.inflow.on_wait = self._say_continue
+            return b""
+        self.deadline = self._clock() + self._listener.timeouts.body_idle
+        after = self._feed(intake, rest) if rest else b""
+        if intake.inflow.complete:
+            request.body = intake.inflow.ready()
+            request.length = len(request.body)
+        return after
+
+    def _feed(self, intake: Intake, data: bytes) -> bytes:
+        self._continue = ""
+        self._received += len(data)
+        rest = intake.feed(data)
+        if rest is None:
+            if not self._paused:
+                self.deadline = self._clock() + self._listener.timeouts.body_idle
+            return b""
+        self._received -= len(rest)
+        self._intake = None
+        self.deadline = NEVER
+        return rest
+
+    def _gate(self, open_: bool) -> None:
+        """The reader of the body fell behind, or has caught up."""
+        self._pause(not open_)
+        waits = open_ and self._intake is not None
+        self.deadline = self._clock() + self._listener.timeouts.body_idle if waits else NEVER
+
+    def _wait(self, data: bytes) -> None:
+        self._waiting += data
+        self._pause(True)
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Answer what can't be read as a request, by the policies that answer errors."""
+        raw = self._arrival.partial
+        self._received = len(raw)
+        request = self._visitor.unreadable(raw)
+        request.exchange = self
+        request.failure = error
+        self._keep_alive = False
+        route = self._start(request)
+        # Whatever else comes is read and thrown away.
+        self._intake = Intake(self._loop, self._gate, 1, 0)
+        self._intake.break_off(error)
+        self._run(request, route)
+
+    # -- the contract's Exchange -------------------------------------------------------------
+
+    @property
+    def expects_continue(self) -> bool:
+        """The client waits for `100 Continue` before it sends its body."""
+        return bool(self._continue)
+
+    def defer_continue(self, seconds: float) -> None:
+        """Let the upstream say it, for so long."""
+        if self._continue and self._intake is not None:
+            self._continue = "deferred"
+            self._intake.inflow.on_wait = None
+            self.deadline = self._clock() + seconds
+
+    def interim(self, status: int, headers: Headers) -> None:
+        """Pass a 1xx on, unless the client can't read it or it was said already."""
+        if status == 100:
+            self._say_continue()
+        else:
+            self._sender.interim(status, headers)
+
+    def _say_continue(self) -> None:
+        if self._continue:
+            self._continue = ""
+            self.deadline = self._clock() + self._listener.timeouts.body_idle
+            self._sender.interim(100, Headers())
+
+    # -- responses -----------------------------------------------------------------------------
+
+    async def _answer(self, request: Request, handler: Answer) -> None:
+        """Handle one request to the end of its response. Nothing escapes."""
+        response: Response | None = None
+        aborted = error = ""
+        try:
+            response = await handler(request)
+            error = response.error
+            if response.tunnel is not None:
+                self._join(request, response)
+                return
+            # A body that was not read to its end leaves no way to find the next request.
+            unread = self._intake is not None
+            keep = self._keep_alive and not (response.close or self._draining or unread)
+            if self._half_closed and not self._waiting:
+                keep = False
+            reply = frame_response(request, response, keep, self._listener.date)
+            self._keep_alive = reply.keep_alive
+            await self._sender.send(response, reply)
+        except (asyncio.CancelledError, ConnectionResetError):
+            aborted = "client_closed" if self._transport is None else "draining"
+            self.abort()
+        except GatewayError as broken:
+            aborted = error = broken.code
+            self._keep_alive = False
+            self._sender.break_off(broken)
+        except Exception as unexpected:
+            aborted = error = "internal_error"
+            self._listener.gateway.unexpected(request, unexpected)
+            self._keep_alive = False
+            self._sender.break_off(GatewayError("internal_error"))
+        if response is not None and not isinstance(response.body, bytes):
+            await response.body.aclose()
+        status = 0 if response is None else response.status
+        self._task = None
+        self._finished(request, status, self._sender.sent, self._received, error, aborted)
+        self._next()
+
+    def _finished(
+        self, request: Request, status: int, sent: int, received: int, error: str, aborted: str
+    ) -> None:
+        self._listener.traffic.in_flight -= 1
+        now = self._clock()
+        self._listener.gateway.finished(request, status, sent, received, now, error, aborted)
+
+    def _join(self, request: Request, response: Response) -> None:
+        end = cast("TunnelEnd", response.tunnel)
+        listener = self._listener
+        if self._transport is None or end.transport is None:
+            raise Aborted("upstream_closed")
+        self._sender.write(frame_response(request, response, True, listener.date).head)
+        head_sent, head_received = self._sender.sent, self._received
+
+        def closed() -> None:
+            sent, received = head_sent + tunnel.sent, head_received + tunnel.received
+            self._finished(request, 101, sent, received, "", tunnel.reason)
+
+        tunnel = Tunnel(
+            self._transport, end.transport, listener.deadlines, self._clock,
+            listener.timeouts.tunnel_idle, closed,
+        )  # fmt: skip
+        self._tunnel = tunnel
+        self._task = None
+        early = end.join(tunnel)
+        if early:
+            tunnel.from_upstream(early)
+        if self._waiting:
+            tunnel.from_client(self._waiting)
+            self._waiting = b""
+        self._pause(False)
+        if self._half_closed:
+            tunnel.client_ended()
+        if self._draining:
+            tunnel.shut_down()
+
+    def _next(self) -> None:
+        """After a response: the next request, or the end of the connection."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._intake is not None:
+            self._linger(self._intake, transport)
+        elif not self._keep_alive:
+            self._close("done")
+        else:
+            self.deadline = self._clock() + self._listener.timeouts.idle
+            waiting, self._waiting = self._waiting, b""
+            self._pause(False)
+            if waiting:
+                self._read(waiting)
+
+    def _linger(self, intake: Intake, transport: asyncio.Transport) -> None:
+        """Read on for a while after an early answer: closing at once would reset the
+        connection and take the answer from the client (RFC 9112, 9.6)."""
+        intake.break_off(GatewayError("incomplete_body"))
+        self._intake = None
+        if self._half_closed or not transport.can_write_eof():
+            self._close("done")
+            return
+        self._lingering = 0
+        self.deadline = self._clock() + _LINGER_SECONDS
+        transport.write_eof()
+        self._pause(False)
+
+    # -- time and ends -------------------------------------------------------------------------
+
+    def expire(self, now: float) -> None:
+        """The client took too long over whatever it was doing."""
+        self.deadline = NEVER
+        if self._sender.outflow.full:
+            self._listener.count_close("slow_reader")
+            self.abort()
+        elif self._task is None:
+            if self._arrival.partial:
+                self._refuse(GatewayError("request_timeout", close=True))
+            else:
+                self._close("idle")
+        elif self._continue == "deferred":
+            self._say_continue()
+        elif self._intake is not None:
+            self._intake.break_off(GatewayError("request_timeout"))
+
+    def drain(self) -> None:
+        """Finish what is going on, then close."""
+        self._draining = True
+        if self._tunnel is not None:
+            self._tunnel.shut_down()
+        elif self._task is None and self._lingering < 0 and not self._arrival.partial:
+            self._close("draining")
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _close(self, reason: str) -> None:
+        self.deadline = NEVER
+        self._listener.count_close(reason)
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.close()
+
+    def _pause(self, paused: bool) -> None:
+        if paused != self._paused and self._transport is not None:
+            self._paused = paused
+            if paused:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()

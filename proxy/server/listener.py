@@ -1,0 +1,155 @@
+"""What all connections of one address share, and the connections themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from typing import Final, Protocol
+
+from proxy.cells import Traffic
+from proxy.config.model import Limits, Network, Server, Timeouts
+from proxy.contract import Request, Response
+from proxy.http1.message import HeadRules
+from proxy.server.reply import DateLine
+from proxy.wire.deadlines import Deadlines
+
+_TRUST_MEMORY: Final = 4096
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class Resolved(Protocol):
+    """Where a request goes: a route, or what stands for none."""
+
+    @property
+    def handler(self) -> Answer:
+        """Answers a request."""
+        ...
+
+    @property
+    def refuse(self) -> Answer:
+        """Answers with `request.failure`, through the same policies."""
+        ...
+
+    @property
+    def body_limit(self) -> int:
+        """Most bytes of a request body."""
+        ...
+
+
+class Gateway(Protocol):
+    """What a connection asks of the compiled configuration."""
+
+    def resolve(self, request: Request) -> Resolved:
+        """Find the route, and note it on the request."""
+        ...
+
+    def finished(
+        self,
+        request: Request,
+        status: int,
+        sent: int,
+        received: int,
+        ended: float,
+        error: str,
+        aborted: str,
+    ) -> None:
+        """An exchange is over: count and log it."""
+        ...
+
+    def unexpected(self, request: Request, error: Exception) -> None:
+        """Something escaped every policy: log it."""
+        ...
+
+
+class Client(Protocol):
+    """A connection as the listener sees it."""
+
+    def drain(self) -> None:
+        """Finish what is going on, then close."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
+class Listener:
+    """Settings, limits and open connections of one address. Reload swaps `gateway` and
+    the settings; connections read them anew for each request.
+
+    port: its own port as text, told to upstreams; empty for a UNIX socket.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        deadlines: Deadlines,
+        traffic: Traffic,
+        scheme: str,
+        port: str,
+        gateway: Gateway,
+        settings: Server,
+    ) -> None:
+        self.loop = loop
+        self.clock = clock
+        self.deadlines = deadlines
+        self.traffic = traffic
+        self.scheme = scheme
+        self.port = port
+        self.date = DateLine(wall)
+        self.connections: set[Client] = set()
+        self.draining = False
+        self.configure(gateway, settings)
+
+    def configure(self, gateway: Gateway, settings: Server) -> None:
+        """Take over a compiled configuration; requests in flight keep the one they have."""
+        self.gateway = gateway
+        self.limits: Limits = settings.limits
+        self.timeouts: Timeouts = settings.timeouts
+        self.standard = settings.forwarded
+        self.rules = HeadRules(
+            settings.limits.fields, settings.limits.target, settings.underscores, settings.paths
+        )
+        self._networks: tuple[Network, ...] = settings.trusted_proxies
+        self._trust: dict[str, bool] = {}
+
+    def trusts(self, address: str) -> bool:
+        """Whether an address is a trusted proxy's. A UNIX socket's peer has none and is."""
+        if not self._networks:
+            return False
+        known = self._trust.get(address)
+        if known is None:
+            known = not address or _inside(address, self._networks)
+            if len(self._trust) < _TRUST_MEMORY:
+                self._trust[address] = known
+        return known
+
+    def opened(self, connection: Client) -> bool:
+        """Count a new connection; False when there are too many."""
+        self.connections.add(connection)
+        self.traffic.accepted += 1
+        self.traffic.open += 1
+        return len(self.connections) <= self.limits.connections
+
+    def closed(self, connection: Client) -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        self.traffic.open -= 1
+
+    def count_close(self, reason: str) -> None:
+        """Count why the proxy closed a connection."""
+        closed = self.traffic.closed
+        closed[reason] = closed.get(reason, 0) + 1
+
+
+def _inside(address: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return any((mapped or parsed) in network for network in networks)

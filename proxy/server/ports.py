@@ -1,0 +1,126 @@
+"""The sockets that a worker listens on, and how they open, change and close."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat
+from collections.abc import Callable
+from typing import Final
+
+from proxy.config.model import Address, Server, parse_address
+from proxy.server.connection import ClientConnection
+from proxy.server.listener import Gateway, Listener
+
+_BACKLOG: Final = 2048
+_POLL: Final = 0.02
+
+MakeListener = Callable[[str, str], Listener]
+"""Scheme and port as text to a listener."""
+
+
+class ListenError(Exception):
+    """An address can't be listened on; the text says which and why."""
+
+
+class Ports:
+    """The open listeners by their configured address."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, make: MakeListener) -> None:
+        self._loop = loop
+        self._make = make
+        self._open: dict[str, tuple[Listener, asyncio.Server]] = {}
+        self._leaving: list[Listener] = []
+        self.bound: dict[str, str] = {}
+
+    async def update(self, settings: Server, gateway: Gateway) -> None:
+        """Listen on exactly `settings.listen`, with this gateway.
+
+        New addresses are opened first: raises ListenError and changes nothing when one
+        can't be.
+        """
+        opened: dict[str, tuple[Listener, asyncio.Server]] = {}
+        try:
+            for text in settings.listen:
+                if text not in self._open and text not in opened:
+                    opened[text] = await self._listen(text)
+        except ListenError:
+            for _, server in opened.values():
+                server.close()
+            raise
+        for text in [text for text in self._open if text not in settings.listen]:
+            listener, server = self._open.pop(text)
+            self.bound.pop(text, None)
+            server.close()
+            self._leave(listener)
+        self._open.update(opened)
+        for listener, _ in self._open.values():
+            listener.configure(gateway, settings)
+
+    def close(self) -> None:
+        """Accept no more connections."""
+        for _, server in self._open.values():
+            server.close()
+
+    async def drain(self, timeout: float) -> int:
+        """Let connections finish what they do, for `timeout` seconds at most.
+
+        Returns how many had to be broken off.
+        """
+        self.close()
+        for listener, _ in self._open.values():
+            self._leave(listener)
+        ends = self._loop.time() + timeout
+        while self._connections() and self._loop.time() < ends:
+            await asyncio.sleep(_POLL)
+        left = self._connections()
+        for listener in self._leaving:
+            for connection in list(listener.connections):
+                connection.abort()
+        if left:
+            await asyncio.sleep(_POLL)
+        return left
+
+    def _connections(self) -> int:
+        return sum(len(listener.connections) for listener in self._leaving)
+
+    def _leave(self, listener: Listener) -> None:
+        listener.draining = True
+        self._leaving.append(listener)
+        for connection in list(listener.connections):
+            connection.drain()
+
+    async def _listen(self, text: str) -> tuple[Listener, asyncio.Server]:
+        address = parse_address(text, schemes=("http",))
+        unix = address.scheme == "unix"
+        listener = self._make("http", "" if unix else str(address.port))
+
+        def connection() -> ClientConnection:
+            return ClientConnection(listener)
+
+        try:
+            if unix:
+                _remove_stale_socket(address)
+                server = await self._loop.create_unix_server(
+                    connection, address.host, backlog=_BACKLOG
+                )
+                self.bound[text] = text
+            else:
+                server = await self._loop.create_server(
+                    connection, address.host, address.port, backlog=_BACKLOG
+                )
+                listener.port = str(server.sockets[0].getsockname()[1])
+                host = f"[{address.host}]" if ":" in address.host else address.host
+                self.bound[text] = f"http://{host}:{listener.port}"
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise ListenError(f"can't listen on {text}: {reason}") from None
+        return listener, server
+
+
+def _remove_stale_socket(address: Address) -> None:
+    """A socket file outlives a killed process, and would make binding fail for ever."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.stat(address.host).st_mode):
+            os.unlink(address.host)

@@ -1,0 +1,87 @@
+"""Who is at the other end of a connection, and requests as coming from there."""
+
+from __future__ import annotations
+
+from proxy.contract import Request
+from proxy.http1.forwarding import Client, direct_client, forwarded_client
+from proxy.http1.headers import Field, Headers
+from proxy.server.arrival import Arrived
+from proxy.server.listener import Listener
+
+# Of a head that can't be read, so much is looked at to name it in the log.
+_GLANCE = 2048
+
+
+class Visitor:
+    """The peer of one connection. peer: its address; empty on a UNIX socket."""
+
+    __slots__ = ("_direct", "_listener", "_peer", "_trusted")
+
+    def __init__(self, listener: Listener, peer: str) -> None:
+        self._listener = listener
+        self._peer = peer
+        self._trusted = listener.trusts(peer)
+        self._direct: tuple[str, Client] | None = None
+
+    def request(self, arrived: Arrived) -> Request:
+        """The request of a head that was read, with no body yet."""
+        head = arrived.head
+        target = head.target
+        client = self._client(head.authority, head.forwarded)
+        request = Request(
+            arrived.method,
+            target.target,
+            target.path,
+            target.query,
+            head.headers,
+            version=head.version,
+            scheme=client.scheme,
+            host=head.host,
+            authority=head.authority,
+            peer=self._peer,
+            client_ip=client.ip,
+            trusted=self._trusted,
+            received=self._listener.clock(),
+        )
+        request.forwarded = client.lines
+        request.upgrade = head.upgrade
+        return request
+
+    def unreadable(self, raw: bytes) -> Request:
+        """Stands for a request that could not be read, so that it is answered and logged
+        like any other."""
+        line = raw[:_GLANCE].partition(b"\r\n")[0].decode("latin-1")
+        method, _, rest = line.partition(" ")
+        if not (method.isascii() and method.isalpha() and method.isupper() and len(method) < 17):
+            method, rest = "", ""
+        target = rest.partition(" ")[0]
+        if not (target.isascii() and target.isprintable()):
+            target = ""
+        path, _, query = target.partition("?")
+        return Request(
+            method,
+            target.encode("ascii"),
+            path,
+            query,
+            Headers(),
+            scheme=self._listener.scheme,
+            peer=self._peer,
+            client_ip=self._peer,
+            trusted=self._trusted,
+            received=self._listener.clock(),
+        )
+
+    def _client(self, authority: str, forwarded: tuple[Field, ...]) -> Client:
+        listener = self._listener
+        if self._trusted and forwarded:
+            return forwarded_client(
+                self._peer, listener.scheme, authority, listener.port, forwarded, listener.trusts,
+                listener.standard,
+            )  # fmt: skip
+        # Requests of one connection nearly always name the same host.
+        if self._direct is None or self._direct[0] != authority:
+            client = direct_client(
+                self._peer, listener.scheme, authority, listener.port, listener.standard
+            )
+            self._direct = (authority, client)
+        return self._direct[1]

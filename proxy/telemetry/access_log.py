@@ -1,0 +1,233 @@
+"""One line for each request, rendered straight to bytes.
+
+May live here: what the line says. Must not live here: anything that is known only after
+the line, or work that could have been done once (see ENGINE budget: 2 µs a line).
+
+| field | meaning |
+|-|-|
+| timestamp, level, event | time of the end (UTC, ms), `info`, `request` |
+| request_id | the ID that the client and the upstream saw |
+| trace_id, span_id | W3C trace context of this hop, in hex |
+| client_ip | the client's address, by trusted hops |
+| method | as on the wire; empty when the request line was malformed |
+| host | host asked for, without port, up to 256 characters |
+| path | raw path of the target, up to 2 KiB |
+| query | raw query, up to 2 KiB, with the values of `redact_query` hidden |
+| protocol | `HTTP/1.1` or `HTTP/1.0` |
+| route, upstream, endpoint | where it went |
+| status | status sent to the client; 0 when none was |
+| bytes_in, bytes_out | bytes of the request and of the response |
+| user_agent | User-Agent, up to 256 bytes |
+| decisions | what each policy decided: `{"rate_limit": "refused"}` |
+| total_ms | from the request's head to the end of the response |
+| policy_ms | of that, until the policies let it through |
+| connect_ms | then, until a connection was ready |
+| upstream_ms | then, until the head of the response |
+| error | code of the error that Sidegate answered with |
+| aborted | why the exchange broke after its response had begun |
+| details | what policies said about their decisions, by policy |
+| headers | the fields of `telemetry.log.headers`, credentials hidden |
+
+The last four, and the times of stations that weren't reached, are absent where there is
+nothing to tell; every other field is always there, and empty where it is unknown.
+
+Texts are escaped as JSON, so nothing that a client sends can end or forge a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from proxy.config.model import Logging
+from proxy.contract import Decision, Request, Timings
+from proxy.telemetry.console import Console
+from proxy.telemetry.logs import render_json
+from proxy.telemetry.redaction import REDACTED, QueryRedaction, is_secret, redact_text, redact_url
+from proxy.telemetry.sink import Sink
+from proxy.telemetry.timestamp import make_timestamp
+
+_TARGET_MAX: Final = 2048
+_TEXT_MAX: Final = 256
+# The fields of a request that was answered by an upstream, in their order.
+_TEMPLATE: Final[dict[str, Any]] = {
+    "timestamp": "", "level": "info", "event": "request", "request_id": "", "trace_id": "",
+    "span_id": "", "client_ip": "", "method": "", "host": "", "path": "", "query": "",
+    "protocol": "", "route": "", "upstream": "", "endpoint": "", "status": 0, "bytes_in": 0,
+    "bytes_out": 0, "user_agent": "", "decisions": {}, "total_ms": 0.0, "policy_ms": 0.0,
+    "connect_ms": 0.0, "upstream_ms": 0.0,
+}  # fmt: skip
+_OUTCOMES_MAX: Final = 1024
+_NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
+
+
+class AccessLog:
+    """Writes the access lines. console: for people; None for JSON lines.
+
+    wall: seconds since 1970, UTC.
+    """
+
+    def __init__(
+        self,
+        options: Logging,
+        sink: Sink,
+        wall: Callable[[], float],
+        console: Console | None = None,
+    ) -> None:
+        self.enabled = options.access and options.level in ("debug", "info")
+        self._write = sink.write
+        self._timestamp = make_timestamp(wall)
+        self._console = console
+        self._record = _TEMPLATE.copy()
+        self._outcomes: dict[tuple[Decision, ...], dict[str, str]] = {}
+        self._redact_query = QueryRedaction(options.redact_query)
+        self._headers = tuple(
+            (name, is_secret(name)) for name in dict.fromkeys(map(str.lower, options.headers))
+        )
+        self._shown = bool(self._headers)
+
+    def line(
+        self,
+        request: Request,
+        status: int,
+        sent: int,
+        received: int,
+        ended: float,
+        error: str = "",
+        aborted: str = "",
+    ) -> None:
+        """Write the line of a request that ended. Never raises for anything a client sent.
+
+        sent, received: bytes to and from the client. ended: monotonic seconds, as in
+        `request.timings`.
+        """
+        if not self.enabled:
+            return
+        timings = request.timings
+        began = timings.received
+        forwarded = timings.forwarded
+        connected = timings.connected
+        first_byte = timings.first_byte
+        target = request.target
+        if len(target) > _TARGET_MAX or b"?" in target:
+            path, query = self._part(target)
+        else:
+            path = target.decode("latin-1")
+            query = ""
+        host = request.host
+        trace = request.trace
+        route = request.route
+        agent = request.headers.raw("user-agent")
+        # One dictionary is filled anew for each line, which costs half of building one; it
+        # keeps its shape, and a line of another shape is a copy.
+        record = self._record
+        record["timestamp"] = self._timestamp()
+        record["request_id"] = request.id
+        record["trace_id"] = trace.trace_id
+        record["span_id"] = trace.span_id
+        record["client_ip"] = request.client_ip
+        record["method"] = request.method
+        record["host"] = host if len(host) <= _TEXT_MAX else _shorten(host, _TEXT_MAX)
+        record["path"] = path
+        record["query"] = query
+        record["protocol"] = "HTTP/1.1" if request.version == "1.1" else "HTTP/1.0"
+        record["route"] = route.name
+        record["upstream"] = route.upstream
+        record["endpoint"] = request.endpoint
+        record["status"] = status
+        record["bytes_in"] = received
+        record["bytes_out"] = sent
+        record["user_agent"] = _text(agent) if agent else ""
+        detailed = self._shown
+        if request.decisions:
+            known = tuple(request.decisions)
+            outcomes = self._outcomes.get(known)
+            if outcomes is None:
+                outcomes, spoken = self._learn(known)
+                detailed = detailed or spoken
+            record["decisions"] = outcomes
+        else:
+            record["decisions"] = {}
+        # Whole microseconds over 1000 print with three decimals at most, for half of what
+        # round() costs.
+        record["total_ms"] = ((ended - began) * 1e6 + 0.5) // 1 / 1000
+        if forwarded and connected and first_byte and not error and not aborted:
+            record["policy_ms"] = ((forwarded - began) * 1e6 + 0.5) // 1 / 1000
+            record["connect_ms"] = ((connected - forwarded) * 1e6 + 0.5) // 1 / 1000
+            record["upstream_ms"] = ((first_byte - connected) * 1e6 + 0.5) // 1 / 1000
+        else:
+            record = record.copy()
+            self._broken(timings, record, error, aborted)
+        if detailed:
+            record = record.copy()
+            self._detail(request, record)
+        if self._console is not None:
+            self._write(self._console.access(record))
+            return
+        try:
+            line = orjson.dumps(record, option=_NEWLINE)
+        except TypeError:
+            line = render_json(record)
+        self._write(line)
+
+    def _part(self, target: bytes) -> tuple[str, str]:
+        path, _, query = target.decode("latin-1").partition("?")
+        shown = self._redact_query(_shorten(query, _TARGET_MAX)) if query else ""
+        return _shorten(path, _TARGET_MAX), shown
+
+    def _broken(self, timings: Timings, record: dict[str, Any], error: str, aborted: str) -> None:
+        """Take out the stations that weren't reached, and tell why."""
+        last = timings.received
+        for name, moment in (
+            ("policy_ms", timings.forwarded),
+            ("connect_ms", timings.connected),
+            ("upstream_ms", timings.first_byte),
+        ):
+            if moment and last:
+                record[name] = ((moment - last) * 1e6 + 0.5) // 1 / 1000
+            else:
+                del record[name]
+            last = moment
+        if error:
+            record["error"] = error
+        if aborted:
+            record["aborted"] = aborted
+
+    def _learn(self, decisions: tuple[Decision, ...]) -> tuple[dict[str, str], bool]:
+        """Outcomes by policy, remembered unless a decision has a detail (True)."""
+        outcomes = {policy: outcome for policy, outcome, _ in decisions}
+        if any(detail for _, _, detail in decisions):
+            return outcomes, True
+        if len(self._outcomes) < _OUTCOMES_MAX:
+            self._outcomes[decisions] = outcomes
+        return outcomes, False
+
+    def _detail(self, request: Request, record: dict[str, Any]) -> None:
+        details: dict[str, str] = {}
+        for policy, _, detail in request.decisions:
+            if detail:
+                # Some are URLs: where a redirect leads, for one.
+                text = redact_text(_shorten(detail, _TEXT_MAX))
+                details[policy] = redact_url(text, self._redact_query)
+        if details:
+            record["details"] = details
+        headers: dict[str, str] = {}
+        for name, secret in self._headers:
+            value = request.headers.raw(name)
+            if value is not None:
+                headers[name] = REDACTED if secret else redact_url(_text(value), self._redact_query)
+        if headers:
+            record["headers"] = headers
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value[:_TEXT_MAX].decode()
+    except UnicodeDecodeError:
+        return value[:_TEXT_MAX].decode("utf-8", "backslashreplace")
+
+
+def _shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit] + "…"

@@ -1,0 +1,69 @@
+"""What happens when a request ends: its counts and its access line, in one call."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proxy.cells import Histogram
+from proxy.contract import Request, RouteInfo
+from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.route_cells import RouteCells
+
+_UNROUTED: Final = "none"
+_ROUTES_MAX: Final = 10_000
+_MODES: Final = {"refused": "enforce", "would_refuse": "shadow"}
+
+
+class Observer:
+    """Counts and logs requests that ended. One for each generation of the configuration.
+
+    metrics: lives as long as the process. access_log: may change with the configuration.
+    """
+
+    def __init__(self, metrics: Metrics, access_log: AccessLog) -> None:
+        self._metrics = metrics
+        self._line = access_log.line if access_log.enabled else None
+        self._cells: dict[RouteInfo, tuple[RouteCells, Histogram]] = {}
+
+    def finished(
+        self,
+        request: Request,
+        status: int,
+        sent: int,
+        received: int,
+        ended: float,
+        error: str = "",
+        aborted: str = "",
+    ) -> None:
+        """Count and log one request.
+
+        status: as sent, 0 for none. sent, received: bytes to and from the client. ended:
+        monotonic seconds. error: the code that Sidegate answered with. aborted: why the
+        exchange broke after its response had begun.
+        """
+        cells = self._cells.get(request.route)
+        route, waits = cells if cells is not None else self._learn(request.route)
+        timings = request.timings
+        seconds = overhead = ended - timings.received
+        if timings.first_byte and timings.forwarded:
+            waited = timings.first_byte - timings.forwarded
+            overhead -= waited
+            waits.observe(waited)
+        route.finished(status, request.method, seconds, overhead, sent, received, request.id)
+        for policy, outcome, detail in request.decisions:
+            if outcome in _MODES:
+                self._metrics.refused(policy, detail, _MODES[outcome])
+        if error:
+            self._metrics.failed(error)
+        if self._line is not None:
+            self._line(request, status, sent, received, ended, error, aborted)
+
+    def _learn(self, route: RouteInfo) -> tuple[RouteCells, Histogram]:
+        # Routes come from the configuration; an upstream without a name observes nothing
+        # that is exported.
+        waits = self._metrics.upstream(route.upstream) if route.upstream else Histogram()
+        cells = (self._metrics.route(route.name or _UNROUTED), waits)
+        if len(self._cells) < _ROUTES_MAX:
+            self._cells[route] = cells
+        return cells

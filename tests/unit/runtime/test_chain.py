@@ -1,0 +1,310 @@
+"""The binder means plain nesting, whatever form it takes; and shadow mode touches nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.contract import Handler, Mode, Request, Response
+from proxy.errors import GatewayError, Refused
+from proxy.http1.headers import Headers
+from proxy.runtime.chain import BoundPolicy, bind
+
+
+class Shaped:
+    """A policy of some shapes that writes down when each was called.
+
+    shapes: `e` request editor, `c` check, `w` wrap, `r` response editor. fails: the shape
+    that raises, in capitals after its work; `W` raises behind what it wraps, `h` catches.
+    """
+
+    def __init__(self, name: str, shapes: str, fails: str, told: list[str]) -> None:
+        self.name = name
+        self.shapes = shapes
+        self._fails = fails
+        self._told = told
+        if "e" in shapes:
+            self.edit_request = self._edit_request
+        if "c" in shapes:
+            self.check = self._check
+        if "w" in shapes:
+            self.wrap = self._wrap
+        if "r" in shapes:
+            self.edit_response = self._edit_response
+
+    def _note(self, what: str) -> None:
+        self._told.append(f"{self.name}.{what}")
+        if what in self._fails:
+            raise Refused("forbidden", self.name)
+
+    def _edit_request(self, request: Request) -> None:
+        self._note("e")
+
+    async def _check(self, request: Request) -> None:
+        self._note("c")
+
+    def _wrap(self, forward: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            self._note("w")
+            try:
+                response = await forward(request)
+            except Refused:
+                if "h" not in self._fails:
+                    raise
+                self._told.append(f"{self.name}.h")
+                response = Response(403)
+            self._note("x")
+            return response
+
+        return handle
+
+    def _edit_response(self, request: Request, response: Response) -> None:
+        self._note("r")
+
+
+def nested(policies: Sequence[Shaped], terminal: Handler) -> Handler:
+    """The meaning of a chain, a coroutine for each shape."""
+    handler = terminal
+    for policy in reversed(policies):
+        handler = _around(policy, handler)
+    return handler
+
+
+def _around(policy: Shaped, forward: Handler) -> Handler:
+    inside = policy.wrap(forward) if "w" in policy.shapes else forward
+
+    async def handle(request: Request) -> Response:
+        if "e" in policy.shapes:
+            policy.edit_request(request)
+        if "c" in policy.shapes:
+            await policy.check(request)
+        response = await inside(request)
+        if "r" in policy.shapes:
+            policy.edit_response(request, response)
+        return response
+
+    return handle
+
+
+def a_request() -> Request:
+    return Request("GET", b"/a", "/a", "", Headers([(b"X-A", b"1")]))
+
+
+SHAPES = st.sampled_from(["", "e", "c", "w", "r", "er", "ec", "ecr", "ew", "wr", "ecwr", "cr"])
+FAILS = st.sampled_from(["", "", "", "e", "c", "w", "x", "r", "h", "h"])
+
+
+@given(chain=st.lists(st.tuples(SHAPES, FAILS), max_size=7), broken=st.booleans())
+def test_any_chain_does_what_nesting_does(chain: list[tuple[str, str]], broken: bool) -> None:
+    outcomes = []
+    for form in (nested, bound):
+        told: list[str] = []
+
+        async def terminal(request: Request, told: list[str] = told) -> Response:
+            told.append("terminal")
+            if broken:
+                raise Refused("forbidden", "terminal")
+            return Response(200)
+
+        policies = [
+            Shaped(f"p{place}", shapes, fails, told) for place, (shapes, fails) in enumerate(chain)
+        ]
+        try:
+            ended = str(asyncio.run(_answer(form(policies, terminal))).status)
+        except Refused as refusal:
+            ended = refusal.detail
+        outcomes.append((told, ended))
+    assert outcomes[0] == outcomes[1]
+
+
+def bound(policies: Sequence[Shaped], terminal: Handler) -> Handler:
+    return bind([BoundPolicy(policy.name, "enforce", policy) for policy in policies], terminal)
+
+
+async def _answer(handler: Handler) -> Response:
+    return await handler(a_request())
+
+
+async def ok(request: Request) -> Response:
+    return Response(200, Headers([(b"X-B", b"2")]))
+
+
+def test_without_policies_the_chain_is_its_terminal() -> None:
+    assert bind([], ok) is ok
+    told: list[str] = []
+    off = BoundPolicy("p", "off", Shaped("p", "ecwr", "", told))
+    assert bind([off], ok) is ok
+
+
+class Gate:
+    """A gate that raises what it is told to."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+
+    async def check(self, request: Request) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize(
+    ("mode", "error", "outcome", "raised"),
+    [
+        ("enforce", None, ("gate", "admitted", ""), False),
+        ("enforce", Refused("rate_limited"), ("gate", "refused", "rate_limited"), True),
+        ("shadow", None, ("gate", "admitted", ""), False),
+        ("shadow", Refused("rate_limited"), ("gate", "would_refuse", "rate_limited"), False),
+        ("shadow", KeyError("k"), ("gate", "would_fail", "KeyError"), False),
+        (
+            "shadow",
+            GatewayError("upstream_timeout"),
+            ("gate", "would_fail", "GatewayError"),
+            False,
+        ),
+    ],
+)
+async def test_what_a_gate_decided_is_noted(
+    mode: Mode,
+    error: Exception | None,
+    outcome: tuple[str, str, str],
+    raised: bool,
+    others: int,
+) -> None:
+    policies = [BoundPolicy("gate", mode, Gate(error))]
+    policies += [BoundPolicy("other", "enforce", Gate())] * others
+    request = a_request()
+    handler = bind(policies, ok)
+    if raised:
+        assert error is not None
+        with pytest.raises(type(error)) as caught:
+            await handler(request)
+        assert caught.value is error
+        assert request.decisions == [outcome]
+    else:
+        assert (await handler(request)).status == 200
+        assert request.decisions == [outcome, *[("other", "admitted", "")] * others]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_an_enforced_gate_that_breaks_breaks_the_request(others: int) -> None:
+    policies = [BoundPolicy("gate", "enforce", Gate(KeyError("k")))]
+    policies += [BoundPolicy("other", "enforce", Gate())] * others
+    request = a_request()
+    with pytest.raises(KeyError):
+        await bind(policies, ok)(request)
+    assert request.decisions == []
+
+
+class Editor:
+    """Changes something of everything, or raises."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+
+    def edit_request(self, request: Request) -> None:
+        request.headers.set("X-A", "changed")
+        request.target, request.path = b"/b", "/b"
+        if self._error is not None:
+            raise self._error
+
+    def edit_response(self, request: Request, response: Response) -> None:
+        response.headers.remove("x-b")
+        response.status = 204
+        if self._error is not None:
+            raise self._error
+
+
+class Idle:
+    """Looks, and changes nothing."""
+
+    def edit_request(self, request: Request) -> None:
+        request.headers.set("X-A", "1")
+
+    def edit_response(self, request: Request, response: Response) -> None:
+        response.headers.set("X-B", "2")
+
+
+@pytest.mark.parametrize(
+    ("policy", "decisions"),
+    [
+        (
+            Editor(),
+            [
+                ("p", "would_change", "request target, path, headers"),
+                ("p", "would_change", "response status, headers"),
+            ],
+        ),
+        (Idle(), []),
+        (Editor(KeyError("k")), [("p", "would_fail", "KeyError")] * 2),
+        (
+            Editor(Refused("invalid_target")),
+            [("p", "would_refuse", "invalid_target"), ("p", "would_fail", "Refused")],
+        ),
+    ],
+)
+async def test_an_editor_in_shadow_mode_changes_nothing(
+    policy: Any, decisions: list[tuple[str, str, str]]
+) -> None:
+    request = a_request()
+    response = await bind([BoundPolicy("p", "shadow", policy)], ok)(request)
+    assert request.decisions == decisions
+    assert (request.target, request.path) == (b"/a", "/a")
+    assert request.headers.fields() == [(b"X-A", b"1")]
+    assert response.status == 200
+    assert response.headers.fields() == [(b"X-B", b"2")]
+
+
+class Count:
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def inc(self, amount: float = 1.0) -> None:
+        self.value += amount
+
+
+class Records:
+    """Log and metrics that remember."""
+
+    def __init__(self) -> None:
+        self.errors: list[dict[str, Any]] = []
+        self.counts: dict[tuple[str, ...], Count] = {}
+
+    def counter(self, name: str, documentation: str, **labels: str) -> Count:
+        return self.counts.setdefault((name, *labels.values()), Count())
+
+    def debug(self, event: str, **facts: Any) -> None: ...
+
+    def info(self, event: str, **facts: Any) -> None: ...
+
+    def warning(self, event: str, **facts: Any) -> None: ...
+
+    def error(self, event: str, **facts: Any) -> None:
+        self.errors.append(facts)
+
+
+async def test_failures_in_shadow_mode_are_all_counted_and_logged_once() -> None:
+    records = Records()
+    broken = BoundPolicy("p", "shadow", Gate(KeyError("secret")))
+    handler = bind([broken], ok, log=records, metrics=records)
+    for _ in range(3):
+        assert (await handler(a_request())).status == 200
+    assert records.counts["sidegate_shadow_failures_total", "p"].value == 3
+    (told,) = records.errors
+    assert told["policy"] == "p"
+    assert told["exception_class"] == "KeyError"
+    assert "secret" not in str(told)
+
+
+async def test_cancellation_is_never_taken_for_a_failure() -> None:
+    class Cancelled:
+        async def check(self, request: Request) -> None:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await bind([BoundPolicy("p", "shadow", Cancelled())], ok)(a_request())

@@ -1,0 +1,76 @@
+"""The reference is made of docstrings and types, and of nothing else."""
+
+from __future__ import annotations
+
+import yaml
+
+from proxy.catalog import load_catalog
+from proxy.config.shape import fields_of
+from proxy.runtime.reference import markdown, policy_markdown, policy_text, summary
+from tests.unit.runtime.specimen import CATALOG
+
+
+def test_the_summary_has_a_line_for_each_policy_outermost_first() -> None:
+    lines = summary(CATALOG).splitlines()
+    assert lines[2:7] == [
+        "* ids     The options that every policy has. Unknown options are errors.",
+        "* errors  The options that every policy has. Unknown options are errors.",
+        "  limit   Admit so many requests.",
+        "  answer  Answer by itself.",
+        "  fussy   Its validator fails in a way of its own.",
+    ]
+
+
+def test_a_policys_text_tells_each_option_with_type_and_default() -> None:
+    text = policy_text(CATALOG.specs["limit"])
+    for part in (
+        "Off unless asked for. Short form: `limit: LIMIT` sets `limit`.",
+        "limit: rate (required)\n    How many.",
+        "wait: duration (default 1500ms)\n    How long.",
+        "burst: whole number\n    At once.",
+        "bucket: mapping\n    Where they go.",
+        "bucket.room: size (default 2KiB)\n    How much fits in.",
+        "buckets[].room: size (default 2KiB)",
+        'json: text (default "")',
+        "mode: `enforce`, `shadow` or `off` (default enforce)",
+        "Example\n\n    policies:\n      limit:\n        limit: 5/min\n        key: global\n",
+    ):
+        assert part in text
+    assert text.index("limit: rate") < text.index("mode: `enforce`")
+
+
+def test_what_answers_says_so() -> None:
+    text = policy_text(CATALOG.specs["answer"])
+    assert "It answers by itself; its route needs no upstream." in text
+
+
+def test_markdown_has_a_table_whose_cells_stay_in_their_row() -> None:
+    text = policy_markdown(CATALOG.specs["limit"])
+    assert text.startswith("### limit\n\nAdmit so many requests.\n")
+    assert "|`limit`|rate|required|How many.|" in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {row.replace("\\|", "").count("|") for row in rows} == {5}
+
+
+def test_every_policy_that_comes_with_sidegate_is_documented() -> None:
+    catalog = load_catalog(plugins=[])
+    text = markdown(catalog)
+    for name in catalog.order:
+        assert f"### {name}\n" in text
+        options = catalog.specs[name].options
+        undocumented = [key for key, info in fields_of(options).items() if not info.description]
+        assert undocumented == []
+
+
+def test_every_example_is_one_that_works() -> None:
+    catalog = load_catalog(plugins=[])
+    examples = 0
+    for block in markdown(catalog).split("```yaml\n")[1:]:
+        data = yaml.safe_load(block.partition("```")[0])
+        for name, options in data["policies"].items():
+            spec = catalog.specs[name]
+            spec.options.model_validate(
+                options if isinstance(options, dict) else {spec.shorthand: options}
+            )
+            examples += 1
+    assert examples > 0

@@ -1,0 +1,65 @@
+"""The locks are what everybody installs: whole, hashed, in step, and of no one machine."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Final
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT: Final = Path(__file__).parents[2]
+LOCKS: Final = ("requirements.lock", "requirements-dev.lock", "requirements-bench.lock")
+PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Versions by name."""
+    found = PIN.findall((ROOT / lock).read_text())
+    return {canonicalize_name(name): version for name, version in found}
+
+
+def wanted(lock: str) -> list[Requirement]:
+    """What pyproject.toml asks of a lock."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    runtime, groups = project["project"]["dependencies"], project["dependency-groups"]
+    texts = {
+        "requirements.lock": runtime,
+        "requirements-dev.lock": runtime + groups["dev"],
+        "requirements-bench.lock": groups["bench"],
+    }
+    return [Requirement(text) for text in texts[lock]]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_holds_what_the_project_asks_for(lock: str) -> None:
+    """Fails when pyproject.toml was changed and `make lock` forgotten."""
+    pinned = pins(lock)
+    for requirement in wanted(lock):
+        version = pinned.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement.name} is missing; run `make lock`"
+        assert requirement.specifier.contains(version, prereleases=True), requirement
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pin_has_hashes(lock: str) -> None:
+    entries = re.split(r"^(?=[A-Za-z0-9])", (ROOT / lock).read_text(), flags=re.MULTILINE)[1:]
+    assert len(entries) == len(PIN.findall("".join(entries)))
+    assert [entry.split("==")[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_no_host_and_no_path(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    assert re.findall(r"(?<![\w.])/\w+", text) == []
+    assert "index-url" not in text
+
+
+def test_tests_run_against_the_versions_that_are_shipped() -> None:
+    developing = pins("requirements-dev.lock")
+    shipped = pins("requirements.lock")
+    assert {name: developing.get(name) for name in shipped} == shipped
