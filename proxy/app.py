@@ -26,7 +26,8 @@ from proxy.cells import Traffic
 from proxy.config.load import Document
 from proxy.config.model import parse_address
 from proxy.config.problems import ConfigError
-from proxy.contract import Log
+from proxy.routing.match import read_rules
+from proxy.routing.precedence import arrange
 from proxy.runtime.compile import Compiler
 from proxy.runtime.plan import Plan, make_plan
 from proxy.runtime.state import State
@@ -35,8 +36,7 @@ from proxy.server.listener import Listener
 from proxy.server.ports import ListenError, Ports
 from proxy.store.memory import Memory
 from proxy.telemetry.access_log import AccessLog
-from proxy.telemetry.exposition import families as render  # noqa
-from proxy.telemetry.logs import configure, loop_exception_handler, make_console
+from proxy.telemetry.logs import BoundLogger, configure, loop_exception_handler, make_console
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observer import Observer
 from proxy.telemetry.sink import Sink
@@ -100,16 +100,16 @@ class App:
     async def start(self) -> None:
         """Open everything. Raises ConfigError or ListenError."""
         loop = asyncio.get_running_loop()
-        self.log: Log = self._configure_logs(self._plan)
+        self.log = self._configure_logs(self._plan)
         loop.set_exception_handler(loop_exception_handler(self.log))
         traffic = Traffic()
-        self.metrics = Metrics(VERSION, self._sink, time.time, self._pools, traffic)
+        self._counts = Metrics(VERSION, self._sink, time.time, self._pools, traffic)
         store = Memory(time.monotonic)
-        self._state = State(loop, time.monotonic, time.time, store, self.metrics, self.log, traffic)
+        self._state = State(loop, time.monotonic, time.time, store, self._counts, self.log, traffic)
         self.ports = Ports(loop, self._listener)
         compiler = self._compiler(self._document, self._plan)
         self._gateway = compiler.compile()
-        self.metrics.reloaded(True, self._plan.digest)
+        self._counts.reloaded(True, self._plan.digest)
         await self.ports.update(self._plan.config.server, self._gateway)
         await self._start_admin()
         self._sweep()
@@ -171,7 +171,7 @@ class App:
         async with self._reloading:
             report = await self._reload()
         self._last_reload = {"ok": report.ok, "at": time.time(), "problems": report.problems}
-        self.metrics.reloaded(report.ok, report.digest)
+        self._counts.reloaded(report.ok, report.digest)
         if report.ok:
             self._loaded = time.time()
             self.log.info("configuration reloaded", digest=report.digest[:12])
@@ -205,9 +205,9 @@ class App:
         options = plan.config.telemetry.log
         console = make_console(options.format, self._sink)
         access_log = AccessLog(options, self._sink, time.time, console)
-        return Compiler(plan, document, self._state, Observer(self.metrics, access_log))
+        return Compiler(plan, document, self._state, Observer(self._counts, access_log))
 
-    def _configure_logs(self, plan: Plan) -> Log:
+    def _configure_logs(self, plan: Plan) -> BoundLogger:
         options = plan.config.telemetry.log
         return configure(options.level, options.format, self._sink, time.time)
 
@@ -251,7 +251,9 @@ class App:
         if text is None:
             return
         address = parse_address(text, schemes=("http",))
-        self._admin = web.AppRunner(make_admin(self), access_log=None, handle_signals=False)
+        self._admin = web.AppRunner(
+            make_admin(self, wall=time.time, log=self.log), access_log=None, handle_signals=False
+        )
         await self._admin.setup()
         site: web.BaseSite
         if address.scheme == "unix":
@@ -274,7 +276,8 @@ class App:
         return self._plan.config.model_dump(mode="json")
 
     def routes(self) -> list[dict[str, Any]]:
-        """The routes in file order, with their policies in the order they act."""
+        """The routes by precedence, with their policies in the order they act."""
+        rules = arrange(read_rules([route.match for route in self._plan.routes]))
         return [
             {
                 "name": route.name,
@@ -291,7 +294,7 @@ class App:
                     for policy in route.policies
                 ],
             }
-            for route in self._plan.routes
+            for route in (self._plan.routes[rule.index] for rule in rules)
         ]
 
     def upstreams(self) -> list[dict[str, Any]]:
@@ -312,10 +315,9 @@ class App:
             for pool in self._state.pools()
         ]
 
-    async def metrics_page(self, accept: str) -> tuple[str, bytes]:
+    async def metrics(self, accept: str) -> tuple[str, bytes]:
         """Content type and exposition; rendered beside the loop, which it would stall."""
-        snapshot = self.metrics.snapshot()
-        return await asyncio.get_running_loop().run_in_executor(None, render, snapshot, accept)
+        return await self._counts.expose(accept)
 
     def status(self) -> dict[str, Any]:
         """What runs here, since when, with which configuration."""

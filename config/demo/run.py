@@ -12,13 +12,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import IO, Final, NoReturn
 
 HERE: Final = Path(__file__).parent
 PATIENCE: Final = 20.0
@@ -60,12 +61,20 @@ def main() -> int:
     shop = [sys.executable, str(HERE / "service.py"), str(ports["service"])]
     sidegate = [sys.executable, "-m", "proxy", "run", str(HERE / "sidegate.yaml")]
     try:
-        with running(shop, {}) as origin, running(sidegate, settings) as gateway:
+        with (
+            tempfile.TemporaryFile() as log,
+            running(shop, {}) as origin,
+            running(sidegate, settings, log if once else None) as gateway,
+        ):
             await_answer(origin, service + "/", "the service")
             await_answer(gateway, admin + "/readyz", "Sidegate")
             print(f"\nThe service is at {service}, Sidegate at {proxy}, its admin API at {admin}.")
             if once:
                 show(trials(service, proxy, admin))
+                gateway.terminate()
+                gateway.wait(PATIENCE)
+                log.seek(0)
+                print(f"\n# What Sidegate logged meanwhile.\n{log.read().decode().rstrip()}")
                 return 0
             print("Try in another terminal, and watch the log here:\n")
             for remark, command in trials(service, proxy, admin):
@@ -79,7 +88,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nStopped.")
         return 0
-    except RuntimeError as failure:
+    except (RuntimeError, subprocess.TimeoutExpired) as failure:
         print(f"The demo can't start: {failure}", file=sys.stderr)
         return 1
 
@@ -99,14 +108,20 @@ def usable(port: int) -> int:
 
 
 @contextmanager
-def running(command: list[str], settings: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A program, ended when the block is left.
+def running(
+    command: list[str], settings: Mapping[str, str], output: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program, ended when the block is left. It writes to `output`, or to the terminal.
 
     It gets a session of its own: Ctrl-C reaches the demo alone, which stops the proxy
     before the service.
     """
     process = subprocess.Popen(
-        command, env={**os.environ, **settings}, cwd=HERE.parent.parent, start_new_session=True
+        command,
+        stdout=output,
+        env={**os.environ, **settings},
+        cwd=HERE.parent.parent,
+        start_new_session=True,
     )
     try:
         yield process

@@ -38,8 +38,6 @@ class Limits(Settings):
     """The request body; 413 `body_too_large`. A route may set its own."""
     connections: int = Field(default=10_000, ge=1)
     """Client connections at once; more are closed with 503 `overloaded`."""
-    pipeline: int = Field(default=16, ge=1, le=1000)
-    """Requests of one connection waiting behind the one being answered; then reading stops."""
 
 
 class Timeouts(Settings):
@@ -217,7 +215,8 @@ class Match(Settings):
     host: str | None = None
     """`api.example.com` or `*.example.com`; absent for any."""
     path: str = "/**"
-    """`/exact`, `/under/**`, `/users/{id}` or `~regex` (the whole path)."""
+    """`/exact`, `/under/**`, `/users/{id}`, `/users/{id}/**` or `~regex` (the whole path).
+    What `**` stands for is captured as `rest`."""
     methods: tuple[str, ...] = ()
     """Methods; empty for any. GET includes HEAD."""
     headers: dict[str, str] = {}

@@ -191,23 +191,24 @@ def _value(text: str, annotation: Any) -> Any:
 def _put(tree: Tree, path: Path, value: Any, place: Place) -> None:
     """Set a value, making the sections on the way. Raises ValueError where none fits."""
     data = tree.data
-    for depth, step in enumerate(path[:-1], start=1):
+    for depth, step in enumerate(path):
+        if isinstance(data, list) and not (isinstance(step, int) and step < len(data)):
+            raise ValueError(f"{show_path(path[:depth])} is a list in the file, without {step}")
+        if depth == len(path) - 1:
+            data[step] = value
+            break
         inner = _below(data, step)
         if inner is None or inner is True:
             inner = {}
-        elif depth == 2 and path[0] == "upstreams" and isinstance(inner, str):
+        elif depth == 1 and path[0] == "upstreams" and isinstance(inner, str):
             inner = {"endpoints": [inner]}
         elif not isinstance(inner, (dict, list)):
             raise ValueError(
-                f"{show_path(path[:depth])} is {describe(inner)} in the file; write it out as a "
-                "mapping to override one of its settings"
+                f"{show_path(path[: depth + 1])} is {describe(inner)} in the file; write it out "
+                "as a mapping to override one of its settings"
             )
         data[step] = inner
         data = inner
-    last = path[-1]
-    if isinstance(data, list) and not (isinstance(last, int) and last < len(data)):
-        raise ValueError(f"{show_path(path[:-1])} is a list with no entry {last}")
-    data[last] = value
     for places in (tree.keys, tree.values):
         for known in [known for known in places if known[: len(path)] == path]:
             del places[known]

@@ -7,6 +7,7 @@ under these names is replaced, so an upstream may believe what it reads. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final, NamedTuple
@@ -16,6 +17,7 @@ from proxy.http1.host import read_authority
 
 VIA: Final = b"1.1 sidegate"
 _MAX_HOPS: Final = 64
+_PORT: Final = re.compile("[0-9]{1,5}").fullmatch
 
 Trusts = Callable[[str], bool]
 """Whether an address is a trusted proxy's."""
@@ -77,7 +79,7 @@ def forwarded_client(
             scheme = last.lower()
         elif key == "x-forwarded-host" and read_authority(last) is not None:
             authority = last
-        elif key == "x-forwarded-port" and last.isascii() and last.isdigit() and len(last) < 6:
+        elif key == "x-forwarded-port" and _PORT(last) and 0 < int(last) < 65536:
             port = last
     return Client(told[0], scheme, _lines(told, scheme, authority, port, standard) + passed)
 
@@ -93,7 +95,10 @@ _REPLACED: Final = {
 
 
 def _lines(hops: list[str], scheme: str, authority: str, port: str, standard: bool) -> bytes:
-    lines = [f"X-Forwarded-For: {', '.join(hops)}", f"X-Forwarded-Proto: {scheme}"]
+    # The peer of a UNIX socket has no address.
+    known = ", ".join(filter(None, hops))
+    lines = [f"X-Forwarded-For: {known}"] if known else []
+    lines.append(f"X-Forwarded-Proto: {scheme}")
     if port:
         lines.append(f"X-Forwarded-Port: {port}")
     if authority:
@@ -112,6 +117,9 @@ def _address(hop: str) -> str | None:
         hop = hop[1:].partition("]")[0]
     elif hop.count(":") == 1:
         hop = hop.partition(":")[0]
+    # The zone of a link-local address is free text, and means nothing on another host.
+    if "%" in hop:
+        return None
     try:
         return str(ip_address(hop))
     except ValueError:

@@ -6,10 +6,11 @@ import re
 from ipaddress import IPv6Address
 from typing import Final
 
-_NAME: Final = re.compile(r"([A-Za-z0-9._~!$&'()*+,;=-]{1,255})(?::(\d{0,5}))?").fullmatch
-_LITERAL: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::(\d{0,5}))?").fullmatch
+_NAME: Final = re.compile(r"([A-Za-z0-9._~!$&'()*+,;=-]{1,255})(?::([0-9]{0,5}))?").fullmatch
+_LITERAL: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::([0-9]{0,5}))?").fullmatch
 _MEMORY: dict[str, tuple[str, str] | None] = {}
 _MEMORY_MAX: Final = 1024
+_TEXT_MAX_LENGTH: Final = 264
 
 
 def read_authority(text: str) -> tuple[str, str] | None:
@@ -21,7 +22,7 @@ def read_authority(text: str) -> tuple[str, str] | None:
     if text in _MEMORY:
         return _MEMORY[text]
     read = _read(text)
-    if len(_MEMORY) < _MEMORY_MAX:
+    if len(text) <= _TEXT_MAX_LENGTH and len(_MEMORY) < _MEMORY_MAX:
         _MEMORY[text] = read
     return read
 

@@ -169,7 +169,7 @@ def read_request_head(
         elif kind == _FORWARDED:
             forwarded += (field,)
         elif kind == _EXPECT:
-            expect = value
+            expect = value if expect is None else expect + b", " + value
         elif kind == _UPGRADE:
             upgrade = value
         elif kind == _UNDERSCORE and rules.underscores != "drop":

@@ -18,4 +18,6 @@ def response_head(status: int, fields: list[Field], tail: bytes) -> bytes:
 
 def request_head(line: bytes, fields: list[Field], tail: bytes) -> bytes:
     """Request line and fields; `line` and `tail` end with CRLF."""
+    if not fields:
+        return line + tail
     return line + b"\r\n".join(map(_pair, fields)) + b"\r\n" + tail

@@ -24,7 +24,10 @@ _QUERY: Final = re.compile(r"[\x21-\x7e]*").fullmatch
 _ESCAPES: Final = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _CONTROLS: Final = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])").search
 _SLASHES: Final = re.compile(r"%(?:2[Ff]|5[Cc])|\\").search
-_DOT_SEGMENT: Final = re.compile(r"/(?:\.|%2[Ee]){1,2}(?=/|$)").search
+# Also beside encoded slashes and before path parameters, where some servers see one too.
+_DOT_SEGMENT: Final = re.compile(
+    r"(?:[/\\]|%2[Ff]|%5[Cc])(?:\.|%2[Ee]){1,2}(?=[/\\;]|%2[Ff]|%5[Cc]|%3[Bb]|$)"
+).search
 _ABSOLUTE: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?]*)(.*)", re.DOTALL).fullmatch
 _EMPTY: Final = re.compile(r"/{2,}")
 
@@ -85,6 +88,9 @@ def read_target(raw: str, method: str, rules: PathRules) -> Target:
         raise _bad("The target's scheme is neither http nor https.")
     if not authority or "@" in authority:
         raise _bad("The target must name a host, and no user.")
+    if not rest and method == "OPTIONS":
+        # RFC 9112, 3.2.4: the whole server is meant.
+        return Target(b"*", "*", "", authority, scheme)
     if rest[:1] != "/":
         rest = "/" + rest
     path, mark, query = rest.partition("?")
@@ -113,6 +119,8 @@ def _careful(
         if rules.dot_segments == "refuse":
             raise _bad("The path holds a dot segment (`.` or `..`).")
         path = resolve_dots(path)
+        if _DOT_SEGMENT(path):
+            raise _bad("The path holds a dot segment that servers read differently.")
     return Target(
         (path + mark + query).encode("ascii"), decode_path(path), query, authority, scheme
     )

@@ -1,8 +1,9 @@
 """One request head after another, out of bytes as they come.
 
-Finds where a head ends and hands exactly its bytes to the parser, incomplete ones early, so
-that garbage is refused at once rather than at a timeout. Counts every byte against the
-limit before anything else is done with it.
+Finds where a head ends and hands exactly its bytes to the parser, those of an incomplete
+one line by line: so garbage is refused at once rather than at a timeout, and for the same
+reason however it was cut into pieces. Counts every byte against the limit before anything
+else is done with it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from proxy.wire.parser import END_OF_HEAD, RequestParser
 
 # Empty lines before a request, which old clients send after a POST (RFC 9112, 2.2).
 _MAX_EMPTY_LINES: Final = 4
+_TOKEN: Final = frozenset(
+    b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+_A: Final = ord("A")
+_Z: Final = ord("Z")
 
 
 class Arrived(NamedTuple):
@@ -37,41 +43,64 @@ class Arrival:
     partial: bytes of a head that is not complete yet, kept after an error too.
     """
 
-    __slots__ = ("_empty_lines", "_parser", "partial")
+    __slots__ = ("_empty_lines", "_fed", "_parser", "partial")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._parser = RequestParser(loop)
         self._empty_lines = 0
+        # Bytes of `partial` that the parser has: whole lines.
+        self._fed = 0
         self.partial = b""
 
     def feed(self, data: bytes, limit: int, rules: HeadRules) -> tuple[Arrived | None, bytes]:
-        """Take bytes: a head once it is complete, and what follows it.
+        """Take bytes, at least one: a head once it is complete, and what follows it.
 
         limit: most bytes of a head. Raises GatewayError, after which nothing that follows
         can be read.
         """
-        began = self.partial
-        while not began and data[:2] == b"\r\n" and self._empty_lines < _MAX_EMPTY_LINES:
-            self._empty_lines += 1
-            data = data[2:]
-        if not data:
-            return None, b""
-        joined = began + data if began else data
-        end = joined.find(END_OF_HEAD, max(0, len(began) - 3)) + 4
+        joined = self.partial + data if self.partial else data
+        fed = self._fed
+        if fed == 0 and not _A <= joined[0] <= _Z:
+            joined = self.partial = self._begin(joined)
+            if joined in (b"", b"\r"):
+                return None, b""
+        end = joined.find(END_OF_HEAD, fed - 2 if fed else 0) + 4
         complete = end > 3
-        self.partial = joined if not complete else joined[:end]
+        self.partial = joined[:end] if complete else joined
         if len(self.partial) > limit:
             code = "head_too_large" if b"\r\n" in joined[:limit] else "target_too_long"
             raise GatewayError(code, close=True)
+        if not complete:
+            end = joined.rfind(b"\n", fed) + 1
+            if end == 0:
+                return None, b""
         try:
-            parsed = self._parser.feed(self.partial[len(began) :], complete)
+            if fed == 0:
+                # The parser takes the versions of other protocols for HTTP's.
+                line_end = joined.find(b"\r\n")
+                if joined[line_end - 8 : line_end - 1] != b"HTTP/1.":
+                    raise GatewayError("bad_request", cause="request line", close=True)
+            parsed = self._parser.feed(joined[fed:end], complete)
         except GatewayError as error:
-            raise diagnose(self.partial, error) from None
+            raise diagnose(joined[:end], error) from None
         if parsed is None:
+            self._fed = end
             return None, b""
         head = read_request_head(parsed.method, parsed.target, parsed.version, parsed.fields, rules)
         self.partial = b""
+        self._fed = 0
         self._empty_lines = 0
         # An upgrade that is not passed on leaves open which protocol the client goes on in.
         persistent = head.keep_alive and not (parsed.upgrade and not head.upgrade)
         return Arrived(parsed.method, head, end, persistent), joined[end:]
+
+    def _begin(self, data: bytes) -> bytes:
+        """What is left of the first bytes without empty lines; refuse what begins no head."""
+        while data[:2] == b"\r\n" and self._empty_lines < _MAX_EMPTY_LINES:
+            self._empty_lines += 1
+            data = data[2:]
+        half_a_line = data == b"\r" and self._empty_lines < _MAX_EMPTY_LINES
+        if data and not half_a_line and data[0] not in _TOKEN:
+            self.partial = data
+            raise diagnose(data, GatewayError("bad_request", cause="first byte", close=True))
+        return data

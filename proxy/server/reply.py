@@ -62,12 +62,16 @@ def frame_response(request: Request, response: Response, keep_alive: bool, date:
     tail = b""
     body = True
     chunked = False
-    if request.method == "HEAD" or status == 304:
+    if status == 204 or status < 200:
         body = False
-        if response.length is not None:
+    elif request.method == "HEAD" or status == 304:
+        body = False
+        # Zero is what a 304 made here says by default, and a claim about the representation.
+        if response.length is not None and (response.length or status != 304):
             tail = b"Content-Length: %d\r\n" % response.length
-    elif status == 204 or status < 200:
-        body = False
+    elif isinstance(response.body, bytes):
+        # A policy that replaced the body may have left the old length behind.
+        tail = b"Content-Length: %d\r\n" % len(response.body)
     elif response.length is not None:
         tail = b"Content-Length: %d\r\n" % response.length
     elif request.version == "1.1":
@@ -152,6 +156,9 @@ class Sender:
             return
         left = response.length
         async for piece in body:
+            if not piece:
+                # As a chunk it would be the last one.
+                continue
             if left is not None:
                 left -= len(piece)
                 if left < 0:

@@ -94,26 +94,34 @@ class Pool:
         `acquire_timeout`, and Unreachable when opening fails.
         """
         started = self._clock()
-        if not fresh:
+        if not fresh or not self._room():
             connection = self.take(careful)
             if connection is not None:
                 return connection
-        while True:
-            if self._room() and not self._live_waiters():
-                return await self._open_one(started)
-            given = await self._wait(started)
+        first = False
+        while not self._room() or (self._live_waiters() and not first):
+            given = await self._wait(started, first)
             if given is None:
                 # A slot became free rather than a connection.
                 return await self._open_one(started, reserved=True)
             if given.alive(self._clock(), careful):
                 self.acquire.observe(self._clock() - started)
                 return given
-            self.discard(given, "dead")
-            given.close("dead")
+            # It died between its release and now: its slot is ours, if nobody else took it.
+            if given in self._busy:
+                self._busy.discard(given)
+                self._opening += 1
+                self._retire(given, "dead")
+                return await self._open_one(started, reserved=True)
+            first = True
+        return await self._open_one(started)
 
     def release(self, connection: UpstreamConnection) -> None:
-        """The connection's exchange is over, and it can serve another."""
-        self._busy.discard(connection)
+        """The connection's exchange is over, and it can serve another; unknown ones are fine."""
+        try:
+            self._busy.remove(connection)
+        except KeyError:
+            return
         now = self._clock()
         connection.idle_since = now
         if self._retired:
@@ -175,15 +183,25 @@ class Pool:
             raise
         self._opening -= 1
         self.opened += 1
-        self._busy.add(connection)
         self.acquire.observe(self._clock() - started)
+        # As of its birth: the kernel isn't asked, as a new TLS connection may have tickets
+        # waiting to be read.
+        if connection.alive(connection.born, False):
+            self._busy.add(connection)
+        else:
+            # Closed as soon as it was opened: whoever asks it is told, and no slot is lost.
+            self._retire(connection, "dead")
+            self._free_slot()
         return connection
 
-    async def _wait(self, started: float) -> UpstreamConnection | None:
+    async def _wait(self, started: float, first: bool) -> UpstreamConnection | None:
         waiter: _Waiter = self._loop.create_future()
-        self._waiters.append(waiter)
+        if first:
+            self._waiters.appendleft(waiter)
+        else:
+            self._waiters.append(waiter)
         try:
-            async with asyncio.timeout(self._options.acquire_timeout):
+            async with asyncio.timeout(self._options.acquire_timeout - (self._clock() - started)):
                 return await waiter
         except TimeoutError:
             self._give_back(waiter)
@@ -196,6 +214,8 @@ class Pool:
             raise
         finally:
             waiter.cancel()
+            # Those who gave up must not pile up while nothing becomes free.
+            self._live_waiters()
 
     def _give_back(self, waiter: _Waiter) -> None:
         """A waiter that gave up may have been served in the same moment."""

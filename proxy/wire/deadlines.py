@@ -44,7 +44,9 @@ class Deadlines:
         """Expire all that are late by now."""
         now = self._clock()
         for member in [member for member in self._members if member.deadline <= now]:
-            member.expire(now)
+            # One that expires may end another, or give it more time.
+            if member in self._members and member.deadline <= now:
+                member.expire(now)
 
     def __len__(self) -> int:
         return len(self._members)

@@ -46,9 +46,12 @@ class Inflow:
         """Add a piece."""
         if not piece:
             return
-        self._pieces.append(piece)
         size = len(piece)
         self.received += size
+        if self._done:
+            # Its reader gave up; what is kept now would stop the sender for ever.
+            return
+        self._pieces.append(piece)
         self._size += size
         if self._size > HIGH_WATER and self._open:
             self._open = False

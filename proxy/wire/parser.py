@@ -147,8 +147,11 @@ class ResponseParser:
         """Read one complete head. Raises GatewayError `upstream_invalid`.
 
         The response parser forgives bare line feeds, folded lines and control characters;
-        they are refused here, since the client may read them differently.
+        they are refused here, since the client may read them differently. So are the
+        status lines of other protocols, and empty lines before one.
         """
+        if head[:7] != b"HTTP/1.":
+            raise GatewayError("upstream_invalid", cause="no HTTP/1 status line")
         ends = head.translate(None, _HARMLESS)
         if head.count(b"\r\n") * 2 != len(ends):
             raise GatewayError("upstream_invalid", cause="control characters or bare line ends")

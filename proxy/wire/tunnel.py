@@ -106,7 +106,7 @@ class Tunnel:
         if self._open and not self._closing:
             self._closing = True
             self.deadline = self._clock() + CLOSE_GRACE
-            if self._frames.between:
+            if self._frames.between and not self._ended["upstream"]:
                 self._say_close()
 
     def expire(self, now: float) -> None:

@@ -13,6 +13,8 @@ from proxy.config.yaml_source import Tree, read_text
 
 FILE = """\
 server: {listen: 'http://0.0.0.0:80'}
+admin: "off"
+telemetry: []
 upstreams:
   app: http://a:1
   user-service:
@@ -49,10 +51,10 @@ def value_at(data: Any, path: tuple[str | int, ...]) -> Any:
         ("SERVER__LIMITS__FIELDS", "50", ("server", "limits", "fields"), 50),
         ("SERVER__FORWARDED", "true", ("server", "forwarded"), True),
         ("server__forwarded", "true", ("server", "forwarded"), True),
-        ("ADMIN__LISTEN", "null", ("admin", "listen"), None),
-        ("ADMIN__LISTEN", "", ("admin", "listen"), None),
+        ("STORE", "null", ("store",), None),
+        ("STORE", "", ("store",), None),
         ("STORE", "12", ("store",), "12"),
-        ("TELEMETRY__LOG__HEADERS", "[a, b]", ("telemetry", "log", "headers"), ["a", "b"]),
+        ("SERVER__LISTEN", "[a, b]", ("server", "listen"), ["a", "b"]),
         ("UPSTREAMS__NEW", "http://n:1", ("upstreams", "new"), "http://n:1"),
         ("UPSTREAMS__APP__POOL__SIZE", "7", ("upstreams", "app", "pool", "size"), 7),
         ("UPSTREAMS__USER_SERVICE__HOST", "7", ("upstreams", "user-service", "host"), "7"),
@@ -102,6 +104,8 @@ def test_an_upstream_and_its_pool_may_both_come_from_the_environment() -> None:
         ("SERVER", "server is a section; name one of its settings, as in SIDEGATE_SERVER__LISTEN"),
         ("ROUTES__THIRD__UPSTREAM", 'there is no entry "third" in the list'),
         ("ROUTES__2__UPSTREAM", 'there is no entry "2" in the list'),
+        ("TELEMETRY__LOG__LEVEL", "telemetry is a list in the file, without log"),
+        ("ADMIN__LISTEN", 'admin is "off" in the file; write it'),
         ("POLICIES__RESPOND__STATUS", "policies.respond is the number 204 in the file; write it"),
     ],
 )  # fmt: skip

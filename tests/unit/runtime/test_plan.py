@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from proxy.config.problems import ConfigError
 from proxy.config.units import Rate
-from proxy.runtime.plan import Plan, PolicyPlan, RoutePlan
-from tests.unit.runtime.specimen import AnswerOptions, LimitOptions, plan_of
+from proxy.runtime.plan import Plan, PolicyPlan, RoutePlan, make_plan
+from tests.unit.runtime.specimen import (
+    CATALOG,
+    AnswerOptions,
+    LimitOptions,
+    document_of,
+    plan_of,
+)
 
 UPSTREAM = "upstreams: {app: 'http://a:1'}\n"
 TWO = "upstreams: {one: 'http://a:1', two: 'http://b:1'}\n"
@@ -233,3 +243,50 @@ routes:
         (tmp_path / "key").write_text("hunter22")
         [problem] = problems(tmp_path, f"{UPSTREAM}policies: {{limit: !file key}}\n")
         assert "hunter22" not in problem
+
+
+SCALARS = st.sampled_from(
+    [None, True, 0, 7, -1, 1.5, "", "x", "5s", "1KiB", "5/s", "/x", "http://a:1", "${X", "off"]
+)
+KEYS = st.sampled_from(
+    [
+        "server", "upstreams", "policies", "routes", "limits", "body", "listen", "timeouts",
+        "idle", "name", "match", "path", "headers", "upstream", "endpoints", "pool", "size",
+        "app", "limit", "answer", "ids", "fussy", "bucket", "buckets", "room", "word", "mode",
+    ]
+)  # fmt: skip
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["server", "upstreams", "policies", "routes", "store", "polices"]),
+        ANYTHING,
+    ),
+    st.dictionaries(
+        st.lists(KEYS, min_size=1, max_size=4).map(
+            lambda keys: "SIDEGATE_" + "__".join(keys).upper()
+        ),
+        st.sampled_from(["x", "5", "null", "[a, b]", "{", "http://a:1"]),
+        max_size=2,
+    ),
+)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=200,
+    deadline=None,
+)
+def test_whatever_is_written_becomes_a_plan_or_problems_in_words(
+    tmp_path: Path, data: dict[str, Any], environ: dict[str, str]
+) -> None:
+    messages = ["all is well"]
+    try:
+        make_plan(document_of(tmp_path, yaml.safe_dump(data), environ), CATALOG)
+    except ConfigError as error:
+        messages = [problem.message for problem in error.problems]
+    assert all(message and "pydantic" not in message for message in messages)
+    assert messages

@@ -1,0 +1,206 @@
+"""The operator's side: health, metrics, configuration, reload. An ordinary aiohttp app.
+
+May live here: which resources there are and what they ask of the gateway. Must not live
+here: how any of it is found out (`Operator`), or the data plane. Everything shown has gone
+through redaction; errors come in the house envelope, and their causes go to the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final, Protocol
+
+from aiohttp import hdrs, web
+
+from proxy.admin.guard import foreign
+from proxy.admin.pages import SECURITY_HEADERS, show_error, show_json, show_text
+from proxy.contract import Log
+from proxy.telemetry.redaction import redact
+from proxy.telemetry.timestamp import make_timestamp
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_BODY_MAX: Final = 64 * 1024
+_CODES: Final = {
+    403: ("forbidden", "The request is not allowed."),
+    404: ("route_not_found", "There is no such resource; GET / lists them."),
+    405: ("method_not_allowed", "This resource does not support the method."),
+    413: ("body_too_large", "The request body exceeds the limit."),
+}
+_INDEX: Final = {
+    "GET /healthz": "200 while the process lives",
+    "GET /readyz": "200 when requests can be served, else 503 and why",
+    "GET /metrics": "Prometheus or OpenMetrics exposition",
+    "GET /config": "the configuration in use, secrets redacted",
+    "GET /routes": "routes in the order of precedence",
+    "GET /upstreams": "upstreams and their connections",
+    "POST /reload": "read the configuration again; 409 and the problems if it can't be used",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadReport:
+    """What became of a reload. digest: of the configuration now in use. problems: one a line."""
+
+    ok: bool
+    digest: str
+    problems: list[str]
+
+
+class Operator(Protocol):
+    """What the admin API asks of the gateway; called in the event loop."""
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether requests can be served, and if not, why."""
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """Version, start, digest of the configuration, last reload."""
+        ...
+
+    def config(self) -> Mapping[str, Any]:
+        """The effective configuration; redacted here."""
+        ...
+
+    def routes(self) -> list[dict[str, Any]]:
+        """Routes in the order of precedence."""
+        ...
+
+    def upstreams(self) -> list[dict[str, Any]]:
+        """Upstreams, their endpoints and connections."""
+        ...
+
+    async def reload(self) -> ReloadReport:
+        """Read the configuration again and use it if it is good."""
+        ...
+
+    async def metrics(self, accept: str) -> tuple[str, bytes]:
+        """Content type and exposition, as the Accept field asks."""
+        ...
+
+
+class _Api:
+    """The resources, bound to one operator."""
+
+    def __init__(self, operator: Operator, wall: Callable[[], float], log: Log) -> None:
+        self._operator = operator
+        self._timestamp = make_timestamp(wall)
+        self._log = log
+        self._numbers = count(1)
+
+    def application(self) -> web.Application:
+        app = web.Application(middlewares=[self._answer_errors], client_max_size=_BODY_MAX)
+        app.add_routes(
+            [
+                web.get("/", self._index),
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
+                web.get("/config", self._config),
+                web.get("/routes", self._routes),
+                web.get("/upstreams", self._upstreams),
+                web.post("/reload", self._reload),
+            ]
+        )
+        app.on_response_prepare.append(_dress)
+        return app
+
+    async def _index(self, _: web.Request) -> web.Response:
+        return show_json({"sidegate": redact(self._operator.status()), "resources": _INDEX})
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return show_text("alive")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        ready, reason = self._operator.ready()
+        return show_text("ready") if ready else show_text(f"not ready: {reason}", 503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        accept = ", ".join(request.headers.getall(hdrs.ACCEPT, []))
+        content_type, body = await self._operator.metrics(accept)
+        # As a field of its own: aiohttp would not take the parameters otherwise.
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
+
+    async def _config(self, _: web.Request) -> web.Response:
+        return show_json(redact(self._operator.config()))
+
+    async def _routes(self, _: web.Request) -> web.Response:
+        return show_json({"routes": redact(self._operator.routes())})
+
+    async def _upstreams(self, _: web.Request) -> web.Response:
+        return show_json({"upstreams": redact(self._operator.upstreams())})
+
+    async def _reload(self, request: web.Request) -> web.Response:
+        reason = foreign(
+            request.headers.get(hdrs.HOST, ""),
+            request.headers.get(hdrs.ORIGIN),
+            request.headers.get("Sec-Fetch-Site"),
+        )
+        if reason:
+            self._log.warning("admin request refused", path=request.path, reason=reason)
+            return self._error(request, "forbidden", reason, 403)
+        report = await self._operator.reload()
+        if report.ok:
+            return show_json({"ok": True, "digest": report.digest, "problems": []})
+        return self._error(
+            request,
+            "config_invalid",
+            "The configuration can't be used; the one before goes on serving.",
+            409,
+            {"digest": report.digest, "problems": redact(report.problems)},
+        )
+
+    def _error(
+        self,
+        request: web.Request,
+        code: str,
+        detail: str,
+        status: int,
+        more: Mapping[str, Any] | None = None,
+        request_id: str = "",
+    ) -> web.Response:
+        return show_error(
+            code,
+            detail,
+            status,
+            timestamp=self._timestamp(),
+            path=request.rel_url.raw_path,
+            request_id=request_id or self._next_id(),
+            more=more,
+        )
+
+    def _next_id(self) -> str:
+        return f"admin-{next(self._numbers)}"
+
+    @web.middleware
+    async def _answer_errors(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            code, detail = _CODES.get(error.status, ("bad_request", error.reason))
+            response = self._error(request, code, detail, error.status)
+            if hdrs.ALLOW in error.headers:
+                response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+            return response
+        except Exception as error:
+            request_id = self._next_id()
+            self._log.error(
+                "admin request failed", path=request.path, request_id=request_id, exc_info=error
+            )
+            detail = "The request failed; the log has the cause under this request_id."
+            return self._error(request, "internal_error", detail, 500, request_id=request_id)
+
+
+def make_admin(operator: Operator, *, wall: Callable[[], float], log: Log) -> web.Application:
+    """The admin API over an operator. wall: seconds since 1970, UTC.
+
+    Run it with an AppRunner whose `access_log` is None.
+    """
+    return _Api(operator, wall, log).application()
+
+
+async def _dress(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.popall(hdrs.SERVER, None)
+    for name, value in SECURITY_HEADERS:
+        response.headers[name] = value

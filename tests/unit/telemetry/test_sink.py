@@ -1,0 +1,189 @@
+"""Lines leave in order, in batches, and never at the cost of whoever writes them."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from proxy.telemetry.sink import Sink
+
+Pipe = tuple[int, int]
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    reader, writer = os.pipe()
+    yield reader, writer
+    for end in (reader, writer):
+        try:
+            os.close(end)
+        except OSError:
+            continue
+
+
+def read_all(reader: int) -> bytes:
+    pieces = []
+    while piece := os.read(reader, 65536):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def test_lines_arrive_in_the_order_written() -> None:
+    stream = io.BytesIO()
+    sink = Sink(stream)
+    written = [b"%d\n" % number for number in range(20_000)]
+    for line in written:
+        sink.write(line)
+    assert sink.close(5.0)
+    assert stream.getvalue() == b"".join(written)
+    assert sink.dropped == 0
+    assert sink.pending == 0
+
+
+def test_a_line_is_written_by_the_next_flush(pipe: Pipe) -> None:
+    reader, writer = pipe
+    sink = Sink(writer)
+    sink.write(b"ready\n")
+    sink.flush()
+    assert os.read(reader, 100) == b"ready\n"
+    sink.close()
+
+
+def test_a_full_batch_does_not_wait_for_the_timer(pipe: Pipe) -> None:
+    reader, writer = pipe
+    sink = Sink(writer)
+    sink.write(b"x" * 32 * 1024 + b"\n")
+    assert os.read(reader, 10) == b"x" * 10
+    threading.Thread(target=os.read, args=(reader, 65536)).start()
+    assert sink.close(5.0)
+
+
+def test_a_pipe_nobody_reads_costs_lines_and_blocks_nobody(pipe: Pipe) -> None:
+    _, writer = pipe
+    sink = Sink(writer, limit_bytes=128 * 1024)
+    line = b"y" * 1023 + b"\n"
+    for _ in range(1000):
+        sink.write(line)
+    # That we came here at all is the point: the pipe holds 64 KiB, we wrote 1,000.
+    assert sink.pending <= 128 * 1024
+    assert 1000 - sink.dropped <= (128 + 64 + 33), "no more is kept than the limit and the pipe"
+    assert sink.dropped > 700
+
+
+def test_every_line_is_either_read_or_counted_as_dropped(pipe: Pipe) -> None:
+    reader, writer = pipe
+    sink = Sink(writer, limit_bytes=128 * 1024)
+    line = b"y" * 1023 + b"\n"
+    for _ in range(1000):
+        sink.write(line)
+    received: list[bytes] = []
+    thread = threading.Thread(target=lambda: received.append(read_all(reader)))
+    thread.start()
+    assert sink.close(10.0)
+    os.close(writer)
+    thread.join()
+    assert received[0].count(b"\n") + sink.dropped == 1000
+
+
+def test_closing_gives_a_stuck_reader_no_more_than_the_deadline(pipe: Pipe) -> None:
+    _, writer = pipe
+    sink = Sink(writer)
+    for _ in range(300):
+        sink.write(b"z" * 1023 + b"\n")
+    assert sink.close(0.05) is False
+    assert sink.dropped > 0
+
+
+def test_a_reader_that_left_is_counted_and_not_raised(pipe: Pipe) -> None:
+    reader, writer = pipe
+    os.close(reader)
+    sink = Sink(writer)
+    sink.write(b"one\n")
+    sink.write(b"two\n")
+    assert sink.close(5.0)
+    assert sink.errors == 1
+    assert sink.dropped == 2
+
+
+def test_a_stream_somebody_closed_is_counted_and_not_raised() -> None:
+    stream = io.BytesIO()
+    stream.close()
+    sink = Sink(stream)
+    sink.write(b"one\n")
+    assert sink.close(5.0)
+    assert (sink.errors, sink.dropped) == (1, 1)
+
+
+def test_a_non_blocking_pipe_is_waited_for(pipe: Pipe) -> None:
+    reader, writer = pipe
+    os.set_blocking(writer, False)
+    sink = Sink(writer)
+    payload = (b"n" * 1023 + b"\n") * 256
+    received: list[bytes] = []
+    sink.write(payload)
+    thread = threading.Thread(target=lambda: received.append(read_all(reader)))
+    thread.start()
+    assert sink.close(10.0)
+    os.close(writer)
+    thread.join()
+    assert received[0] == payload
+
+
+def test_lines_after_closing_are_dropped() -> None:
+    stream = io.BytesIO()
+    sink = Sink(stream)
+    assert sink.close(5.0)
+    sink.write(b"late\n")
+    sink.flush()
+    assert sink.close(5.0)
+    assert stream.getvalue() == b""
+    assert sink.dropped == 1
+
+
+def test_threads_may_write_at_the_same_time() -> None:
+    stream = io.BytesIO()
+    sink = Sink(stream)
+
+    def work(name: int) -> None:
+        for number in range(2000):
+            sink.write(b"%d:%d\n" % (name, number))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sink.close(5.0)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) + sink.dropped == 8000
+    assert len(set(lines)) == len(lines)
+
+
+def test_a_finalizer_that_logs_while_a_line_is_written_does_not_deadlock() -> None:
+    stream = io.BytesIO()
+    sink = Sink(stream)
+
+    class Leaky:
+        def __init__(self) -> None:
+            self.cycle = self
+
+        def __del__(self) -> None:
+            sink.write(b"finalizer\n")
+
+    Leaky()
+    with sink._lock:  # what the collector finds when it interrupts `write`
+        gc.collect()
+    sink.write(b"line\n")
+    assert sink.close(5.0)
+    assert sorted(stream.getvalue().splitlines()) == [b"finalizer", b"line"]
+
+
+def test_a_pipe_is_no_terminal(pipe: Pipe) -> None:
+    sink = Sink(pipe[1])
+    assert sink.tty is False
+    sink.close()
