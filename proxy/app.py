@@ -60,7 +60,7 @@ def run(load: Load, catalog: Catalog) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(app.run())
     except (ConfigError, EngineError, ListenError) as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
 
 

@@ -36,6 +36,11 @@ from pydantic import BaseModel, ConfigDict
 
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
+from proxy.services import Counter as Counter
+from proxy.services import Log as Log
+from proxy.services import Metrics as Metrics
+from proxy.services import Store as Store
+from proxy.services import Verdict as Verdict
 
 Mode = Literal["enforce", "shadow", "off"]
 
@@ -177,7 +182,6 @@ class Request:
         path: str,
         query: str,
         headers: Headers,
-        *,
         version: str = "1.1",
         scheme: str = "http",
         host: str = "",
@@ -306,64 +310,6 @@ NO_EXCHANGE: Exchange = _NoExchange()
 
 Handler = Callable[[Request], Awaitable[Response]]
 """Answers a request. A policy wraps one around another."""
-
-
-class Verdict(NamedTuple):
-    """A limiter's answer about one request.
-
-    allowed: within the limit. remaining: whole requests left at once. retry_after: seconds
-    until a request of this cost would be admitted; 0.0 when allowed. reset_after: seconds
-    until the allowance is full again.
-    """
-
-    allowed: bool
-    remaining: int
-    retry_after: float
-    reset_after: float
-
-
-class Store(Protocol):
-    """The few atomic operations on shared state that policies need."""
-
-    async def gcra(self, key: str, interval: float, burst: int, cost: int = 1) -> Verdict:
-        """Take `cost` from an allowance of `burst` that refills one each `interval` seconds."""
-        ...
-
-
-class Counter(Protocol):
-    """A monotonic count with labels bound at construction."""
-
-    def inc(self, amount: float = 1.0) -> None:
-        """Add to the count."""
-        ...
-
-
-class Metrics(Protocol):
-    """Where policies get their counters. Labels must come from the configuration."""
-
-    def counter(self, name: str, documentation: str, **labels: str) -> Counter:
-        """The counter of this name and these labels; names begin `sidegate_`, end `_total`."""
-        ...
-
-
-class Log(Protocol):
-    """A structured logger: an event in words, and facts by name."""
-
-    def debug(self, event: str, **facts: Any) -> Any:
-        """For the developer of a policy."""
-        ...
-
-    def info(self, event: str, **facts: Any) -> Any:
-        """Something worth knowing happened."""
-        ...
-
-    def warning(self, event: str, **facts: Any) -> Any:
-        """Something is wrong, and the proxy goes on without loss."""
-        ...
-
-    def error(self, event: str, **facts: Any) -> Any:
-        """Something failed and somebody has to look."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from proxy.errors import GatewayError
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _LINE: Final = re.compile(rb"(" + _TOKEN + rb") ([^ ]+) (\S+)")
 # What HTTP/0.9 sends: it knows one method and no version.
-_SIMPLE: Final = re.compile(rb"GET [^ ]+")
+_SIMPLE: Final = re.compile(rb"GET /[^ ]*")
 _FIELD: Final = re.compile(_TOKEN + rb":[\t\x20-\x7e\x80-\xff]*")
 _NAME: Final = re.compile(rb"(?m)^([^:\r\n]+):")
 _CODINGS: Final = re.compile(rb"(?im)^transfer-encoding:([^\r\n]*)")
@@ -75,7 +75,8 @@ def _diagnose_fields(rest: bytes, version: bytes, error: GatewayError) -> Gatewa
     if any(names.count(name) > 1 for name in _SINGLE):
         return _error("invalid_header", "A field that may stand only once is repeated.", error)
     # Only a head that is complete can lack anything.
-    if version == b"HTTP/1.1" and b"host" not in names and rest.endswith(b"\r\n"):
+    complete = rest == b"\r\n" or rest.endswith(b"\r\n\r\n")
+    if complete and version == b"HTTP/1.1" and b"host" not in names:
         return _error("invalid_host", "The Host field is missing.", error)
     return error
 

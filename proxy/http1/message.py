@@ -7,6 +7,7 @@ writes them itself, which are refused. What each value means is left to `framing
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from proxy.errors import GatewayError
@@ -46,10 +47,11 @@ _KINDS: Final = {
     "upgrade": _UPGRADE,
 }
 # Connection may not name these away: they frame or address the message (RFC 9110, 7.6.1),
-# or an attacker would strip what the next server decides by.
+# or an attacker would strip what the next server decides by. Upgrade, which it has to name,
+# is kept on a 101 alone.
 _NOT_NOMINABLE: Final = {
     "host", "content-length", "transfer-encoding", "cache-control", "authorization", "cookie",
-    "content-type", "content-encoding", "range", "via", "set-cookie",
+    "content-type", "content-encoding", "range", "via", "set-cookie", "upgrade",
 }  # fmt: skip
 
 _NAMES: dict[bytes, tuple[str, int]] = {}
@@ -71,7 +73,8 @@ class HeadRules(NamedTuple):
     paths: PathRules
 
 
-class RequestHead(NamedTuple):
+@dataclass(slots=True)
+class RequestHead:
     """A request head that was read.
 
     headers: end-to-end fields. forwarded: the forwarding fields that came, taken out of
@@ -79,6 +82,7 @@ class RequestHead(NamedTuple):
     upgrade: the protocol that it asks for, empty for none.
     """
 
+    method: str
     target: Target
     version: str
     host: str
@@ -91,7 +95,8 @@ class RequestHead(NamedTuple):
     forwarded: tuple[Field, ...]
 
 
-class ResponseHead(NamedTuple):
+@dataclass(slots=True)
+class ResponseHead:
     """A response head that was read.
 
     length: what Content-Length said, also where no body follows (HEAD, 304). reuse: the
@@ -201,7 +206,7 @@ def read_request_head(
     target = read_target(raw_target, method, rules.paths)
     name_text, authority = _read_host(host, protocol, target)
     return RequestHead(
-        target, protocol, name_text, authority, Headers.of(kept, index), framing, keep_alive,
+        method, target, protocol, name_text, authority, Headers.of(kept, index), framing, keep_alive,
         expects, protocol_wanted, forwarded,
     )  # fmt: skip
 

@@ -12,7 +12,8 @@ Pure text in, values out. Must not know routes, sockets or configuration models.
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
 from urllib.parse import unquote_to_bytes
 
 from proxy.errors import GatewayError
@@ -51,7 +52,8 @@ class PathRules(Protocol):
         ...
 
 
-class Target(NamedTuple):
+@dataclass(slots=True)
+class Target:
     """A target that was read.
 
     target: origin-form bytes for the upstream. path: decoded. query: raw. authority: of an

@@ -21,8 +21,8 @@ from proxy.routing.condition import (
     read_parameter_conditions,
     read_query,
 )
-from proxy.routing.host import HostPattern, read_host
-from proxy.routing.path import PathPattern, read_path
+from proxy.routing.host import ANY_HOST, HostPattern, read_host
+from proxy.routing.path import PathKind, PathPattern, read_path
 
 MatchField = Literal["path", "host", "methods", "headers", "query"]
 
@@ -61,6 +61,12 @@ class Rule:
     methods: frozenset[str]
     headers: tuple[Condition, ...]
     query: tuple[Condition, ...]
+
+    @property
+    def takes_all(self) -> bool:
+        """Every request there is."""
+        anywhere = self.host == ANY_HOST and self.path.kind is PathKind.ANY
+        return anywhere and not (self.methods or self.headers or self.query)
 
     def holds(self, request: Request, parameters: Parameters | None = None) -> bool:
         """Whether the conditions on fields and parameters hold.

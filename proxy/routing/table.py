@@ -100,7 +100,7 @@ class _Entry(Generic[T]):
 class Table(Generic[T]):
     """Values by what they match. Raises MatchError for a pattern that is wrong."""
 
-    __slots__ = ("_entries", "_hosts")
+    __slots__ = ("_entries", "_hosts", "_only")
 
     def __init__(self, entries: Sequence[tuple[Match, T]]) -> None:
         rules = arrange(read_rules([match for match, _ in entries]))
@@ -109,10 +109,15 @@ class Table(Generic[T]):
             groups.setdefault(rule.host, []).append((rank, rule.path))
         self._hosts = HostIndex({host: PathTree(paths) for host, paths in groups.items()})
         self._entries = [_Entry(rule, entries[rule.index][1]) for rule in rules]
+        # A sidecar's whole table is one route that takes everything: nothing to look up.
+        self._only = self._entries[0] if len(rules) == 1 and rules[0].takes_all else None
 
     def find(self, request: Request) -> Found[T] | Miss:
         """The route that takes the request, or why none does."""
         path = request.path
+        only = self._only
+        if only is not None:
+            return only.found if only.capture is None else Found(only.value, only.capture(path))
         method = request.method
         entries = self._entries
         passed_over: list[_Entry[T]] = []

@@ -9,7 +9,8 @@ else is done with it.
 from __future__ import annotations
 
 import asyncio
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from proxy.errors import GatewayError
 from proxy.http1.diagnosis import diagnose
@@ -25,7 +26,8 @@ _A: Final = ord("A")
 _Z: Final = ord("Z")
 
 
-class Arrived(NamedTuple):
+@dataclass(slots=True)
+class Arrived:
     """A complete head.
 
     size: its bytes on the wire. persistent: what follows it can be read as another request.
@@ -86,7 +88,9 @@ class Arrival:
         if parsed is None:
             self._fed = end
             return None, b""
-        head = read_request_head(parsed.method, parsed.target, parsed.version, parsed.fields, rules)
+        head = read_request_head(
+            parsed.method, parsed.path, parsed.version, parsed.raw_headers, rules
+        )
         self.partial = b""
         self._fed = 0
         self._empty_lines = 0

@@ -16,14 +16,15 @@ from typing import Final, cast
 from proxy.contract import Request, Response
 from proxy.errors import Aborted, GatewayError
 from proxy.http1.framing import Framing
-from proxy.http1.headers import Headers
 from proxy.server.arrival import Arrival, Arrived
+from proxy.server.exchange import ClientExchange
 from proxy.server.intake import Intake
 from proxy.server.listener import Answer, Listener, Resolved
 from proxy.server.reply import Sender, frame_response
 from proxy.server.visitor import Visitor
 from proxy.wire.deadlines import NEVER
 from proxy.wire.flow import HIGH_WATER
+from proxy.wire.reset import reset
 from proxy.wire.tunnel import Tunnel, TunnelEnd
 
 # What is read and thrown away after an early answer, so that the client gets to read it.
@@ -32,10 +33,7 @@ _LINGER_SECONDS: Final = 2.0
 
 
 class ClientConnection(asyncio.Protocol):
-    """A client's connection, and the `contract.Exchange` of the request being answered.
-
-    deadline: monotonic seconds, for the sweep.
-    """
+    """A client's connection. deadline: monotonic seconds, for the sweep."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -43,6 +41,7 @@ class ClientConnection(asyncio.Protocol):
         self._clock = listener.clock
         self._arrival = Arrival(listener.loop)
         self._sender = Sender(listener.loop)
+        self._exchange = ClientExchange(self._sender, self._expire_in)
         self._transport: asyncio.Transport | None = None
         self._visitor = Visitor(listener, "")
         self._waiting = b""
@@ -50,12 +49,12 @@ class ClientConnection(asyncio.Protocol):
         self._intake: Intake | None = None
         self._received = 0
         self._keep_alive = True
-        self._continue: str = ""
         self._paused = False
         self._half_closed = False
         self._draining = listener.draining
         self._lingering = -1
         self._tunnel: Tunnel | None = None
+        self._broken_by = "client_closed"
         self.deadline = NEVER
 
     # -- the transport's side ------------------------------------------------------------
@@ -67,7 +66,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         peer = transport.get_extra_info("peername")
         self._visitor = Visitor(self._listener, peer[0] if isinstance(peer, tuple) else "")
-        self.deadline = self._clock() + self._listener.timeouts.idle
+        self._expire_in(self._listener.timeouts.idle)
         self._listener.deadlines.add(self)
         if not self._listener.opened(self):
             self._refuse(GatewayError("overloaded", headers=(("Retry-After", "1"),), close=True))
@@ -84,7 +83,9 @@ class ClientConnection(asyncio.Protocol):
         if self._tunnel is not None:
             self._tunnel.lost("client")
         elif self._task is not None:
-            self._task.cancel()
+            # Not at once: a task that is cancelled before its first step runs nothing, and
+            # the request would be neither counted nor logged.
+            self._loop.call_soon(self._task.cancel)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is sent to."""
@@ -92,7 +93,7 @@ class ClientConnection(asyncio.Protocol):
         if self._tunnel is not None:
             self._tunnel.client_full(True)
         else:
-            self.deadline = self._clock() + self._listener.timeouts.body_idle
+            self._expire_in(self._listener.timeouts.body_idle)
 
     def resume_writing(self) -> None:
         """The client has caught up."""
@@ -142,12 +143,12 @@ class ClientConnection(asyncio.Protocol):
         if arrived is not None:
             self._begin(arrived, rest)
         elif fresh:
-            self.deadline = self._clock() + listener.timeouts.head
+            self._expire_in(listener.timeouts.head)
 
     def _begin(self, arrived: Arrived, rest: bytes) -> None:
         head = arrived.head
         request = self._visitor.request(arrived)
-        request.exchange = self
+        request.exchange = self._exchange
         self._received = arrived.size
         self._keep_alive = arrived.persistent
         route = self._start(request)
@@ -159,7 +160,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _start(self, request: Request) -> Resolved:
         self._sender.reset(request.version)
-        self._continue = ""
+        self._exchange.settle()
         self.deadline = NEVER
         return self._listener.gateway.resolve(request)
 
@@ -187,10 +188,9 @@ class ClientConnection(asyncio.Protocol):
             intake.break_off(request.failure)
             return b""
         if expects and not rest:
-            self._continue = "wanted"
-            intake.inflow.on_wait = self._say_continue
+            self._exchange.expect(intake.inflow, self._listener.timeouts.body_idle)
             return b""
-        self.deadline = self._clock() + self._listener.timeouts.body_idle
+        self._expire_in(self._listener.timeouts.body_idle)
         after = self._feed(intake, rest) if rest else b""
         if intake.inflow.complete:
             request.body = intake.inflow.ready()
@@ -198,12 +198,12 @@ class ClientConnection(asyncio.Protocol):
         return after
 
     def _feed(self, intake: Intake, data: bytes) -> bytes:
-        self._continue = ""
+        self._exchange.settle()
         self._received += len(data)
         rest = intake.feed(data)
         if rest is None:
             if not self._paused:
-                self.deadline = self._clock() + self._listener.timeouts.body_idle
+                self._expire_in(self._listener.timeouts.body_idle)
             return b""
         self._received -= len(rest)
         self._intake = None
@@ -225,7 +225,7 @@ class ClientConnection(asyncio.Protocol):
         raw = self._arrival.partial
         self._received = len(raw)
         request = self._visitor.unreadable(raw)
-        request.exchange = self
+        request.exchange = self._exchange
         request.failure = error
         self._keep_alive = False
         route = self._start(request)
@@ -233,33 +233,6 @@ class ClientConnection(asyncio.Protocol):
         self._intake = Intake(self._loop, self._gate, 1, 0)
         self._intake.break_off(error)
         self._run(request, route)
-
-    # -- the contract's Exchange -------------------------------------------------------------
-
-    @property
-    def expects_continue(self) -> bool:
-        """The client waits for `100 Continue` before it sends its body."""
-        return bool(self._continue)
-
-    def defer_continue(self, seconds: float) -> None:
-        """Let the upstream say it, for so long."""
-        if self._continue and self._intake is not None:
-            self._continue = "deferred"
-            self._intake.inflow.on_wait = None
-            self.deadline = self._clock() + seconds
-
-    def interim(self, status: int, headers: Headers) -> None:
-        """Pass a 1xx on, unless the client can't read it or it was said already."""
-        if status == 100:
-            self._say_continue()
-        else:
-            self._sender.interim(status, headers)
-
-    def _say_continue(self) -> None:
-        if self._continue:
-            self._continue = ""
-            self.deadline = self._clock() + self._listener.timeouts.body_idle
-            self._sender.interim(100, Headers())
 
     # -- responses -----------------------------------------------------------------------------
 
@@ -280,9 +253,14 @@ class ClientConnection(asyncio.Protocol):
                 keep = False
             reply = frame_response(request, response, keep, self._listener.date)
             self._keep_alive = reply.keep_alive
-            await self._sender.send(response, reply)
+            body = response.body
+            if isinstance(body, bytes):
+                # One write: two cost twice the system calls and wake the client twice.
+                self._sender.write(reply.head + body if reply.body else reply.head)
+            else:
+                await self._sender.stream(body, response.length, reply)
         except (asyncio.CancelledError, ConnectionResetError):
-            aborted = "client_closed" if self._transport is None else "draining"
+            aborted = self._broken_by
             self.abort()
         except GatewayError as broken:
             aborted = error = broken.code
@@ -347,7 +325,7 @@ class ClientConnection(asyncio.Protocol):
         elif not self._keep_alive:
             self._close("done")
         else:
-            self.deadline = self._clock() + self._listener.timeouts.idle
+            self._expire_in(self._listener.timeouts.idle)
             waiting, self._waiting = self._waiting, b""
             self._pause(False)
             if waiting:
@@ -362,7 +340,7 @@ class ClientConnection(asyncio.Protocol):
             self._close("done")
             return
         self._lingering = 0
-        self.deadline = self._clock() + _LINGER_SECONDS
+        self._expire_in(_LINGER_SECONDS)
         transport.write_eof()
         self._pause(False)
 
@@ -372,15 +350,17 @@ class ClientConnection(asyncio.Protocol):
         """The client took too long over whatever it was doing."""
         self.deadline = NEVER
         if self._sender.outflow.full:
-            self._listener.count_close("slow_reader")
-            self.abort()
+            self._broken_by = "slow_reader"
+            self._listener.count_close(self._broken_by)
+            if self._transport is not None:
+                reset(self._transport)
         elif self._task is None:
             if self._arrival.partial:
                 self._refuse(GatewayError("request_timeout", close=True))
             else:
                 self._close("idle")
-        elif self._continue == "deferred":
-            self._say_continue()
+        elif self._exchange.deferred:
+            self._exchange.say_continue()
         elif self._intake is not None:
             self._intake.break_off(GatewayError("request_timeout"))
 
@@ -393,15 +373,19 @@ class ClientConnection(asyncio.Protocol):
             self._close("draining")
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close at once: the time for draining is over."""
         if self._transport is not None:
-            self._transport.abort()
+            self._broken_by = "draining"
+            reset(self._transport)
 
     def _close(self, reason: str) -> None:
         self.deadline = NEVER
         self._listener.count_close(reason)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
+
+    def _expire_in(self, seconds: float) -> None:
+        self.deadline = self._clock() + seconds
 
     def _pause(self, paused: bool) -> None:
         if paused != self._paused and self._transport is not None:

@@ -103,6 +103,7 @@ class Listener:
         self.date = DateLine(wall)
         self.connections: set[Client] = set()
         self.draining = False
+        self.on_empty: Callable[[], None] | None = None
         self.configure(gateway, settings)
 
     def configure(self, gateway: Gateway, settings: Server) -> None:
@@ -139,6 +140,8 @@ class Listener:
         """A connection is gone."""
         self.connections.discard(connection)
         self.traffic.open -= 1
+        if self.on_empty is not None and not self.connections:
+            self.on_empty()
 
     def count_close(self, reason: str) -> None:
         """Count why the proxy closed a connection."""

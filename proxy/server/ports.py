@@ -14,7 +14,7 @@ from proxy.server.connection import ClientConnection
 from proxy.server.listener import Gateway, Listener
 
 _BACKLOG: Final = 2048
-_POLL: Final = 0.02
+_LAST_SECONDS: Final = 1.0
 
 MakeListener = Callable[[str, str], Listener]
 """Scheme and port as text to a listener."""
@@ -32,6 +32,7 @@ class Ports:
         self._make = make
         self._open: dict[str, tuple[Listener, asyncio.Server]] = {}
         self._leaving: list[Listener] = []
+        self._emptied = asyncio.Event()
         self.bound: dict[str, str] = {}
 
     async def update(self, settings: Server, gateway: Gateway) -> None:
@@ -63,30 +64,36 @@ class Ports:
         for _, server in self._open.values():
             server.close()
 
-    async def drain(self, timeout: float) -> int:
-        """Let connections finish what they do, for `timeout` seconds at most.
+    async def drain(self, seconds: float) -> int:
+        """Let connections finish what they do, for so many seconds at most.
 
         Returns how many had to be broken off.
         """
         self.close()
         for listener, _ in self._open.values():
             self._leave(listener)
-        ends = self._loop.time() + timeout
-        while self._connections() and self._loop.time() < ends:
-            await asyncio.sleep(_POLL)
+        await self._wait_until_empty(seconds)
         left = self._connections()
         for listener in self._leaving:
             for connection in list(listener.connections):
                 connection.abort()
-        if left:
-            await asyncio.sleep(_POLL)
+        # The transports tell of their end in the loop's next rounds.
+        await self._wait_until_empty(_LAST_SECONDS)
         return left
+
+    async def _wait_until_empty(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._connections():
+                    self._emptied.clear()
+                    await self._emptied.wait()
 
     def _connections(self) -> int:
         return sum(len(listener.connections) for listener in self._leaving)
 
     def _leave(self, listener: Listener) -> None:
         listener.draining = True
+        listener.on_empty = self._emptied.set
         self._leaving.append(listener)
         for connection in list(listener.connections):
             connection.drain()

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Final, NamedTuple
+from typing import Final
 
-from proxy.contract import Request, Response
+from proxy.contract import BodyStream, Request, Response
 from proxy.errors import Aborted, GatewayError
 from proxy.http1.chunked import LAST_CHUNK, encode_chunk
 from proxy.http1.forwarding import VIA, append_via
 from proxy.http1.headers import Headers
 from proxy.http1.serialize import response_head
 from proxy.wire.flow import Outflow
+from proxy.wire.reset import reset
 
 _NOTHING_MORE: Final = b"Content-Length: 0\r\nConnection: close\r\n\r\n"
 _VIA: Final = b"Via: " + VIA + b"\r\n"
 
 
-class Reply(NamedTuple):
+@dataclass(slots=True)
+class Reply:
     """A framed response.
 
     head: all bytes up to the body. body: one follows. chunked: in chunks. keep_alive: the
@@ -128,7 +131,7 @@ class Sender:
         if self.transport is None:
             return
         if self.begun:
-            self.transport.abort()
+            reset(self.transport)
         else:
             self.write(response_head(error.status, [], _NOTHING_MORE))
 
@@ -140,21 +143,16 @@ class Sender:
         self.sent += len(data)
         self.transport.write(data)
 
-    async def send(self, response: Response, reply: Reply) -> None:
-        """Write a whole response.
+    async def stream(self, body: BodyStream, length: int | None, reply: Reply) -> None:
+        """Write a response whose body is still coming. length: of the body, None if unknown.
 
         Raises ConnectionResetError when the client is gone, GatewayError when the body
         fails to come, and Aborted when it is not as long as was said.
         """
-        body = response.body
-        if isinstance(body, bytes):
-            # One write: two cost twice the system calls and wake the client twice.
-            self.write(reply.head + body if reply.body else reply.head)
-            return
         self.write(reply.head)
         if not reply.body:
             return
-        left = response.length
+        left = length
         async for piece in body:
             if not piece:
                 # As a chunk it would be the last one.

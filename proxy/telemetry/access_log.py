@@ -50,6 +50,7 @@ from proxy.telemetry.sink import Sink
 from proxy.telemetry.timestamp import make_timestamp
 
 _TARGET_MAX: Final = 2048
+_QUESTION_MARK: Final = ord("?")
 _TEXT_MAX: Final = 256
 # The fields of a request that was answered by an upstream, in their order.
 _TEMPLATE: Final[dict[str, Any]] = {
@@ -81,6 +82,7 @@ class AccessLog:
         self._timestamp = make_timestamp(wall)
         self._console = console
         self._record = _TEMPLATE.copy()
+        self._moment = -1
         self._outcomes: dict[tuple[Decision, ...], dict[str, str]] = {}
         self._redact_query = QueryRedaction(options.redact_query)
         self._headers = tuple(
@@ -111,7 +113,7 @@ class AccessLog:
         connected = timings.connected
         first_byte = timings.first_byte
         target = request.target
-        if len(target) > _TARGET_MAX or b"?" in target:
+        if len(target) > _TARGET_MAX or _QUESTION_MARK in target:
             path, query = self._part(target)
         else:
             path = target.decode("latin-1")
@@ -123,7 +125,11 @@ class AccessLog:
         # One dictionary is filled anew for each line, which costs half of building one; it
         # keeps its shape, and a line of another shape is a copy.
         record = self._record
-        record["timestamp"] = self._timestamp()
+        # Several requests end in the same millisecond on a busy proxy.
+        moment = int(ended * 1000)
+        if moment != self._moment:
+            self._moment = moment
+            record["timestamp"] = self._timestamp()
         record["request_id"] = request.id
         record["trace_id"] = trace.trace_id
         record["span_id"] = trace.span_id
@@ -139,7 +145,12 @@ class AccessLog:
         record["status"] = status
         record["bytes_in"] = received
         record["bytes_out"] = sent
-        record["user_agent"] = _text(agent) if agent else ""
+        if agent is None:
+            record["user_agent"] = ""
+        elif len(agent) <= _TEXT_MAX and agent.isascii():
+            record["user_agent"] = agent.decode("ascii")
+        else:
+            record["user_agent"] = _text(agent)
         detailed = self._shown
         if request.decisions:
             known = tuple(request.decisions)

@@ -35,7 +35,7 @@ class Console:
         """The record of a request, newline included: what happened first, then to whom."""
         paint = self._paint
         status = str(record["status"])
-        target = record["path"] + (f"?{record['query']}" if "query" in record else "")
+        target = record["path"] + (f"?{record['query']}" if record["query"] else "")
         parts = [
             paint(clock_part(record), _DIM),
             printable(record["method"] or "-"),
@@ -44,7 +44,7 @@ class Console:
             f"{record['total_ms']:.1f}ms ",
         ]
         parts += [self._fact(short, record[name]) for name, short in _ACCESS if record.get(name)]
-        for policy, outcome in record.get("decisions", {}).items():
+        for policy, outcome in record["decisions"].items():
             if outcome != "admitted":
                 parts.append(self._fact(policy, outcome))
         return _line(parts)

@@ -14,8 +14,9 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Final, Protocol
 
-_BATCH: Final = 32 * 1024
-_LATE_MAX: Final = 1024
+# Each batch wakes the writer thread, which takes the interpreter lock from the loop.
+_BATCH: Final = 128 * 1024
+_LATE_MAX: Final = 256
 _POLL_MS: Final = 1000
 
 

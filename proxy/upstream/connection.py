@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol, cast
 
-from proxy.contract import Response
+from proxy.contract import NO_EXCHANGE, Response
 from proxy.errors import GatewayError
 from proxy.http1.chunked import ChunkedDecoder, ChunkedError
 from proxy.http1.framing import CHUNKED
@@ -78,7 +78,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._body_idle = body_idle
         self._parser = ResponseParser(loop)
         self._future: asyncio.Future[Response] | None = None
-        self._interim: Interim | None = None
+        self._interim: Interim = NO_EXCHANGE.interim
         self._interims = 0
         self._method = ""
         self._upgrade = False
@@ -103,13 +103,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def alive(self, now: float, careful: bool) -> bool:
         """It can take a request now; `careful` asks the kernel even when it was just used."""
-        transport = self.transport
-        if transport is None or transport.is_closing():
+        if self.transport is None or self.transport.is_closing():
             return False
-        if careful or now - self.idle_since > _FRESH:
-            # Readable while idle means closed or stray bytes: neither may be picked.
-            return not (self._poll is not None and self._poll.poll(0))
-        return True
+        if self._poll is None or not (careful or now - self.idle_since > _FRESH):
+            return True
+        # Readable while idle means closed or stray bytes: neither may be picked.
+        return not self._poll.poll(0)
 
     def ask(
         self, method: str, data: bytes, whole: bool, upgrade: bool, interim: Interim
@@ -158,7 +157,6 @@ class UpstreamConnection(asyncio.Protocol):
     def close(self, reason: str) -> None:
         """Take no further part in anything, and close; `reason` labels a metric."""
         self._future = None
-        self._interim = None
         self._inflow = None
         self.deadline = NEVER
         self._owner.discard(self, reason)
@@ -256,8 +254,9 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             end += 4
             try:
-                status, version, fields = self._parser.read(data[:end])
-                head = read_response_head(status, version, fields, self._method)
+                parsed = self._parser.read(data[:end])
+                status = parsed.code
+                head = read_response_head(status, parsed.version, parsed.raw_headers, self._method)
             except GatewayError as error:
                 self._fail(error, "invalid")
                 return
@@ -269,8 +268,7 @@ class UpstreamConnection(asyncio.Protocol):
             if self._interims > MAX_INTERIM:
                 self._fail(GatewayError("upstream_invalid", cause="interim responses"), "invalid")
                 return
-            if self._interim is not None:
-                self._interim(status, head.headers)
+            self._interim(status, head.headers)
             if not data:
                 return
             searched = 0
@@ -348,7 +346,6 @@ class UpstreamConnection(asyncio.Protocol):
     def _complete(self, rest: bytes) -> None:
         """The response is whole: give the connection back, unless anything is odd about it."""
         self._future = None
-        self._interim = None
         self.deadline = NEVER
         if rest:
             self.close("stray_bytes")

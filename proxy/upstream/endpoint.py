@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.config.model import Address, UpstreamTls, UpstreamTimeouts, parse_address
+from proxy.config.model import Address, UpstreamTimeouts, UpstreamTls, parse_address
 from proxy.errors import GatewayError
 from proxy.upstream.connection import Owner, UpstreamConnection
 from proxy.wire.deadlines import Deadlines

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from proxy.contract import Request, Response
+from proxy.contract import BodyStream, Request, Response
 from proxy.errors import GatewayError
 from proxy.http1.chunked import LAST_CHUNK, encode_chunk
 from proxy.http1.forwarding import VIA, append_via
@@ -68,8 +68,9 @@ class Forwarder:
         """Ask the upstream. Raises GatewayError when it can't be reached or fails."""
         timings = request.timings
         timings.forwarded = self._clock()
-        method = request.method
-        repeatable = method in IDEMPOTENT and isinstance(request.body, bytes)
+        body = request.body
+        stream = None if isinstance(body, bytes) else body
+        repeatable = stream is None and request.method in IDEMPOTENT
         members = self._members
         first = self._turn
         self._turn = first + 1 if first < 1_000_000 else 0
@@ -78,6 +79,7 @@ class Forwarder:
         while True:
             member = members[(first + tried) % len(members)]
             pool = member.pool
+            request.endpoint = member.endpoint.text
             connection = None if fresh else pool.take(not repeatable)
             if connection is None:
                 try:
@@ -85,63 +87,52 @@ class Forwarder:
                 except Unreachable:
                     # Nothing was sent, so any request may go to the next endpoint.
                     tried += 1
-                    if tried < len(members):
-                        _count(pool, "unreachable")
-                        continue
-                    request.endpoint = member.endpoint.text
-                    raise
+                    if tried == len(members):
+                        raise
+                    pool.count_retry("unreachable")
+                    continue
             timings.connected = self._clock()
-            request.endpoint = member.endpoint.text
             used = connection.used
+            pump = None
             try:
-                return await self._exchange(request, connection, member.endpoint)
+                future = connection.ask(
+                    request.method,
+                    self._request(request, member.endpoint),
+                    stream is None,
+                    bool(request.upgrade),
+                    request.exchange.interim,
+                )
+                if stream is not None:
+                    pump = self._spawn(self._pump(request, stream, connection, future))
+                response = await future
             except ConnectionClosed:
+                if pump is not None:
+                    pump.cancel()
                 # A kept-alive connection may die just as it is used; ask once more, on a
                 # new one, if asking twice is harmless (RFC 9112, 9.3.1).
                 if not (repeatable and used and not fresh):
                     raise
                 fresh = True
-                _count(pool, "stale_connection")
-
-    async def _exchange(
-        self, request: Request, connection: UpstreamConnection, endpoint: Endpoint
-    ) -> Response:
-        body = request.body
-        exchange = request.exchange
-        head = self._head(request, endpoint)
-        if isinstance(body, bytes):
-            future = connection.ask(
-                request.method, head + body, True, bool(request.upgrade), exchange.interim
-            )
-            try:
-                response = await future
-            except asyncio.CancelledError:
+                pool.count_retry("stale_connection")
+                continue
+            except BaseException:
+                if pump is not None:
+                    pump.cancel()
                 connection.abort("cancelled")
                 raise
-            request.timings.first_byte = self._clock()
+            timings.first_byte = self._clock()
             return response
-        future = connection.ask(request.method, head, False, False, exchange.interim)
-        pump = self._spawn(self._pump(request, connection, future))
-        try:
-            response = await future
-        except asyncio.CancelledError:
-            pump.cancel()
-            connection.abort("cancelled")
-            raise
-        except GatewayError:
-            pump.cancel()
-            raise
-        request.timings.first_byte = self._clock()
-        return response
 
     async def _pump(
-        self, request: Request, connection: UpstreamConnection, future: asyncio.Future[Response]
+        self,
+        request: Request,
+        body: BodyStream,
+        connection: UpstreamConnection,
+        future: asyncio.Future[Response],
     ) -> None:
         """Send the body as it comes, for as long as the upstream wants it."""
         request.exchange.defer_continue(self._expect)
         chunked = request.length is None
-        body = request.body
-        assert not isinstance(body, bytes)
         try:
             async for piece in body:
                 if not connection.answering:
@@ -162,7 +153,8 @@ class Forwarder:
                 connection.send(LAST_CHUNK)
             connection.sent_all()
 
-    def _head(self, request: Request, endpoint: Endpoint) -> bytes:
+    def _request(self, request: Request, endpoint: Endpoint) -> bytes:
+        """The bytes to send at once: the head, and the body if all of it is here."""
         host = request.authority if self._host == "preserve" else self._host
         if host == "endpoint" or not host:
             host = endpoint.authority
@@ -187,13 +179,9 @@ class Forwarder:
             tail += b"Expect: 100-continue\r\n\r\n" if self._expecting(request) else b"\r\n"
         else:
             tail += b"\r\n"
-        if len(headers):
-            return request_head(line, headers.fields(), tail)
-        return line + tail
+        if isinstance(request.body, bytes):
+            tail += request.body
+        return request_head(line, headers.fields(), tail)
 
     def _expecting(self, request: Request) -> bool:
         return not isinstance(request.body, bytes) and request.exchange.expects_continue
-
-
-def _count(pool: Pool, reason: str) -> None:
-    pool.retries[reason] = pool.retries.get(reason, 0) + 1

@@ -153,6 +153,10 @@ class Pool:
         self.closed[reason] = self.closed.get(reason, 0) + 1
         self._free_slot()
 
+    def count_retry(self, reason: str) -> None:
+        """Count a request that was asked again, here or at another endpoint."""
+        self.retries[reason] = self.retries.get(reason, 0) + 1
+
     def retire(self) -> None:
         """Close what is idle, and what is busy once it is free; the pool is going away."""
         self._retired = True

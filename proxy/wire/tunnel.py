@@ -62,16 +62,17 @@ class Tunnel:
 
     def from_client(self, data: bytes) -> None:
         """Bytes from the client."""
+        if not self._open or self._ended["client"]:
+            return
         self.received += len(data)
         self._touch()
-        if self._open and not self._ended["client"]:
-            self._upstream.write(data)
+        self._upstream.write(data)
 
     def from_upstream(self, data: bytes) -> None:
         """Bytes from the upstream."""
-        self._touch()
         if not self._open or self._said_close:
             return
+        self._touch()
         end = self._frames.feed(data)
         if self._closing and end >= 0:
             self.sent += end

@@ -9,11 +9,17 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
+
+_RELEASE: Final = web.AppKey("release", asyncio.Event)
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -21,11 +27,13 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class RawOrigin:
     """A socket peer that follows a script and remembers every byte it was sent.
 
-    received: bytes of each connection, in order of opening.
+    received: bytes of each connection, in order of opening; as far as the script read them,
+    and none when `record` is off, for a test that sends more than is worth keeping.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, record: bool = True) -> None:
         self._script = script
+        self._record = record
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
         self.received: list[bytearray] = []
@@ -58,7 +66,7 @@ class RawOrigin:
         seen = bytearray()
         self.received.append(seen)
         self._writers.append(writer)
-        recording = _Recorder(reader, seen)
+        recording = _Recorder(reader, seen) if self._record else reader
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await self._script(recording, writer)
         with contextlib.suppress(ConnectionError):
@@ -138,13 +146,13 @@ async def _sse(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     await response.write(b"data: first\n\n")
-    await request.app["release"].wait()
+    await request.app[_RELEASE].wait()
     await response.write(b"data: second\n\n")
     return response
 
 
 async def _release(request: web.Request) -> web.Response:
-    request.app["release"].set()
+    request.app[_RELEASE].set()
     return web.Response(status=204)
 
 
@@ -178,15 +186,23 @@ async def _status(request: web.Request) -> web.Response:
 
 
 @contextlib.asynccontextmanager
-async def aiohttp_app(path: str | None = None) -> AsyncIterator[str]:
-    """An ordinary aiohttp application; on a UNIX socket when a path is given."""
+async def aiohttp_app(
+    path: str | None = None, *, folder: Path | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
+    """An ordinary aiohttp application.
+
+    path: of a UNIX socket to listen on instead of a port. folder: its files are under
+    `/files/`. tls: it speaks HTTPS.
+    """
     app = web.Application(client_max_size=1 << 40)
-    app["release"] = asyncio.Event()
+    app[_RELEASE] = asyncio.Event()
     app.router.add_get("/sse", _sse)
     app.router.add_post("/release", _release)
     app.router.add_post("/upload", _upload)
     app.router.add_get("/download", _download)
     app.router.add_get("/status/{code}", _status)
+    if folder is not None:
+        app.router.add_static("/files", folder)
     app.router.add_route("*", "/{rest:.*}", _echo)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
@@ -196,13 +212,14 @@ async def aiohttp_app(path: str | None = None) -> AsyncIterator[str]:
         await site.start()
         address = f"unix:{path}"
     else:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
-        address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        scheme = "http" if tls is None else "https"
+        address = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield address
     finally:
-        app["release"].set()
+        app[_RELEASE].set()
         await runner.cleanup()
 
 
@@ -214,27 +231,24 @@ def free_port() -> int:
         return port
 
 
-@contextlib.asynccontextmanager
-async def python_process(*arguments: str, port: int, cwd: Path) -> AsyncIterator[str]:
+@contextlib.contextmanager
+def python_process(*arguments: str, port: int, cwd: Path) -> Iterator[str]:
     """A service in a process of its own, once it accepts connections."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
         cwd=cwd,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
-        async with asyncio.timeout(30):
-            while True:
-                with contextlib.suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.close()
-                    break
-                assert process.returncode is None, "the service did not start"
-                await asyncio.sleep(0.05)
+        late = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            assert process.poll() is None, "the service did not start"
+            assert time.monotonic() < late, "the service does not accept connections"
+            time.sleep(0.02)
         yield f"http://127.0.0.1:{port}"
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        process.kill()
+        process.wait()

@@ -1,0 +1,99 @@
+"""Sidegate as users run it: a process of its own, configured by a file, told by signals."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+ROOT: Final = Path(__file__).parents[2]
+TIMEOUT: Final = 30.0
+
+
+class Process:
+    """`python -m proxy run FILE`. url, admin: its addresses."""
+
+    def __init__(self, file: Path, log: Path) -> None:
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "proxy", "run", str(file)],
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={"PATH": "/usr/bin:/bin"},
+            )
+        [ready] = self.lines("ready")
+        self.url: str = ready["listen"][0]
+        self.admin: str = ready["admin"]
+
+    @property
+    def port(self) -> int:
+        """The port of `url`."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def rss(self) -> int:
+        """Resident memory in bytes."""
+        text = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        found = re.search(r"VmRSS:\s+(\d+) kB", text)
+        assert found is not None
+        return int(found[1]) * 1024
+
+    @property
+    def running(self) -> bool:
+        """It hasn't ended."""
+        return self._process.poll() is None
+
+    def lines(self, event: str, count: int = 1) -> list[dict[str, Any]]:
+        """The log lines of an event, once there are `count`."""
+        late = time.monotonic() + TIMEOUT
+        while True:
+            text = self._log.read_text(encoding="utf-8")
+            found = [
+                json.loads(line)
+                for line in text[: text.rfind("\n") + 1].splitlines()
+                if f'"event":"{event}"' in line
+            ]
+            if len(found) >= count:
+                return found
+            assert self.running, f"no {event!r} line before it ended:\n{text}"
+            assert time.monotonic() < late, f"no {event!r} line:\n{text}"
+            time.sleep(0.01)
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        return self._process.wait(TIMEOUT)
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+
+
+@contextlib.contextmanager
+def process(config: dict[str, Any], folder: Path) -> Iterator[Process]:
+    """Run Sidegate with a configuration; `listen` and `admin` get free ports."""
+    config = {**config}
+    config["server"] = {"listen": ["http://127.0.0.1:0"], **config.get("server", {})}
+    config.setdefault("admin", {"listen": "http://127.0.0.1:0"})
+    file = folder / "sidegate.yaml"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    running = Process(file, folder / "sidegate.log")
+    try:
+        yield running
+    finally:
+        running.kill()

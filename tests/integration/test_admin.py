@@ -1,0 +1,227 @@
+"""The admin API over a real socket, with an operator of our own behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from proxy.admin.api import ReloadReport, make_admin
+
+CANARY = "canary-4711-hunter2"
+Client = TestClient[Any, Any]
+
+
+@dataclass
+class Log:
+    """Keeps what was logged."""
+
+    lines: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def debug(self, event: str, **facts: Any) -> None:
+        self.lines.append((event, facts))
+
+    info = warning = error = debug
+
+
+@dataclass
+class Gateway:
+    """Stands for the gateway."""
+
+    reason: str = ""
+    report: ReloadReport = field(default_factory=lambda: ReloadReport(True, "def456", []))
+    reloads: int = 0
+    accepted: str = ""
+    broken: bool = False
+
+    def ready(self) -> tuple[bool, str]:
+        return not self.reason, self.reason
+
+    def status(self) -> dict[str, Any]:
+        return {"version": "0.1.0", "digest": "abc123"}
+
+    def config(self) -> dict[str, Any]:
+        if self.broken:
+            raise RuntimeError(f"internal: {CANARY}")
+        return {"store": f"redis://:{CANARY}@redis/0", "policies": {"auth": {"token": CANARY}}}
+
+    def routes(self) -> list[dict[str, Any]]:
+        return [{"name": "a", "match": {"headers": {"X-Api-Key": CANARY}}, "upstream": "app"}]
+
+    def upstreams(self) -> list[dict[str, Any]]:
+        return [{"name": "app", "endpoints": [{"address": "http://a:80", "idle": 3}]}]
+
+    async def reload(self) -> ReloadReport:
+        self.reloads += 1
+        return self.report
+
+    async def metrics(self, accept: str) -> tuple[str, bytes]:
+        self.accepted = accept
+        return "text/plain; version=0.0.4; charset=utf-8", b"sidegate_up 1\n"
+
+
+@pytest.fixture
+def gateway() -> Gateway:
+    return Gateway()
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+async def client(gateway: Gateway, log: Log) -> AsyncIterator[Client]:
+    app = make_admin(gateway, wall=lambda: 1795521845.123, log=log)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+async def test_the_index_lists_what_there_is(client: Client) -> None:
+    response = await client.get("/")
+    index = await response.json()
+    assert index["sidegate"] == {"version": "0.1.0", "digest": "abc123"}
+    for resource in index["resources"]:
+        method, path = resource.split()
+        answer = await client.request(method, path)
+        assert answer.status == 200, resource
+
+
+async def test_health_is_about_the_process_alone(client: Client, gateway: Gateway) -> None:
+    gateway.reason = "draining"
+    response = await client.get("/healthz")
+    assert (response.status, await response.text()) == (200, "alive\n")
+    assert response.content_type == "text/plain"
+
+
+async def test_readiness_says_why_not(client: Client, gateway: Gateway) -> None:
+    assert (await client.get("/readyz")).status == 200
+    gateway.reason = "draining"
+    response = await client.get("/readyz")
+    assert (response.status, await response.text()) == (503, "not ready: draining\n")
+
+
+async def test_metrics_pass_the_accept_field_on(client: Client, gateway: Gateway) -> None:
+    response = await client.get("/metrics", headers={"Accept": "application/openmetrics-text"})
+    assert gateway.accepted == "application/openmetrics-text"
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert await response.read() == b"sidegate_up 1\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (
+            "/config",
+            {"store": "redis://…redacted@redis/0", "policies": {"auth": "…redacted"}},
+        ),
+        (
+            "/routes",
+            {
+                "routes": [
+                    {
+                        "name": "a",
+                        "match": {"headers": {"X-Api-Key": "…redacted"}},
+                        "upstream": "app",
+                    }
+                ]
+            },
+        ),
+        (
+            "/upstreams",
+            {"upstreams": [{"name": "app", "endpoints": [{"address": "http://a:80", "idle": 3}]}]},
+        ),
+    ],
+)
+async def test_facts_are_shown_without_secrets(
+    client: Client, path: str, expected: dict[str, Any]
+) -> None:
+    response = await client.get(path)
+    assert CANARY not in await response.text()
+    assert await response.json() == expected
+
+
+async def test_a_good_reload_tells_the_new_digest(client: Client, gateway: Gateway) -> None:
+    response = await client.post("/reload")
+    assert response.status == 200
+    assert await response.json() == {"ok": True, "digest": "def456", "problems": []}
+    assert gateway.reloads == 1
+
+
+async def test_a_bad_reload_tells_every_problem(client: Client, gateway: Gateway) -> None:
+    problems = ["sidegate.yaml:3:5: routes: unknown key 'nmae'", f"store: redis://:{CANARY}@x"]
+    gateway.report = ReloadReport(False, "abc123", problems)
+    response = await client.post("/reload")
+    envelope = await response.json()
+    assert response.status == 409
+    assert envelope["error"] == "config_invalid"
+    assert envelope["digest"] == "abc123"
+    assert envelope["problems"] == [problems[0], "store: redis://…redacted@x"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Host": "rebound.example", "Origin": "http://rebound.example"},
+    ],
+)
+async def test_pages_of_other_sites_cannot_reload(
+    client: Client, gateway: Gateway, log: Log, headers: dict[str, str]
+) -> None:
+    response = await client.post("/reload", headers=headers)
+    assert response.status == 403
+    assert (await response.json())["error"] == "forbidden"
+    assert gateway.reloads == 0
+    assert log.lines[0][0] == "admin request refused"
+
+
+async def test_reload_is_no_link(client: Client, gateway: Gateway) -> None:
+    response = await client.get("/reload")
+    assert response.status == 405
+    assert response.headers["Allow"] == "POST"
+    assert (await response.json())["error"] == "method_not_allowed"
+    assert gateway.reloads == 0
+
+
+async def test_what_does_not_exist_is_an_envelope(client: Client) -> None:
+    response = await client.get("/nothing%20here?x=1")
+    assert response.status == 404
+    assert await response.json() == {
+        "error": "route_not_found",
+        "detail": "There is no such resource; GET / lists them.",
+        "status": 404,
+        "timestamp": "2026-11-24T12:04:05.123Z",
+        "path": "/nothing%20here",
+        "request_id": "admin-1",
+    }
+
+
+async def test_a_failure_is_in_the_log_and_not_in_the_answer(
+    client: Client, gateway: Gateway, log: Log
+) -> None:
+    gateway.broken = True
+    response = await client.get("/config")
+    text = await response.text()
+    assert response.status == 500
+    assert "RuntimeError" not in text
+    assert CANARY not in text
+    [(event, facts)] = log.lines
+    assert event == "admin request failed"
+    assert isinstance(facts["exc_info"], RuntimeError)
+    assert facts["request_id"] in text
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/config", "/nothing", "/reload"])
+async def test_every_answer_is_safe_in_a_browser_and_anonymous(client: Client, path: str) -> None:
+    headers = (await client.get(path)).headers
+    assert "Server" not in headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "deny"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"

@@ -1,0 +1,185 @@
+"""Header fields against a plain list of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from proxy.http1 import headers as module
+from proxy.http1.headers import Field, Headers, combine, decode, encode, key_of
+
+FIELDS = [(b"Host", b"a"), (b"X-Y", b"1"), (b"accept", b""), (b"x-y", b"2")]
+
+
+def test_fields_keep_their_order_and_case() -> None:
+    headers = Headers(FIELDS)
+    assert headers.fields() == FIELDS
+    assert list(headers.items()) == [("host", "a"), ("x-y", "1"), ("accept", ""), ("x-y", "2")]
+    assert list(headers.keys()) == ["host", "x-y", "accept"]
+    assert len(headers) == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "each"),
+    [
+        ("host", "a", ["a"]),
+        ("x-y", "1, 2", ["1", "2"]),
+        ("accept", "", [""]),
+        ("absent", None, []),
+        # Look-ups take lower-case names.
+        ("X-Y", None, []),
+    ],
+)
+def test_look_up(key: str, value: str | None, each: list[str]) -> None:
+    headers = Headers(FIELDS)
+    assert headers.get(key) == value
+    assert headers.raw(key) == (None if value is None else value.encode())
+    assert headers.get_all(key) == each
+    assert (key in headers) is (value is not None)
+
+
+def test_the_default_stands_in_for_an_absent_field_and_not_for_an_empty_one() -> None:
+    headers = Headers(FIELDS)
+    assert headers.get("absent", "x") == "x"
+    assert headers.get("accept", "x") == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "combined"),
+    [("x", b"a, b"), ("cookie", b"a; b"), ("set-cookie", b"a")],
+)
+def test_values_of_one_name_are_joined_as_that_name_demands(key: str, combined: bytes) -> None:
+    assert combine(key, b"a", b"b") == combined
+
+
+def test_set_puts_one_field_in_the_place_of_the_first() -> None:
+    headers = Headers(FIELDS)
+    headers.set("X-y", "3")
+    assert headers.fields() == [(b"Host", b"a"), (b"X-y", b"3"), (b"accept", b"")]
+    assert headers.get("x-y") == "3"
+    headers.set("New", "n")
+    assert headers.fields()[-1] == (b"New", b"n")
+
+
+def test_fill_adds_what_is_absent_only() -> None:
+    headers = Headers(FIELDS)
+    headers.fill([("x-y", (b"X-Y", b"9")), ("z", (b"Z", b"z"))])
+    assert headers.fields() == [*FIELDS, (b"Z", b"z")]
+    assert headers.get("z") == "z"
+
+
+def test_drop_takes_several_names_at_once() -> None:
+    headers = Headers(FIELDS)
+    headers.drop(frozenset({"x-y", "absent"}))
+    assert headers.fields() == [(b"Host", b"a"), (b"accept", b"")]
+    headers.drop(frozenset({"absent"}))
+    assert headers.fields() == [(b"Host", b"a"), (b"accept", b"")]
+
+
+def test_remove_says_whether_there_was_one() -> None:
+    headers = Headers(FIELDS)
+    assert headers.remove("x-y") is True
+    assert headers.remove("x-y") is False
+    assert headers.fields() == [(b"Host", b"a"), (b"accept", b"")]
+
+
+def test_a_copy_is_independent_both_ways() -> None:
+    headers = Headers(FIELDS)
+    twin = headers.copy()
+    twin.set("Host", "b")
+    headers.remove("accept")
+    assert headers.get("host") == "a"
+    assert twin.get("accept") == ""
+
+
+def test_taken_over_lists_are_used_as_they_are() -> None:
+    headers = Headers.of([(b"A", b"1")], {"a": b"1"})
+    headers.add("a", "2")
+    assert headers.get("a") == "1, 2"
+
+
+@given(st.binary())
+def test_any_bytes_come_back_as_they_came(value: bytes) -> None:
+    assert encode(decode(value)) == value
+
+
+def test_names_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory: dict[bytes, str] = {}
+    monkeypatch.setattr(module, "_KEYS", memory)
+    for number in range(5000):
+        assert key_of(b"X-%d" % number) == f"x-{number}"
+    assert len(memory) < 5000
+    memory.clear()
+    assert key_of(b"X" * 30_000) == "x" * 30_000
+    assert not memory
+
+
+NAMES = st.sampled_from(["A", "a", "B", "b", "Cookie", "Set-Cookie", "set-cookie"])
+VALUES = st.sampled_from(["", "1", "2", "\u00e9", "\udcff"])
+KEYS = st.sampled_from(["a", "b", "cookie", "set-cookie"])
+
+
+class AsAList(RuleBasedStateMachine):
+    """Whatever is done to the fields, the index agrees with the list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers = Headers()
+        self.fields: list[Field] = []
+
+    def _without(self, *keys: str) -> list[Field]:
+        return [field for field in self.fields if field[0].decode().lower() not in keys]
+
+    @rule(name=NAMES, value=VALUES)
+    def add(self, name: str, value: str) -> None:
+        self.headers.add(name, value)
+        self.fields.append((name.encode(), encode(value)))
+
+    @rule(name=NAMES, value=VALUES)
+    def set(self, name: str, value: str) -> None:
+        self.headers.set(name, value)
+        same = [field for field in self.fields if field not in self._without(name.lower())]
+        place = self.fields.index(same[0]) if same else len(self.fields)
+        before = len(
+            [field for field in self.fields[:place] if field in self._without(name.lower())]
+        )
+        self.fields = self._without(name.lower())
+        self.fields.insert(before, (name.encode(), encode(value)))
+
+    @rule(key=KEYS)
+    def remove(self, key: str) -> None:
+        assert self.headers.remove(key) is (self._without(key) != self.fields)
+        self.fields = self._without(key)
+
+    @rule(keys=st.frozensets(KEYS))
+    def drop(self, keys: frozenset[str]) -> None:
+        self.headers.drop(keys)
+        self.fields = self._without(*keys)
+
+    @rule(name=NAMES, value=VALUES)
+    def fill(self, name: str, value: str) -> None:
+        key = name.lower()
+        self.headers.fill([(key, (name.encode(), encode(value)))])
+        if self._without(key) == self.fields:
+            self.fields.append((name.encode(), encode(value)))
+
+    @rule()
+    def go_on_with_a_copy(self) -> None:
+        self.headers = self.headers.copy()
+
+    @invariant()
+    def list_and_index_agree(self) -> None:
+        assert self.headers.fields() == self.fields
+        assert len(self.headers) == len(self.fields)
+        for key in ("a", "b", "cookie", "set-cookie"):
+            values = [value for name, value in self.fields if name.decode().lower() == key]
+            assert self.headers.get_all(key) == [decode(value) for value in values]
+            assert (key in self.headers) is bool(values)
+            joined = {"cookie": b"; ".join(values), "set-cookie": b"".join(values[:1])}
+            expected = joined.get(key, b", ".join(values)) if values else None
+            assert self.headers.raw(key) == expected
+
+
+TestAsAList = AsAList.TestCase

@@ -1,0 +1,92 @@
+"""One call when a request ends: counts and line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from proxy.config.model import Logging
+from proxy.contract import Request, RouteInfo
+from proxy.http1.headers import Headers
+from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.observer import Observer
+from tests.unit.telemetry.conftest import Lines
+
+Wall = Callable[[], float]
+
+
+@pytest.fixture
+def metrics(lines: Lines, wall: Wall) -> Metrics:
+    return Metrics("0.1.0", lines.sink, wall)
+
+
+@pytest.fixture
+def observer(metrics: Metrics, lines: Lines, wall: Wall) -> Observer:
+    return Observer(metrics, AccessLog(Logging(), lines.sink, wall))
+
+
+def test_a_request_is_counted_and_logged(
+    observer: Observer, metrics: Metrics, lines: Lines, request_in: Request
+) -> None:
+    observer.finished(request_in, 200, 1534, 321, 100.0025)
+    cells = metrics.route("catalogue")
+    assert cells.codes == {"GET": {200: 1}}
+    assert (cells.sent, cells.received) == (1534, 321)
+    assert cells.seconds.total == pytest.approx(0.0025)
+    assert metrics.upstream("app").total == pytest.approx(0.00105)
+    assert cells.overhead.total == pytest.approx(0.0025 - 0.00105), "the wait isn't ours"
+    [line] = lines.json()
+    assert (line["route"], line["status"], line["bytes_out"]) == ("catalogue", 200, 1534)
+
+
+def test_a_request_that_was_never_forwarded_is_all_our_own(
+    observer: Observer, metrics: Metrics, request_in: Request
+) -> None:
+    request_in.timings.forwarded = request_in.timings.first_byte = 0.0
+    observer.finished(request_in, 429, 10, 10, 100.5, "rate_limited")
+    assert metrics.route("catalogue").overhead.total == pytest.approx(0.5)
+    assert metrics.upstream("app").total == 0
+    assert metrics.snapshot().errors == {("rate_limited",): 1}
+
+
+def test_refusals_are_counted_by_policy_in_both_modes(
+    observer: Observer, metrics: Metrics, request_in: Request
+) -> None:
+    request_in.decide("rate_limit", "refused", "rate_limited")
+    request_in.decide("auth", "would_refuse", "forbidden")
+    request_in.decide("redirect", "answered", "/b")
+    observer.finished(request_in, 429, 10, 10, 100.5, "rate_limited")
+    assert metrics.snapshot().refusals == {
+        ("rate_limit", "rate_limited", "enforce"): 1,
+        ("auth", "forbidden", "shadow"): 1,
+    }
+
+
+def test_a_malformed_request_counts_under_no_route(
+    observer: Observer, metrics: Metrics, lines: Lines
+) -> None:
+    observer.finished(Request("", b"", "", "", Headers()), 400, 10, 10, 0.1, "bad_request")
+    assert metrics.route("none").codes == {"_OTHER": {400: 1}}
+    assert metrics.snapshot().upstreams == {}
+    assert lines.json()[0]["error"] == "bad_request"
+
+
+def test_counts_go_on_after_a_reload(
+    metrics: Metrics, lines: Lines, wall: Wall, request_in: Request
+) -> None:
+    for pattern in ("/api/**", "/other/**"):
+        request_in.route = RouteInfo("catalogue", "app", pattern)
+        observer = Observer(metrics, AccessLog(Logging(), lines.sink, wall))
+        observer.finished(request_in, 200, 1, 1, 100.5)
+    assert metrics.route("catalogue").codes == {"GET": {200: 2}}
+
+
+def test_counting_goes_on_without_access_lines(
+    metrics: Metrics, lines: Lines, wall: Wall, request_in: Request
+) -> None:
+    log = AccessLog(Logging(access=False), lines.sink, wall)
+    Observer(metrics, log).finished(request_in, 200, 1, 1, 100.5)
+    assert metrics.route("catalogue").codes == {"GET": {200: 1}}
+    assert lines.raw() == b""

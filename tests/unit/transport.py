@@ -1,0 +1,47 @@
+"""A transport without a socket: a record of what was done to it."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Wire(asyncio.Transport):
+    """As strict as a real one about writing after the end. data: all that was written."""
+
+    def __init__(self, half_close: bool = True) -> None:
+        super().__init__()
+        self.data = b""
+        self.paused = False
+        self.ended = False
+        self.closed = False
+        self.aborted = False
+        self._half_close = half_close
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.ended:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        self.data += bytes(data)
+
+    def can_write_eof(self) -> bool:
+        return self._half_close
+
+    def write_eof(self) -> None:
+        if not self._half_close:
+            raise NotImplementedError
+        self.ended = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        assert not self.closed, "closed twice"
+        self.closed = True
+
+    def abort(self) -> None:
+        self.aborted = self.closed = True
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
