@@ -43,8 +43,6 @@ def _read(text: str) -> tuple[str, str] | None:
         if "," in host or host.startswith(".") or ".." in host:
             return None
         host = host.removesuffix(".")
-        if not host:
-            return None
     port = match[2] or ""
     if port and int(port) > 65535:
         return None

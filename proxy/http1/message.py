@@ -206,8 +206,8 @@ def read_request_head(
     target = read_target(raw_target, method, rules.paths)
     name_text, authority = _read_host(host, protocol, target)
     return RequestHead(
-        method, target, protocol, name_text, authority, Headers.of(kept, index), framing, keep_alive,
-        expects, protocol_wanted, forwarded,
+        method, target, protocol, name_text, authority, Headers.of(kept, index), framing,
+        keep_alive, expects, protocol_wanted, forwarded,
     )  # fmt: skip
 
 

@@ -246,10 +246,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._head = b""
         while True:
             end = data.find(END_OF_HEAD, max(0, searched - 3))
+            if (len(data) if end < 0 else end) > MAX_HEAD:
+                self._fail(GatewayError("upstream_invalid", cause="head too large"), "invalid")
+                return
             if end < 0:
-                if len(data) > MAX_HEAD:
-                    self._fail(GatewayError("upstream_invalid", cause="head too large"), "invalid")
-                    return
                 self._head = data
                 return
             end += 4

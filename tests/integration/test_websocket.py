@@ -67,7 +67,6 @@ async def test_messages_go_back_and_forth(tmp_path: Path) -> None:
         assert socket.response.headers["Via"] == "1.1 sidegate"
         await socket.close()
         [line] = await gateway.lines()
-        assert (line["status"], line["aborted"]) != (200, "")
         assert line["status"] == 101
         assert line["bytes_out"] > 5 * 1024 * 1024 < line["bytes_in"]
 

@@ -1,0 +1,56 @@
+"""The README says what the program does; where it quotes the program, it quotes it exactly."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proxy.catalog import Catalog, load_catalog
+from proxy.config.load import load
+from proxy.contract import PolicySpec
+from proxy.errors import CODES
+from proxy.runtime.plan import make_plan
+from proxy.runtime.reference import markdown
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README.partition("<!-- policies -->")[0], re.DOTALL)
+
+
+def test_the_policy_reference_is_what_the_command_prints() -> None:
+    reference = README.partition("<!-- policies -->\n")[2]
+    assert reference.strip() == markdown(load_catalog()).strip()
+
+
+def test_the_configuration_it_shows_is_valid(tmp_path: Path) -> None:
+    [text] = [text for language, text in BLOCKS if language == "yaml"]
+    file = tmp_path / "sidegate.yaml"
+    file.write_text(text, encoding="utf-8")
+    assert len(make_plan(load(file, environ={}), load_catalog()).routes) == 2
+
+
+def test_the_policy_it_shows_works(tmp_path: Path) -> None:
+    [text] = [text for language, text in BLOCKS if language == "python"]
+    names: dict[str, object] = {"__name__": "greeting"}
+    exec(compile(text, "greeting.py", "exec"), names)
+    spec = names["POLICY"]
+    assert isinstance(spec, PolicySpec)
+    order = Catalog.of([*load_catalog().specs.values(), spec]).order
+    assert order.index("security_headers") < order.index("greeting") < order.index("error_envelope")
+
+
+def test_the_codes_it_names_exist() -> None:
+    table = README.partition("### What is refused")[2].partition("\n\nPaths that")[0]
+    named = set(re.findall(r"`([a-z]+_[a-z_]+)`", table))
+    assert named <= CODES.keys(), named - CODES.keys()
+    assert len(named) > 15
+
+
+@pytest.mark.parametrize("name", ["sidecar.yaml", "gateway.yaml", "demo/sidegate.yaml"])
+def test_the_examples_are_valid(name: str) -> None:
+    document = load(ROOT / "config" / name, environ={})
+    assert make_plan(document, load_catalog()).routes
+    assert yaml.safe_load((ROOT / "config" / name).read_text(encoding="utf-8"))
