@@ -230,12 +230,13 @@ class App:
     # -- periodic work ---------------------------------------------------------------------
 
     def _sweep(self) -> None:
-        self._state.deadlines.sweep()
+        # First, so that one sweep that fails is not the last.
         asyncio.get_running_loop().call_later(INTERVAL, self._sweep)
+        self._state.deadlines.sweep()
 
     def _flush(self) -> None:
-        self._sink.flush()
         asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._flush)
+        self._sink.flush()
 
     def _listener(self, scheme: str, port: str) -> Listener:
         state = self._state

@@ -52,8 +52,9 @@ def diagnose(head: bytes, error: GatewayError) -> GatewayError:
 
 
 def _diagnose_fields(rest: bytes, version: bytes, error: GatewayError) -> GatewayError:
-    for number, text in enumerate(rest.split(b"\n"), 1):
-        if text in (b"\r", b""):
+    # What stands behind the last line feed is no line yet.
+    for number, text in enumerate(rest.split(b"\n")[:-1], 1):
+        if text == b"\r":
             break
         if not text.endswith(b"\r"):
             return _error("invalid_header", f"Field line {number} does not end with CRLF.", error)

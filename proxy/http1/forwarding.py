@@ -81,6 +81,9 @@ def forwarded_client(
             authority = last
         elif key == "x-forwarded-port" and _PORT(last) and 0 < int(last) < 65536:
             port = last
+    if "x-real-ip" in values:
+        # Most load balancers hand on what clients send under this name.
+        passed += b"X-Real-IP: %b\r\n" % encode(told[0])
     return Client(told[0], scheme, _lines(told, scheme, authority, port, standard) + passed)
 
 
@@ -91,6 +94,9 @@ def append_via(value: bytes | None) -> bytes:
 
 _REPLACED: Final = {
     "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded",
+    "x-real-ip",
+    # These tell frameworks of another path than the one that routes have matched.
+    "x-original-url", "x-rewrite-url",
 }  # fmt: skip
 
 

@@ -145,7 +145,8 @@ def read_request_head(
         raise GatewayError(
             "head_too_large", f"The request has more than {rules.fields} header fields.", close=True
         )
-    if method == "CONNECT":
+    # TRACE would show the client what was added to its request on the way.
+    if method == "CONNECT" or method == "TRACE":
         raise GatewayError("method_not_supported", close=True)
     kept: list[Field] = []
     index: dict[str, bytes] = {}

@@ -78,9 +78,11 @@ class Arrival:
                 return None, b""
         try:
             if fed == 0:
-                # The parser takes the versions of other protocols for HTTP's.
+                # The parser takes the versions of other protocols for HTTP's, and any number
+                # of blanks for one (RFC 9112, 3).
                 line_end = joined.find(b"\r\n")
-                if joined[line_end - 8 : line_end - 1] != b"HTTP/1.":
+                blanks = joined.count(b" ", 0, line_end)
+                if joined[line_end - 8 : line_end - 1] != b"HTTP/1." or blanks != 2:
                     raise GatewayError("bad_request", cause="request line", close=True)
             parsed = self._parser.feed(joined[fed:end], complete)
         except GatewayError as error:

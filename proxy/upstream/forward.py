@@ -137,6 +137,9 @@ class Forwarder:
             async for piece in body:
                 if not connection.answering:
                     return
+                if not piece:
+                    # An empty chunk would end the body.
+                    continue
                 connection.send(encode_chunk(piece) if chunked else piece)
                 if connection.outflow.full:
                     await connection.outflow.drain()

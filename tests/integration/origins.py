@@ -99,14 +99,18 @@ class _Recorder(asyncio.StreamReader):
 
 
 def answering(*responses: bytes, then_close: bool = False) -> Script:
-    """A script that answers each request head with the next response, the last one forever."""
+    """A script that answers each request with the next response, the last one forever.
+
+    Of a chunked body it takes the first empty chunk for the end, wherever it stands.
+    """
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         turn = 0
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            length = _length(head)
-            if length:
+            if b"transfer-encoding: chunked" in head.lower():
+                await reader.readuntil(b"0\r\n\r\n")
+            elif length := _length(head):
                 await reader.readexactly(length)
             writer.write(responses[min(turn, len(responses) - 1)])
             await writer.drain()

@@ -124,14 +124,14 @@ async def test_the_preface_of_http_2_is_no_request(tmp_path: Path) -> None:
     [
         (b"CONNECT internal.test:22 HTTP/1.1", 501, "method_not_supported"),
         (b"CONNECT / HTTP/1.1", 501, "method_not_supported"),
-        (b"CONNECT http://internal.test/ HTTP/1.1", 501, "method_not_supported"),
+        (b"CONNECT http://internal.test/ HTTP/1.1", 400, "invalid_target"),
         # It would show the client what was added to its request on the way.
         (b"TRACE / HTTP/1.1", 501, "method_not_supported"),
         (b"TRACK / HTTP/1.1", 501, "method_not_supported"),
         (b"get / HTTP/1.1", 501, "method_not_supported"),
         (b"GeT / HTTP/1.1", 501, "method_not_supported"),
         (b"GETT / HTTP/1.1", 501, "method_not_supported"),
-        (b"DESCRIBE / HTTP/1.1", 501, "method_not_supported"),
+        (b"DESCRIBE / HTTP/1.1", 400, "bad_request"),
         (b"GET * HTTP/1.1", 400, "invalid_target"),
         (b"POST * HTTP/1.1", 400, "invalid_target"),
         (b"OPTIONS ** HTTP/1.1", 400, "invalid_target"),
