@@ -19,9 +19,11 @@ from proxy.catalog import CatalogError, load_catalog
 from proxy.config.load import Document, load
 from proxy.config.overrides import as_address
 from proxy.config.problems import ConfigError, Problem, meant
+from proxy.errors import GatewayError
 from proxy.runtime.explanation import as_data, as_text, explain, read_request
 from proxy.runtime.plan import Plan, make_plan
 from proxy.runtime.reference import markdown, policy_markdown, policy_text, summary
+from proxy.runtime.rehearsal import rehearse
 from proxy.runtime.schema import make_schema
 
 OK: Final = 0
@@ -212,7 +214,10 @@ def _check(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     code = OK
     for file in files:
         try:
-            plan = make_plan(load(file, environ=environ, partial=True), catalog)
+            document = load(file, environ=environ, partial=True)
+            plan = make_plan(document, catalog)
+            if problems := rehearse(plan, document):
+                raise ConfigError(problems)
         except ConfigError as error:
             _report(error.problems)
             sys.stderr.write(f"{_count(len(error.problems), 'problem')} in {file}\n")
@@ -233,10 +238,23 @@ def _explain(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     try:
         fields = [_field(text) for text in options.header]
         request = read_request(
-            options.method, options.url, fields, client_ip=str(client), trusted=trusted
+            options.method,
+            options.url,
+            fields,
+            client_ip=str(client),
+            trusted=trusted,
+            paths=document.config.server.paths,
         )
     except ValueError as error:
         return _fail(str(error))
+    except GatewayError as refusal:
+        if options.json:
+            _print_json({"refused": {"status": refusal.status, "code": refusal.code}})
+        else:
+            heading = f"{options.method} {options.url}"
+            answer = f"{refusal.status} {refusal.code}: {refusal.detail}"
+            sys.stdout.write(f"{heading}\n\nanswer    {answer} (before any route is tried)\n")
+        return OK
     explanation = explain(document, plan, request, options.url)
     if options.json:
         _print_json(as_data(explanation))

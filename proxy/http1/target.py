@@ -24,6 +24,11 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@\[\]^`{|}-]*").fullmatch
 _QUERY: Final = re.compile(r"[\x21-\x7e]*").fullmatch
 _ESCAPES: Final = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _CONTROLS: Final = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])").search
+# ASCII written in more bytes than it has, which lenient decoders take for a dot or a slash
+# (RFC 3629, 10).
+_OVERLONG: Final = re.compile(
+    r"%[Cc][01]%[89ABab]|%[Ee]0%[89][0-9A-Fa-f]|%[Ff]0%8[0-9A-Fa-f]"
+).search
 _SLASHES: Final = re.compile(r"%(?:2[Ff]|5[Cc])|\\").search
 # Also beside encoded slashes and before path parameters, where some servers see one too.
 _DOT_SEGMENT: Final = re.compile(
@@ -31,6 +36,7 @@ _DOT_SEGMENT: Final = re.compile(
 ).search
 _ABSOLUTE: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?]*)(.*)", re.DOTALL).fullmatch
 _EMPTY: Final = re.compile(r"/{2,}")
+_PARAMETERS: Final = re.compile(r";[^/]*")
 
 
 class PathRules(Protocol):
@@ -111,6 +117,8 @@ def _careful(
             raise _bad("The path holds a percent sign without two hexadecimal digits.")
         if _CONTROLS(path):
             raise _bad("The path holds an encoded control character.")
+        if _OVERLONG(path):
+            raise _bad("The path holds a character in an overlong encoding.")
     if _SLASHES(path) and rules.encoded_slashes == "refuse":
         raise _bad("The path holds an encoded slash or a backslash.")
     if "//" in path and rules.empty_segments != "pass":
@@ -152,6 +160,11 @@ def decode_path(path: str) -> str:
         return path
     guarded = re.sub("%2[Ff]", "%252F", path)
     return decode(unquote_to_bytes(guarded))
+
+
+def without_parameters(path: str) -> str:
+    """A decoded path as servers read it that cut path parameters off (`/a;b=c/d` as `/a/d`)."""
+    return _EMPTY.sub("/", _PARAMETERS.sub("", path)) or "/"
 
 
 def _bad(detail: str) -> GatewayError:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from proxy.config.load import Document
 from proxy.config.problems import Path
 from proxy.contract import Request
 from proxy.http1.headers import Headers, encode
+from proxy.http1.target import PathRules, read_target
 from proxy.routing.table import Found, Table
 from proxy.runtime.notation import as_written, settings_of
 from proxy.runtime.plan import Plan, PolicyPlan, RoutePlan
@@ -77,12 +78,18 @@ class Explanation:
 
 
 def read_request(
-    method: str, url: str, fields: list[tuple[str, str]], *, client_ip: str, trusted: bool
+    method: str,
+    url: str,
+    fields: list[tuple[str, str]],
+    *,
+    client_ip: str,
+    trusted: bool,
+    paths: PathRules,
 ) -> Request:
     """The request that a command line describes. Raises ValueError with the fix.
 
     url: absolute, or a path alone. fields: header fields in order; `Host` overrides the
-    URL's.
+    URL's. paths: what becomes of ambiguous paths; raises GatewayError where they are refused.
     """
     parts = urlsplit(url)
     if not url.startswith("/") and (parts.scheme not in ("http", "https") or not parts.netloc):
@@ -95,12 +102,12 @@ def read_request(
         if name.lower() == "host":
             authority = value
     host = urlsplit(f"//{authority}").hostname or ""
-    target = path + (f"?{parts.query}" if parts.query else "")
+    target = read_target(path + (f"?{parts.query}" if parts.query else ""), method.upper(), paths)
     return Request(
         method.upper(),
-        encode(target),
-        unquote(path, errors="surrogateescape"),
-        parts.query,
+        target.target,
+        target.path,
+        target.query,
         Headers((encode(name), encode(value)) for name, value in fields),
         scheme=parts.scheme or "http",
         host=host,

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from proxy.contract import Handler, Log, Request, Response, RouteInfo
 from proxy.errors import GatewayError
+from proxy.http1.target import without_parameters
 from proxy.routing.table import Found, Table
 
 
@@ -62,6 +63,11 @@ class Gateway:
         found = self._find(request)
         if isinstance(found, Found):
             route = found.value
+            if ";" in request.path and not self._same_without_parameters(request, route):
+                request.failure = GatewayError(
+                    "invalid_target", "Without its `;` parameters the path takes another route."
+                )
+                return self._fallback
             request.route = route.info
             request.captures = found.captures
             return route
@@ -71,6 +77,17 @@ class Gateway:
         else:
             request.failure = GatewayError("route_not_found")
         return self._fallback
+
+    def _same_without_parameters(self, request: Request, route: BoundRoute) -> bool:
+        """Some services cut `;` and what follows it off each segment. They must not be reached
+        by a route that is meant for other paths."""
+        path = request.path
+        request.path = without_parameters(path)
+        try:
+            found = self._find(request)
+        finally:
+            request.path = path
+        return isinstance(found, Found) and found.value is route
 
     def unexpected(self, request: Request, error: Exception) -> None:
         """Log what escaped every policy."""

@@ -77,15 +77,16 @@ class ClientConnection(asyncio.Protocol):
         self._sender.outflow.lose()
         self.deadline = NEVER
         self._listener.deadlines.discard(self)
-        self._listener.closed(self)
         if self._intake is not None:
             self._intake.break_off(GatewayError("incomplete_body"))
-        if self._tunnel is not None:
-            self._tunnel.lost("client")
-        elif self._task is not None:
+        if self._tunnel is None and self._task is not None:
             # Not at once: a task that is cancelled before its first step runs nothing, and
             # the request would be neither counted nor logged.
             self._loop.call_soon(self._task.cancel)
+            return
+        if self._tunnel is not None:
+            self._tunnel.lost("client")
+        self._listener.closed(self)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is sent to."""
@@ -318,9 +319,12 @@ class ClientConnection(asyncio.Protocol):
     def _next(self) -> None:
         """After a response: the next request, or the end of the connection."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None:
+            # Counted until now, so that draining waits for what is told of the request.
+            self._listener.closed(self)
+        elif transport.is_closing():
             return
-        if self._intake is not None:
+        elif self._intake is not None:
             self._linger(self._intake, transport)
         elif not self._keep_alive:
             self._close("done")

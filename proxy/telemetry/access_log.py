@@ -43,7 +43,7 @@ import orjson
 
 from proxy.config.model import Logging
 from proxy.contract import Decision, Request, Timings
-from proxy.telemetry.console import Console
+from proxy.telemetry.console import Console, printable
 from proxy.telemetry.logs import render_json
 from proxy.telemetry.redaction import REDACTED, QueryRedaction, is_secret, redact_text, redact_url
 from proxy.telemetry.sink import Sink
@@ -234,10 +234,9 @@ class AccessLog:
 
 
 def _text(value: bytes) -> str:
-    try:
-        return value[:_TEXT_MAX].decode()
-    except UnicodeDecodeError:
-        return value[:_TEXT_MAX].decode("utf-8", "backslashreplace")
+    # JSON leaves controls and line ends beyond ASCII as they are, and terminals and readers
+    # of logs obey them.
+    return printable(value[:_TEXT_MAX].decode("utf-8", "backslashreplace"))
 
 
 def _shorten(text: str, limit: int) -> str:

@@ -79,11 +79,7 @@ class Wire:
 
     async def head(self) -> Answer:
         """The next head, final or interim, without its body."""
-        try:
-            async with asyncio.timeout(TIMEOUT):
-                data = await self._reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError as error:
-            raise CutShort(error.partial) from None
+        data = await self._until(b"\r\n\r\n")
         line, *lines = data[:-4].decode("latin-1").split("\r\n")
         version, status, _ = line.split(" ", 2)
         assert version == "HTTP/1.1", line

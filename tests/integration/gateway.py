@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import yaml
 
 from proxy.app import App
@@ -55,6 +56,22 @@ class Gateway:
                 if len(found) >= count:
                     return found
 
+    async def metrics(self) -> dict[str, float]:
+        """What a scraper reads, by series as it is written: `name{label="value"}`."""
+        async with aiohttp.ClientSession() as session, session.get(self.admin + "/metrics") as page:
+            lines = (await page.text()).splitlines()
+        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {series: float(value) for series, _, value in samples}
+
+    async def reload(self) -> tuple[int, dict[str, Any]]:
+        """Ask for a reload as an operator does; status and answer."""
+        async with aiohttp.ClientSession() as session, session.post(self.admin + "/reload") as page:
+            return page.status, await page.json()
+
+    def rewrite(self, config: dict[str, Any]) -> None:
+        """Put another configuration into the file; the addresses stay as they were."""
+        self.file.write_text(yaml.safe_dump(completed(config)), encoding="utf-8")
+
     async def raw(self, data: bytes, *, half_close: bool = False) -> bytes:
         """Send bytes and read until the proxy closes the connection."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -72,16 +89,21 @@ class Gateway:
                 await writer.wait_closed()
 
 
+def completed(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with free ports, and little patience with what a test leaves open."""
+    server = {"listen": ["http://127.0.0.1:0"], "drain": {"timeout": "1s"}}
+    return {
+        "admin": {"listen": "http://127.0.0.1:0"},
+        **config,
+        "server": {**server, **config.get("server", {})},
+    }
+
+
 @contextlib.asynccontextmanager
 async def running(config: dict[str, Any], folder: Path) -> AsyncIterator[Gateway]:
     """Run Sidegate with a configuration; `listen` and `admin` get free ports."""
-    config = {**config}
-    # A connection that a test leaves open must not keep it from ending.
-    server = {"listen": ["http://127.0.0.1:0"], "drain": {"timeout": "1s"}}
-    config["server"] = {**server, **config.get("server", {})}
-    config.setdefault("admin", {"listen": "http://127.0.0.1:0"})
     file, log = folder / "sidegate.yaml", folder / "sidegate.log"
-    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    file.write_text(yaml.safe_dump(completed(config)), encoding="utf-8")
 
     def read() -> Document:
         return load(file, environ={})

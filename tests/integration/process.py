@@ -15,14 +15,17 @@ from typing import Any, Final
 
 import yaml
 
+from tests.integration.gateway import completed
+
 ROOT: Final = Path(__file__).parents[2]
 TIMEOUT: Final = 30.0
 
 
 class Process:
-    """`python -m proxy run FILE`. url, admin: its addresses."""
+    """`python -m proxy run FILE`. url, admin: its addresses. file: its configuration."""
 
     def __init__(self, file: Path, log: Path) -> None:
+        self.file = file
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -87,11 +90,8 @@ class Process:
 @contextlib.contextmanager
 def process(config: dict[str, Any], folder: Path) -> Iterator[Process]:
     """Run Sidegate with a configuration; `listen` and `admin` get free ports."""
-    config = {**config}
-    config["server"] = {"listen": ["http://127.0.0.1:0"], **config.get("server", {})}
-    config.setdefault("admin", {"listen": "http://127.0.0.1:0"})
     file = folder / "sidegate.yaml"
-    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    file.write_text(yaml.safe_dump(completed(config)), encoding="utf-8")
     running = Process(file, folder / "sidegate.log")
     try:
         yield running

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from tests.integration.client import Answer, connected, until
 from tests.integration.gateway import Gateway, running
-from tests.integration.origins import OK, RawOrigin
+from tests.integration.origins import OK, RawOrigin, Script
 
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*"
@@ -162,6 +162,12 @@ def read_answers(data: bytes, methods: tuple[str, ...] = ()) -> list[Answer]:
     return answers
 
 
+class Last(bytes):
+    """An answer after which the origin closes the connection."""
+
+    __slots__ = ()
+
+
 Reply = Callable[[Heard], bytes]
 
 
@@ -172,9 +178,9 @@ class Witness:
     request that never became complete is in `unfinished`.
     """
 
-    def __init__(self, reply: Reply | None = None) -> None:
+    def __init__(self, reply: Reply | None = None, script: Script | None = None) -> None:
         self._reply = reply or (lambda _: OK)
-        self.raw = RawOrigin(self._script)
+        self.raw = RawOrigin(script or self._script)
         self.heard: list[Heard] = []
         self.faults: list[str] = []
         self.unfinished: list[bytes] = []
@@ -198,7 +204,11 @@ class Witness:
                     break
                 heard, data = read
                 self.heard.append(heard)
-                writer.write(self._reply(heard))
+                answer = self._reply(heard)
+                writer.write(answer)
+                if isinstance(answer, Last):
+                    await writer.drain()
+                    return
         if data:
             self.unfinished.append(data)
 
@@ -238,17 +248,24 @@ class Stage:
 
 @contextlib.asynccontextmanager
 async def staged(
-    folder: Path, reply: Reply | None = None, config: dict[str, Any] | None = None
+    folder: Path,
+    reply: Reply | None = None,
+    config: dict[str, Any] | None = None,
+    *,
+    script: Script | None = None,
 ) -> AsyncIterator[Stage]:
-    """Run Sidegate before a witness; `app` is its upstream.
+    """Run Sidegate before a witness, its upstream `app`.
+
+    reply: what the witness answers. script: what it does, in place of reading and answering.
 
     At the end, whatever was played: the origin could read every byte it was sent, and
     nothing failed inside the proxy.
     """
-    witness = Witness(reply)
+    witness = Witness(reply, script)
     async with witness.raw:
         settings = {**(config or {})}
-        settings["upstreams"] = {"app": witness.raw.url, **settings.get("upstreams", {})}
+        options = settings.get("upstreams", {}).get("app", {})
+        settings["upstreams"] = {"app": {**options, "endpoints": [witness.raw.url]}}
         async with running(settings, folder) as gateway:
             yield Stage(gateway, witness)
         assert witness.faults == []

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.model import Paths
+from proxy.errors import GatewayError
 from proxy.runtime.explanation import Explanation, as_data, as_text, explain, read_request
 from proxy.runtime.plan import make_plan
 from tests.unit.runtime.specimen import CATALOG, document_of
@@ -40,7 +42,9 @@ def explained(
 ) -> Explanation:
     environ = {"SIDEGATE_ROUTES__USER__POLICIES__LIMIT__KEY": "mine"}
     document = document_of(folder, FILE, environ)
-    request = read_request(method, url, list(fields), client_ip="192.0.2.1", trusted=trusted)
+    request = read_request(
+        method, url, list(fields), client_ip="192.0.2.1", trusted=trusted, paths=Paths()
+    )
     return explain(document, make_plan(document, CATALOG), request, url)
 
 
@@ -141,5 +145,11 @@ def test_text_and_data_tell_the_same(folder: Path) -> None:
 )
 def test_what_is_no_request(method: str, url: str, fix: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
-        read_request(method, url, [], client_ip="192.0.2.1", trusted=False)
+        read_request(method, url, [], client_ip="192.0.2.1", trusted=False, paths=Paths())
     assert fix in str(caught.value)
+
+
+def test_a_path_that_is_refused_never_gets_to_the_routes(folder: Path) -> None:
+    with pytest.raises(GatewayError) as refusal:
+        explained(folder, "GET", "/a/%2e%2e/ping")
+    assert refusal.value.code == "invalid_target"

@@ -1,0 +1,137 @@
+"""SIGTERM to the real process: what was begun is finished, and nothing new is begun."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.client import CutShort, ask, connected, request, until
+from tests.integration.origins import OK, RawOrigin
+from tests.integration.process import Process, process
+
+
+class Service:
+    """Answers `/slow` once it is let go, and anything else at once."""
+
+    def __init__(self) -> None:
+        self.busy = 0
+        self.free = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b"/slow" in head:
+                self.busy += 1
+                await self.free.wait()
+            writer.write(OK)
+
+
+def config(origin: RawOrigin, **drain: str) -> dict[str, Any]:
+    return {"upstreams": {"service": origin.url}, "server": {"drain": drain}}
+
+
+async def ended(sidegate: Process) -> int:
+    """The exit code, while this loop goes on serving."""
+    return await asyncio.to_thread(sidegate.wait)
+
+
+async def accepts(url: str) -> bool:
+    """Whether a new connection is accepted."""
+    try:
+        async with connected(url):
+            return True
+    except ConnectionRefusedError:
+        return False
+
+
+async def test_requests_are_finished_and_the_exit_is_clean(tmp_path: Path) -> None:
+    service = Service()
+    async with RawOrigin(service) as origin:
+        with process(config(origin, timeout="20s"), tmp_path) as sidegate:
+            async with contextlib.AsyncExitStack() as stack:
+                idle, fresh, busy = [
+                    await stack.enter_async_context(connected(sidegate.url)) for _ in range(3)
+                ]
+                await idle.send(request())
+                assert (await idle.answer()).status == 200
+                await busy.send(request(target="/slow") + request(target="/next"))
+                await until(lambda: service.busy == 1)
+                sidegate.tell(signal.SIGTERM)
+                assert await idle.ended()
+                assert await fresh.ended()
+                assert not await accepts(sidegate.url)
+                ready = await ask(sidegate.admin, request("GET", "/readyz"))
+                assert (ready.status, ready.body) == (503, b"not ready: draining\n")
+                alive = await ask(sidegate.admin, request("GET", "/healthz"))
+                assert alive.status == 200, "or Kubernetes would kill it amid its work"
+                service.free.set()
+                answer = await busy.answer()
+                assert (answer.status, answer.body) == (200, b"ok")
+                assert answer.headers["connection"] == "close"
+                assert await busy.ended()
+            assert await ended(sidegate) == 0
+            assert sidegate.lines("stopped")
+            assert len(sidegate.lines("request", 2)) == 2
+    assert b"/next" not in origin.bytes_received
+
+
+async def test_readiness_fails_before_listeners_close(tmp_path: Path) -> None:
+    """Load balancers get time to notice, and what they still send is served."""
+    async with RawOrigin(Service()) as origin:
+        with process(config(origin, delay="1s"), tmp_path) as sidegate:
+            ready = await ask(sidegate.admin, request("GET", "/readyz"))
+            assert ready.status == 200
+            sidegate.tell(signal.SIGTERM)
+            await asyncio.to_thread(sidegate.lines, "draining")
+            ready = await ask(sidegate.admin, request("GET", "/readyz"))
+            assert ready.status == 503
+            assert (await ask(sidegate.url, request())).status == 200
+            assert await ended(sidegate) == 0
+            assert not await accepts(sidegate.url)
+
+
+async def test_what_takes_too_long_is_broken_off(tmp_path: Path) -> None:
+    service = Service()
+    async with RawOrigin(service) as origin:
+        with process(config(origin, timeout="300ms"), tmp_path) as sidegate:
+            async with connected(sidegate.url) as busy:
+                await busy.send(request(target="/slow"))
+                await until(lambda: service.busy == 1)
+                sidegate.tell(signal.SIGTERM)
+                with pytest.raises(CutShort):
+                    await busy.answer()
+            assert await ended(sidegate) == 0
+            [told] = sidegate.lines("connections broken off at the end of draining")
+            assert told["connections"] == 1
+            [line] = sidegate.lines("request")
+            assert (line["status"], line["aborted"]) == (0, "draining")
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_ends_it_at_once(second: signal.Signals, tmp_path: Path) -> None:
+    service = Service()
+    async with RawOrigin(service) as origin:
+        with process(config(origin, timeout="60s"), tmp_path) as sidegate:
+            async with connected(sidegate.url) as busy:
+                await busy.send(request(target="/slow"))
+                await until(lambda: service.busy == 1)
+                sidegate.tell(signal.SIGTERM)
+                await asyncio.to_thread(sidegate.lines, "draining")
+                sidegate.tell(second)
+                async with asyncio.timeout(10):
+                    assert await ended(sidegate) != 0
+            text = sidegate.file.with_suffix(".log").read_text(encoding="utf-8")
+            assert "Traceback" not in text
+            assert "exception" not in text
+
+
+async def test_nothing_to_finish(tmp_path: Path) -> None:
+    async with RawOrigin(Service()) as origin:
+        with process(config(origin), tmp_path) as sidegate:
+            sidegate.tell(signal.SIGINT)
+            assert await ended(sidegate) == 0

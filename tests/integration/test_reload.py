@@ -1,0 +1,253 @@
+"""Configuration changes while requests pass: all at once, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from tests.integration.client import ask, connected, request, until
+from tests.integration.gateway import Gateway, completed, running
+from tests.integration.origins import OK, RawOrigin, aiohttp_app, answering, free_port
+from tests.integration.process import process
+
+BROKEN: Final = "routes:\n  - name: a\n    polices: {}\n"
+
+
+def answers(status: int) -> dict[str, Any]:
+    """A configuration by which every request is answered with this status."""
+    return {"routes": [{"name": "all", "policies": {"respond": {"status": status}}}]}
+
+
+async def status_of(url: str) -> int:
+    return (await ask(url, request())).status
+
+
+def by_file(folder: Path, file: Path) -> None:
+    """As an editor saves."""
+    file.write_text(yaml.safe_dump(completed(answers(202))), encoding="utf-8")
+
+
+def by_renaming(folder: Path, file: Path) -> None:
+    """As careful programs save."""
+    other = folder / "other.yaml"
+    other.write_text(yaml.safe_dump(completed(answers(202))), encoding="utf-8")
+    other.rename(file)
+
+
+@pytest.mark.parametrize("write", [by_file, by_renaming])
+async def test_a_changed_file_is_read(write: Callable[[Path, Path], None], tmp_path: Path) -> None:
+    async with running(answers(201), tmp_path) as gateway:
+        assert await status_of(gateway.url) == 201
+        write(tmp_path, gateway.file)
+        await gateway.lines("configuration reloaded")
+        assert await status_of(gateway.url) == 202
+
+
+async def test_a_swapped_config_map_is_read(tmp_path: Path) -> None:
+    """Kubernetes replaces one symlink, to a directory; the file's own never changes."""
+    for version in (1, 2):
+        (tmp_path / f"..v{version}").mkdir()
+    (tmp_path / "..data").symlink_to("..v1")
+    (tmp_path / "sidegate.yaml").symlink_to("..data/sidegate.yaml")
+    async with running(answers(201), tmp_path) as gateway:
+        assert await status_of(gateway.url) == 201
+        by_file(tmp_path, tmp_path / "..v2" / "sidegate.yaml")
+        (tmp_path / "..new").symlink_to("..v2")
+        (tmp_path / "..new").rename(tmp_path / "..data")
+        await gateway.lines("configuration reloaded")
+        assert await status_of(gateway.url) == 202
+
+
+async def test_an_operator_asks(tmp_path: Path) -> None:
+    async with running(answers(201), tmp_path) as gateway:
+        gateway.rewrite(answers(202))
+        status, report = await gateway.reload()
+        assert (status, report["ok"]) == (200, True)
+        assert await status_of(gateway.url) == 202
+
+
+async def test_a_signal_asks(tmp_path: Path) -> None:
+    with process(answers(201), tmp_path) as sidegate:
+        assert await status_of(sidegate.url) == 201
+        by_file(tmp_path, sidegate.file)
+        sidegate.tell(signal.SIGHUP)
+        await asyncio.to_thread(sidegate.lines, "configuration reloaded")
+        assert await status_of(sidegate.url) == 202
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param(BROKEN, "policies", id="a typo, with what was meant"),
+        pytest.param("routes: [", "", id="not YAML"),
+        pytest.param("", "", id="empty"),
+        pytest.param(None, "", id="gone"),
+    ],
+)
+async def test_a_bad_file_leaves_the_old_one_serving(
+    text: str | None, problem: str, tmp_path: Path
+) -> None:
+    async with running(answers(201), tmp_path) as gateway:
+        digest = gateway.app.status()["config"]["digest"]
+        if text is None:
+            gateway.file.unlink()
+        else:
+            gateway.file.write_text(text, encoding="utf-8")
+        status, report = await gateway.reload()
+        assert status == 409
+        assert problem in str(report["problems"])
+        assert await status_of(gateway.url) == 201
+        told = (await gateway.lines("configuration not reloaded; the old one goes on"))[0]
+        assert told["level"] == "error"
+        assert told["problems"] == report["problems"]
+        metrics = await gateway.metrics()
+        assert metrics['sidegate_config_reloads_total{result="failure"}'] >= 1
+        assert metrics['sidegate_config_reloads_total{result="success"}'] == 1
+        assert metrics[f'sidegate_config_info{{digest="{digest}"}}'] == 1
+        assert gateway.app.status()["last_reload"]["ok"] is False
+        # And a good one is taken again.
+        gateway.rewrite(answers(202))
+        assert (await gateway.reload())[0] == 200
+        assert await status_of(gateway.url) == 202
+
+
+async def test_no_request_is_lost(tmp_path: Path) -> None:
+    """Clients on kept connections go on while the configuration changes under them."""
+    stop = asyncio.Event()
+    asked = 0
+
+    def config(number: int, origin: str) -> dict[str, Any]:
+        policies = {"headers": {"response": {"set": {"X-Number": str(number)}}}}
+        pool = {"size": 10 + number}
+        return {"upstreams": {"a": {"endpoints": [origin], "pool": pool}}, "policies": policies}
+
+    async def client(gateway: Gateway) -> list[int]:
+        nonlocal asked
+        numbers = []
+        async with connected(gateway.url) as wire:
+            while not stop.is_set():
+                await wire.send(request("POST", "/", b"x"))
+                answer = await wire.answer()
+                assert answer.status == 200
+                asked += 1
+                numbers.append(int(answer.headers["x-number"]))
+        return numbers
+
+    async with RawOrigin(answering(OK)) as origin:
+        async with running(config(0, origin.url), tmp_path) as gateway:
+            async with asyncio.TaskGroup() as group:
+                clients = [group.create_task(client(gateway)) for _ in range(8)]
+                for number in range(1, 9):
+                    gateway.rewrite(config(number, origin.url))
+                    assert (await gateway.reload())[0] == 200
+                    seen = asked
+                    await until(lambda seen=seen: asked > seen + 20)
+                stop.set()
+            for task in clients:
+                assert task.result() == sorted(task.result()), "no request sees an older one"
+                assert task.result()[-1] == 8
+        assert origin.bytes_received.count(b"POST / HTTP/1.1") == asked
+
+
+async def test_a_request_ends_on_the_configuration_that_it_began_with(tmp_path: Path) -> None:
+    async with aiohttp_app() as service:
+        config = {
+            "upstreams": {"service": service},
+            "policies": {"headers": {"response": {"set": {"X-Old": "1"}}}},
+        }
+        async with running(config, tmp_path) as gateway, connected(gateway.url) as wire:
+            await wire.send(request(target="/sse"))
+            head = await wire.head()
+            pieces = wire.pieces(head)
+            assert await anext(pieces) == b"data: first\n\n"
+            # Its route and its upstream are gone.
+            gateway.rewrite(answers(202))
+            assert (await gateway.reload())[0] == 200
+            assert gateway.app.upstreams() == []
+            await ask(service, request("POST", "/release", b""))
+            assert [piece async for piece in pieces] == [b"data: second\n\n"]
+            assert head.headers["x-old"] == "1"
+            # The next request of the connection takes the new configuration.
+            await wire.send(request())
+            assert (await wire.answer()).status == 202
+
+
+async def test_counts_and_connections_survive(tmp_path: Path) -> None:
+    def config(origin: str, **more: Any) -> dict[str, Any]:
+        limit = {"limit": "5/day", "key": "global"}
+        return {"upstreams": {"service": origin}, "policies": {"rate_limit": limit, **more}}
+
+    async with RawOrigin(answering(OK)) as origin:
+        async with running(config(origin.url), tmp_path) as gateway:
+            assert [await status_of(gateway.url) for _ in range(3)] == [200] * 3
+            gateway.rewrite(config(origin.url, headers={"response": {"set": {"A": "b"}}}))
+            assert (await gateway.reload())[0] == 200
+            statuses = [await status_of(gateway.url) for _ in range(3)]
+            assert statuses == [200, 200, 429], "what was used of the allowance stays used"
+            assert origin.connections == 1
+            metrics = await gateway.metrics()
+            series = 'sidegate_requests_total{code="200",method="GET",route="default"}'
+            assert metrics[ordered(series, metrics)] == 5
+
+
+def ordered(series: str, metrics: dict[str, float]) -> str:
+    """The series of the same labels, in whatever order they are written."""
+
+    def parts(text: str) -> tuple[str, frozenset[str]]:
+        name, _, labels = text.rstrip("}").partition("{")
+        return name, frozenset(labels.split(","))
+
+    return next(other for other in metrics if parts(other) == parts(series))
+
+
+async def test_listeners_come_and_go(tmp_path: Path) -> None:
+    first, second = free_port(), free_port()
+    one, two = f"http://127.0.0.1:{first}", f"http://127.0.0.1:{second}"
+
+    def listening(*addresses: str) -> dict[str, Any]:
+        return {**answers(200), "server": {"listen": list(addresses)}}
+
+    async with running(listening(one), tmp_path) as gateway:
+        gateway.rewrite(listening(one, two))
+        assert (await gateway.reload())[0] == 200
+        assert await status_of(one) == await status_of(two) == 200
+        async with connected(one) as idle, connected(two) as staying:
+            await idle.send(request())
+            assert (await idle.answer()).status == 200
+            gateway.rewrite(listening(two))
+            assert (await gateway.reload())[0] == 200
+            assert await idle.ended()
+            await staying.send(request())
+            assert (await staying.answer()).status == 200
+        with pytest.raises(OSError, match="refused"):
+            await status_of(one)
+        gateway.rewrite(listening(one, two))
+        assert (await gateway.reload())[0] == 200
+        assert await status_of(one) == 200
+
+
+async def test_a_listener_that_can_not_be_opened_changes_nothing(tmp_path: Path) -> None:
+    async with RawOrigin(answering(OK)) as other, running(answers(201), tmp_path) as gateway:
+        config = {**answers(202), "server": {"listen": ["http://127.0.0.1:0", other.url]}}
+        gateway.rewrite(config)
+        status, report = await gateway.reload()
+        assert status == 409
+        assert other.url in str(report["problems"])
+        assert await status_of(gateway.url) == 201
+
+
+async def test_limits_and_timeouts_change_for_open_connections(tmp_path: Path) -> None:
+    async with running(answers(200), tmp_path) as gateway, connected(gateway.url) as wire:
+        await wire.send(request("POST", "/", b"x" * 100))
+        assert (await wire.answer()).status == 200
+        gateway.rewrite({**answers(200), "server": {"limits": {"body": "10B"}}})
+        assert (await gateway.reload())[0] == 200
+        await wire.send(request("POST", "/", b"x" * 100))
+        assert (await wire.answer()).status == 413
+        assert await wire.ended()

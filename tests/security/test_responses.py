@@ -1,0 +1,311 @@
+"""A hostile origin: nothing it sends becomes a second response, or another client's.
+
+The first request of each case is answered with the row's bytes, every later one honestly
+with its own target, over a pool that has room for a single connection: so a response that
+is left behind would be found by the next client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.integration.client import CutShort, connected, until
+from tests.security.stage import Heard, Last, Malformed, Reply, Stage, get, read_answers, staged
+
+ONE: Final[dict[str, Any]] = {"size": 1, "overflow": 0}
+EVIL: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+
+def _honest(heard: Heard) -> bytes:
+    body = heard.target.encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return head if heard.method == "HEAD" else head + body
+
+
+def _first(data: bytes) -> Reply:
+    said = False
+
+    def reply(heard: Heard) -> bytes:
+        nonlocal said
+        if said:
+            return _honest(heard)
+        said = True
+        return data
+
+    return reply
+
+
+def _pool(response: str = "5s") -> dict[str, Any]:
+    # `staged` adds the endpoint.
+    return {"app": {"pool": ONE, "timeouts": {"response": response, "body_idle": response}}}
+
+
+async def _victims(stage: Stage) -> None:
+    for number in range(3):
+        [answer] = await stage.play(get(f"/victim-{number}"))
+        assert (answer.status, answer.body) == (200, b"/victim-%d" % number)
+
+
+INVALID: Final = [
+    ("bare LF everywhere", b"HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
+    ("bare LF in a field", b"HTTP/1.1 200 OK\r\nA: b\nSet-Cookie: c=d\r\nContent-Length: 0\r\n\r\n"),
+    ("bare CR in a value", b"HTTP/1.1 200 OK\r\nA: b\rSet-Cookie: c=d\r\nContent-Length: 0\r\n\r\n"),
+    ("NUL in a value", b"HTTP/1.1 200 OK\r\nA: b\x00c\r\nContent-Length: 0\r\n\r\n"),
+    ("escape in a value", b"HTTP/1.1 200 OK\r\nA: \x1b[2J\r\nContent-Length: 0\r\n\r\n"),
+    ("DEL in a value", b"HTTP/1.1 200 OK\r\nA: \x7f\r\nContent-Length: 0\r\n\r\n"),
+    ("NUL in the reason", b"HTTP/1.1 200 O\x00K\r\nContent-Length: 0\r\n\r\n"),
+    ("CR in the reason", b"HTTP/1.1 200 O\rK\r\nContent-Length: 0\r\n\r\n"),
+    ("folded", b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n"),
+    ("folded length", b"HTTP/1.1 200 OK\r\nContent-Length:\r\n 0\r\n\r\n"),
+    ("blank before the colon", b"HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n"),
+    ("blank in a name", b"HTTP/1.1 200 OK\r\nX Y: z\r\nContent-Length: 0\r\n\r\n"),
+    ("name beyond ASCII", b"HTTP/1.1 200 OK\r\nX\xe9: z\r\nContent-Length: 0\r\n\r\n"),
+    ("no name", b"HTTP/1.1 200 OK\r\n: z\r\nContent-Length: 0\r\n\r\n"),
+    ("no colon", b"HTTP/1.1 200 OK\r\nnonsense\r\nContent-Length: 0\r\n\r\n"),
+    ("CL and TE", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+     b"0\r\n\r\n" + EVIL),
+    ("unequal lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 9\r\n\r\n" + EVIL),
+    ("a list of lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 0, 9\r\n\r\n" + EVIL),
+    ("signed length", b"HTTP/1.1 200 OK\r\nContent-Length: +4\r\n\r\nevil"),
+    ("negative length", b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nevil"),
+    ("hexadecimal length", b"HTTP/1.1 200 OK\r\nContent-Length: 0x4\r\n\r\nevil"),
+    ("empty length", b"HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nevil"),
+    ("huge length", b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\nevil"),
+    ("gzip coding", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nevil"),
+    ("gzip, chunked", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+    ("chunked, gzip", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"),
+    ("chunked twice", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+     b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ("identity", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nevil"),
+    ("version 2", b"HTTP/2 200\r\nContent-Length: 0\r\n\r\n"),
+    ("version 1.2", b"HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ("another protocol", b"ICY 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ("no status line", b"Content-Length: 0\r\n\r\n"),
+    ("a request", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ("an empty line ahead", b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ("HTML alone", b"<html>evil</html>\r\n\r\n"),
+    ("status 000", b"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n"),
+    ("status 99", b"HTTP/1.1 99 OK\r\nContent-Length: 0\r\n\r\n"),
+    ("status 600", b"HTTP/1.1 600 OK\r\nContent-Length: 0\r\n\r\n"),
+    ("status 999", b"HTTP/1.1 999 OK\r\nContent-Length: 0\r\n\r\n"),
+    ("status 2000", b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"),
+    ("status -200", b"HTTP/1.1 -200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ("status in letters", b"HTTP/1.1 OK 200\r\nContent-Length: 0\r\n\r\n"),
+    ("101 unasked", b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
+     + EVIL),
+    ("101 for h2c", b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n" + EVIL),
+    ("101 without Upgrade", b"HTTP/1.1 101 Switching\r\n\r\n" + EVIL),
+    ("interim without end", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 100 + EVIL),
+    ("100 without end", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000 + EVIL),
+    ("a head without end", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 100_000),
+    ("a line without end", b"HTTP/1.1 200 OK\r\nA: " + b"b" * 600_000),
+    ("a status line without end", b"HTTP/1.1 200 " + b"O" * 600_000),
+    ("garbage", bytes(range(256)) * 8 + b"\r\n\r\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("close", [False, True], ids=["stays open", "closes"])
+@pytest.mark.parametrize(("name", "data"), INVALID, ids=[name for name, _ in INVALID])
+async def test_a_malformed_response_is_a_502_and_leaves_nothing_behind(
+    tmp_path: Path, name: str, data: bytes, close: bool
+) -> None:
+    reply = _first(Last(data) if close else data)
+    async with staged(tmp_path, reply, {"upstreams": _pool()}) as stage:
+        [answer] = await stage.play(get("/attack"))
+        assert (answer.status, answer.error) == (502, "upstream_invalid")
+        assert "set-cookie" not in answer.headers
+        assert len(answer.interim) <= 16
+        assert b"evil" not in answer.body
+        await _victims(stage)
+
+
+SPLIT: Final = [
+    ("two responses", EVIL + EVIL, b"evil"),
+    ("ten responses", EVIL * 10, b"evil"),
+    ("two responses, the second cut short", EVIL + EVIL[:30], b"evil"),
+    ("no body, and a response", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" + EVIL, b""),
+    ("chunked, and a response",
+     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n\r\n" + EVIL, b"evil"),
+    ("trailers, and a response",
+     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\nSet-Cookie: a=b\r\n\r\n"
+     + EVIL, b"evil"),
+    ("more than the length", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nevil", b"ev"),
+    ("204 with a body", b"HTTP/1.1 204 No\r\nContent-Length: 4\r\n\r\nevil" + EVIL, b""),
+    ("204, chunked", b"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n\r\n",
+     b""),
+    ("304 with a body", b"HTTP/1.1 304 No\r\nContent-Length: 4\r\n\r\nevil" + EVIL, b""),
+    ("a line end too many", EVIL + b"\r\n", b"evil"),
+    ("stray NUL", EVIL + b"\x00", b"evil"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "data", "body"), SPLIT, ids=[name for name, *_ in SPLIT])
+async def test_what_follows_a_response_belongs_to_nobody(
+    tmp_path: Path, name: str, data: bytes, body: bytes
+) -> None:
+    async with staged(tmp_path, _first(data), {"upstreams": _pool()}) as stage:
+        # Pipelined: the second request waits on the very connection of the first.
+        follow = b"GET /same HTTP/1.1\r\nHost: service.test\r\n\r\n"
+        first, second, third = await stage.play(follow + follow + get("/third"))
+        assert (first.body, second.body, third.body) == (body, b"/same", b"/third")
+        assert "set-cookie" not in first.headers
+        await _victims(stage)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        EVIL,
+        EVIL + EVIL,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n\r\n" + EVIL,
+        b"HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nevil" + EVIL,
+    ],
+)
+async def test_the_body_of_an_answer_to_head_goes_nowhere(tmp_path: Path, data: bytes) -> None:
+    """It looks like the beginning of the next response."""
+    head = b"HEAD / HTTP/1.1\r\nHost: service.test\r\n\r\n"
+    async with staged(tmp_path, _first(data), {"upstreams": _pool()}) as stage:
+        first, second = await stage.play(head + get("/second"), "HEAD", "GET")
+        assert (first.body, second.body) == (b"", b"/second")
+        await _victims(stage)
+
+
+async def test_a_response_that_nobody_asked_for_is_not_kept_for_the_next(tmp_path: Path) -> None:
+    """Sent on an idle connection, where the next client's request would find it."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        target = head.split(b" ")[1]
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(target), target))
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(EVIL)
+        await reader.read()
+
+    async with staged(tmp_path, script=script, config={"upstreams": _pool()}) as stage:
+        for number in range(4):
+            [answer] = await stage.play(get(f"/{number}"))
+            assert answer.body == b"/%d" % number
+            await asyncio.sleep(0.04)
+        assert stage.witness.raw.connections == 4
+
+
+CUT: Final = [
+    ("length not reached", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nevil"),
+    ("chunk not reached", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nevil"),
+    ("no last chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n"),
+    ("no final line", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n"),
+    ("malformed chunk",
+     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0x4\r\nevil\r\n0\r\n\r\n"),
+    ("chunk too long",
+     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil!!\r\n0\r\n\r\n"),
+    ("chunk of bare LF", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\nevil\n0\n\n"),
+    ("chunk of 2^64", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+     b"10000000000000004\r\nevil\r\n0\r\n\r\n"),
+    ("extension without end",
+     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;" + b"x" * 9000 + b"\r\nevil\r\n"),
+    ("trailers without end", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n"
+     + b"A: b\r\n" * 9000 + b"\r\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "data"), CUT, ids=[name for name, _ in CUT])
+async def test_a_response_cut_short_is_never_whole(tmp_path: Path, name: str, data: bytes) -> None:
+    async with staged(tmp_path, _first(Last(data)), {"upstreams": _pool()}) as stage:
+        raw = await stage.gateway.raw(get("/attack"))
+        if raw.startswith(b"HTTP/1.1 502"):
+            [answer] = read_answers(raw)
+            assert answer.error in ("upstream_invalid", "upstream_closed")
+        else:
+            with pytest.raises(Malformed, match="cut short"):
+                read_answers(raw)
+        await _victims(stage)
+
+
+@pytest.mark.parametrize(("name", "data"), CUT, ids=[name for name, _ in CUT])
+async def test_a_client_without_chunks_learns_of_it_by_a_reset(
+    tmp_path: Path, name: str, data: bytes
+) -> None:
+    """An HTTP/1.0 client reads to the end of the connection; an ordinary one would be a lie."""
+    async with staged(tmp_path, _first(Last(data)), {"upstreams": _pool()}) as stage:
+        async with connected(stage.gateway.url) as wire:
+            await wire.send(b"GET / HTTP/1.0\r\nHost: service.test\r\n\r\n")
+            received = b""
+            with pytest.raises(CutShort):  # noqa: PT012
+                while more := await wire.some():
+                    received += more
+                # It was answered with a 502, or told how long the body should have been.
+                head, _, body = received.partition(b"\r\n\r\n")
+                if b" 502 " not in head:
+                    assert b"Content-Length: 100" in head
+                    assert len(body) < 100
+                raise CutShort
+        await _victims(stage)
+
+
+HOSTILE_FIELDS: Final = [
+    b"Connection: close, Set-Cookie, Content-Type", b"Keep-Alive: timeout=99999999999999",
+    b"Proxy-Connection: keep-alive", b"Transfer-Encoding : chunked"[:0] + b"TE: trailers",
+    b"Trailer: Set-Cookie", b"Upgrade: h2c", b"Via: 1.1 evil", b"X-Request-ID: evil",
+    b"Server: Evil/1.0", b"X-Powered-By: Evil",
+]  # fmt: skip
+
+
+async def test_the_fields_of_a_hop_end_there(tmp_path: Path) -> None:
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\nSet-Cookie: a=b\r\n"
+    data += b"".join(field + b"\r\n" for field in HOSTILE_FIELDS) + b"\r\nok"
+    async with staged(tmp_path, _first(data)) as stage:
+        [answer] = await stage.play(get())
+        assert answer.headers["content-type"] == "text/plain"
+        assert answer.headers["set-cookie"] == "a=b"
+        assert answer.headers["via"] == "1.1 evil, 1.1 sidegate"
+        assert answer.headers["connection"] == "close"
+        assert "evil" not in answer.headers["x-request-id"]
+        gone = {"keep-alive", "proxy-connection", "te", "trailer", "upgrade", "server",
+                "x-powered-by"}  # fmt: skip
+        assert gone.isdisjoint(answer.headers)
+
+
+async def test_an_early_answer_takes_the_upload_with_it(tmp_path: Path) -> None:
+    """What is left of the upload must not be read as a request, here or at the origin."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nevil")
+        await reader.read()
+
+    hidden = b"GET /smuggled HTTP/1.1\r\nHost: service.test\r\n\r\n"
+    head = b"POST /upload HTTP/1.1\r\nHost: service.test\r\nContent-Length: 100000\r\n\r\n"
+    async with staged(tmp_path, script=script) as stage, connected(stage.gateway.url) as wire:
+        await wire.send(head)
+        answer = await wire.answer()
+        assert (answer.status, answer.headers["connection"]) == (403, "close")
+        await wire.send(hidden * 100)
+        assert await wire.ended()
+        assert b"/smuggled" not in stage.witness.raw.bytes_received
+        [line] = await stage.gateway.lines()
+        assert line["status"] == 403
+
+
+async def test_a_client_that_stalls_does_not_hold_an_early_answer_for_ever(tmp_path: Path) -> None:
+    """The upload times out while the response is still coming: both have to end."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 10)
+        await reader.read()
+
+    config = {"server": {"timeouts": {"body_idle": "300ms"}}}
+    head = b"POST / HTTP/1.1\r\nHost: service.test\r\nContent-Length: 100\r\n\r\nx"
+    async with staged(tmp_path, script=script, config=config) as stage:
+        async with connected(stage.gateway.url) as wire:
+            await wire.send(head)
+            with pytest.raises(CutShort):
+                await wire.answer()
+        [line] = await stage.gateway.lines()
+        assert line["aborted"]
+        await until(lambda: all(pool["in_use"] == 0 for pool in stage.gateway.app.upstreams()))
