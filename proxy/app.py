@@ -273,16 +273,18 @@ class App:
         return not self._ready, self._ready or "ready"
 
     def config(self) -> dict[str, Any]:
-        """The effective configuration."""
-        return self._plan.config.model_dump(mode="json")
+        """The effective configuration, without what came from `!file`."""
+        shown: dict[str, Any] = self._document.hide_all(self._plan.config.model_dump(mode="json"))
+        return shown
 
     def routes(self) -> list[dict[str, Any]]:
         """The routes by precedence, with their policies in the order they act."""
+        hide = self._document.hide_all
         rules = arrange(read_rules([route.match for route in self._plan.routes]))
         return [
             {
                 "name": route.name,
-                "match": route.match.model_dump(mode="json", exclude_defaults=True),
+                "match": hide(route.match.model_dump(mode="json", exclude_defaults=True)),
                 "upstream": route.upstream,
                 "body_limit": route.body_limit,
                 "policies": [
@@ -290,7 +292,7 @@ class App:
                         "name": policy.spec.name,
                         "mode": policy.options.mode,
                         "from": str(policy.place or "default"),
-                        "options": policy.options.model_dump(mode="json"),
+                        "options": hide(policy.options.model_dump(mode="json")),
                     }
                     for policy in route.policies
                 ],

@@ -76,6 +76,16 @@ class Document:
         """The text with secrets replaced."""
         return _hide(text, self.secrets)
 
+    def hide_all(self, value: Any) -> Any:
+        """A copy of plain data with secrets replaced in every text, whatever it is called."""
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, Mapping):
+            return {self.hide_all(key): self.hide_all(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.hide_all(item) for item in value]
+        return value
+
 
 def load(
     path: FilePath | None,

@@ -316,8 +316,12 @@ def parse_address(text: str, *, schemes: tuple[str, ...]) -> Address:
         wanted = " or ".join(f"{scheme}://HOST:PORT" for scheme in schemes)
         raise ValueError(f"{text!r} is not an address; write {wanted}, or unix:/path.sock")
     rest = rest.removesuffix("/")
-    if any(mark in rest for mark in "/?#@"):
-        raise ValueError(f"{text!r}: only a host and a port belong here, no path and no user")
+    if "@" in rest:
+        # What stands before it may be a password, and this text goes into logs.
+        shown = f"{scheme}://…@{rest.rpartition('@')[2]}"
+        raise ValueError(f"{shown!r}: only a host and a port belong here, no user")
+    if any(mark in rest for mark in "/?#"):
+        raise ValueError(f"{text!r}: only a host and a port belong here, no path")
     if rest.startswith("["):
         host, closed, port_text = rest[1:].partition("]")
         if not closed:

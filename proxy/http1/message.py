@@ -7,6 +7,7 @@ writes them itself, which are refused. What each value means is left to `framing
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -57,6 +58,7 @@ _NOT_NOMINABLE: Final = {
 _NAMES: dict[bytes, tuple[str, int]] = {}
 _NAMES_MAX: Final = 2048
 _NAME_MAX_LENGTH: Final = 64
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 
 Underscores = Literal["drop", "refuse", "pass"]
 
@@ -112,7 +114,10 @@ class ResponseHead:
     idle: int
 
 
-def _learn(name: bytes) -> tuple[str, int]:
+def _learn(name: bytes, fault: str) -> tuple[str, int]:
+    # The parsers forgive some names in responses, `Content-Length ` with its blank for one.
+    if _TOKEN(name) is None:
+        raise GatewayError(fault, cause="field name", close=fault == "invalid_header")
     key = key_of(name)
     kind = _KINDS.get(key)
     if kind is None:
@@ -157,7 +162,7 @@ def read_request_head(
     known = _NAMES.get
     for field in fields:
         name, value = field
-        key, kind = known(name) or _learn(name)
+        key, kind = known(name) or _learn(name, "invalid_header")
         if kind == _END_TO_END:
             kept.append(field)
             index[key] = combine(key, index[key], value) if key in index else value
@@ -251,7 +256,7 @@ def read_response_head(
     known = _NAMES.get
     for field in fields:
         name, value = field
-        key, kind = known(name) or _learn(name)
+        key, kind = known(name) or _learn(name, "upstream_invalid")
         if kind == _FRAMING:
             if key == "content-length":
                 # Equal repeats are one length said twice; anything else was tampered with.

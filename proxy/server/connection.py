@@ -351,15 +351,15 @@ class ClientConnection(asyncio.Protocol):
     # -- time and ends -------------------------------------------------------------------------
 
     def expire(self, now: float) -> None:
-        """The client took too long over whatever it was doing."""
+        """The client took too long over what it was doing, or doesn't read what is left."""
         self.deadline = NEVER
-        if self._sender.outflow.full:
+        transport = self._transport
+        if transport is not None and (self._sender.outflow.full or transport.is_closing()):
             self._broken_by = "slow_reader"
             self._listener.count_close(self._broken_by)
-            if self._transport is not None:
-                reset(self._transport)
+            reset(transport)
         elif self._task is None:
-            if self._arrival.partial:
+            if self._arrival.partial and self._lingering < 0:
                 self._refuse(GatewayError("request_timeout", close=True))
             else:
                 self._close("idle")
@@ -383,7 +383,7 @@ class ClientConnection(asyncio.Protocol):
             reset(self._transport)
 
     def _close(self, reason: str) -> None:
-        self.deadline = NEVER
+        self._expire_in(self._listener.timeouts.body_idle)
         self._listener.count_close(reason)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.close()

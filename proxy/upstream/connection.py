@@ -83,8 +83,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._method = ""
         self._upgrade = False
         self._head = b""
-        self._sent = True
-        self._reuse = True
+        self._sent = self._reuse = True
         self._inflow: Inflow | None = None
         self._decoder: ChunkedDecoder | None = None
         self._remaining = -1
@@ -93,8 +92,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._poll: select.poll | None = None
         self.outflow = Outflow(loop)
         self.transport: asyncio.Transport | None = None
-        self.born = clock()
-        self.idle_since = self.born
+        self.born = self.idle_since = clock()
         self.deadline = NEVER
         self.used = 0
         self.keep = -1
@@ -149,8 +147,8 @@ class UpstreamConnection(asyncio.Protocol):
         return self._future is not None
 
     def abort(self, reason: str) -> None:
-        """Break off whatever goes on."""
-        self.close(reason)
+        """Break off whatever goes on; a body that was coming fails."""
+        self._fail(GatewayError("upstream_closed", cause=reason), reason)
         if self.transport is not None:
             self.transport.abort()
 
@@ -160,8 +158,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._inflow = None
         self.deadline = NEVER
         self._owner.discard(self, reason)
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.close()
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            # What an upstream never reads would keep the socket open for ever.
+            (transport.abort if transport.get_write_buffer_size() else transport.close)()
 
     def join(self, tunnel: Tunnel) -> bytes:
         """Become the upstream's end of a tunnel; the bytes that came after its 101."""
@@ -230,12 +230,16 @@ class UpstreamConnection(asyncio.Protocol):
         self.outflow.pause()
         if self._tunnel is not None:
             self._tunnel.upstream_full(True)
+        elif not self._sent:
+            self.deadline = self._clock() + self._body_idle
 
     def resume_writing(self) -> None:
         """The socket takes more."""
         self.outflow.resume()
         if self._tunnel is not None:
             self._tunnel.upstream_full(False)
+        elif not self._sent:
+            self.deadline = NEVER if self._inflow is None else self._clock() + self._body_idle
 
     # -- the response ----------------------------------------------------------------------
 
@@ -244,7 +248,7 @@ class UpstreamConnection(asyncio.Protocol):
         if searched:
             data = self._head + data
             self._head = b""
-        while True:
+        while data:
             end = data.find(END_OF_HEAD, max(0, searched - 3))
             if (len(data) if end < 0 else end) > MAX_HEAD:
                 self._fail(GatewayError("upstream_invalid", cause="head too large"), "invalid")
@@ -269,18 +273,16 @@ class UpstreamConnection(asyncio.Protocol):
                 self._fail(GatewayError("upstream_invalid", cause="interim responses"), "invalid")
                 return
             self._interim(status, head.headers)
-            if not data:
-                return
             searched = 0
 
     def _begin(self, head: ResponseHead, rest: bytes) -> None:
         response = Response(head.status, head.headers, origin="upstream")
         response.length = head.length
         future = self._future
-        self._reuse = head.reuse
-        self.keep = head.idle
+        self._reuse, self.keep = head.reuse, head.idle
         if head.status == 101:
-            if not self._upgrade or "upgrade" not in response.headers:
+            protocol = response.headers.raw("upgrade")
+            if not self._upgrade or protocol is None or protocol.lower() != b"websocket":
                 self._fail(GatewayError("upstream_invalid", cause="unasked 101"), "invalid")
                 return
             response.tunnel = self
@@ -355,8 +357,6 @@ class UpstreamConnection(asyncio.Protocol):
             self.close("not_persistent")
         else:
             self._owner.release(self)
-
-    # -- ends --------------------------------------------------------------------------------
 
     def _ended(self, *, clean: bool) -> None:
         inflow = self._inflow

@@ -111,8 +111,14 @@ class Tunnel:
                 self._say_close()
 
     def expire(self, now: float) -> None:
-        """Nothing passed for too long, or the client ignored the close."""
-        self._finish("draining" if self._closing else "idle_timeout")
+        """Nothing passed for too long, or the client ignored the close, or, after the end,
+        somebody doesn't read what is left."""
+        if self._open:
+            self._finish("draining" if self._closing else "idle_timeout")
+            return
+        self._deadlines.discard(self)
+        for transport in (self._client, self._upstream):
+            transport.abort()
 
     def _say_close(self) -> None:
         self._said_close = True
@@ -143,8 +149,11 @@ class Tunnel:
         self._open = False
         self.reason = reason
         self.deadline = NEVER
-        self._deadlines.discard(self)
         for transport in (self._client, self._upstream):
+            if transport.get_write_buffer_size():
+                self.deadline = self._clock() + self._idle
             if not transport.is_closing():
                 transport.close()
+        if self.deadline == NEVER:
+            self._deadlines.discard(self)
         self._closed()

@@ -184,7 +184,7 @@ async def connected(url: str, *, buffer: int | None = None) -> AsyncIterator[Wir
 
 
 def request(
-    method: str = "GET", target: str = "/", body: bytes | None = None, **fields: str
+    method: str = "GET", target: str = "/", body: bytes | None = None, /, **fields: str
 ) -> bytes:
     """An ordinary request; underscores in names stand for dashes."""
     lines = [f"{method} {target} HTTP/1.1", "Host: service.test"]

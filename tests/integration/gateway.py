@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import yaml
@@ -17,6 +17,9 @@ from proxy.app import App
 from proxy.catalog import load_catalog
 from proxy.config.load import Document, load
 from proxy.telemetry.sink import Sink
+from tests.integration.origins import RawOrigin, Script
+
+NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class Gateway:
@@ -68,6 +71,20 @@ class Gateway:
         async with aiohttp.ClientSession() as session, session.post(self.admin + "/reload") as page:
             return page.status, await page.json()
 
+    def check(self) -> None:
+        """After draining: nothing is left over, and nothing failed that nobody expected."""
+        status = self.app.status()
+        assert (status["in_flight"], status["connections"]) == (0, 0)
+        busy = [pool for pool in self.app.upstreams() if pool["in_use"] or pool["waiting"]]
+        assert not busy
+        self._sink.close()
+        for line in self._log.read_text(encoding="utf-8").splitlines():
+            told = json.loads(line)
+            if told.get("logger", "").startswith("websockets"):
+                # A service of a test, in this very process.
+                continue
+            assert told["level"] != "error" or told["event"].startswith("configuration not"), line
+
     def rewrite(self, config: dict[str, Any]) -> None:
         """Put another configuration into the file; the addresses stay as they were."""
         self.file.write_text(yaml.safe_dump(completed(config)), encoding="utf-8")
@@ -113,8 +130,25 @@ async def running(config: dict[str, Any], folder: Path) -> AsyncIterator[Gateway
     app = App(read, load_catalog(), sink)
     try:
         await app.start()
-        yield Gateway(app, file, log, sink)
+        gateway = Gateway(app, file, log, sink)
+        yield gateway
         await app.drain()
+        gateway.check()
     finally:
         await app.close()
         os.close(descriptor)
+
+
+@contextlib.asynccontextmanager
+async def before(
+    script: Script,
+    folder: Path,
+    *,
+    upstream: Mapping[str, Any] = NOTHING,
+    **config: Any,
+) -> AsyncIterator[tuple[RawOrigin, Gateway]]:
+    """Run Sidegate before a raw origin. upstream: options besides its endpoint."""
+    async with RawOrigin(script) as origin:
+        upstreams = {"service": {"endpoints": [origin.url], **upstream}}
+        async with running({"upstreams": upstreams, **config}, folder) as gateway:
+            yield origin, gateway

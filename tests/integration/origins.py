@@ -10,6 +10,7 @@ import contextlib
 import json
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import time
@@ -129,6 +130,39 @@ def _length(head: bytes) -> int:
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok"
+
+
+def cutting(*pieces: bytes, reset: bool = False) -> Script:
+    """A script that answers by these pieces, one at a time, and hangs up or resets."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            # One piece arrives before the next.
+            await asyncio.sleep(0.02)
+        if reset:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+
+    return script
+
+
+class Holding:
+    """A script that answers each request once it is let go. asked: how many came."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.free = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            self.asked += 1
+            await self.free.wait()
+            writer.write(OK)
 
 
 async def _echo(request: web.Request) -> web.Response:

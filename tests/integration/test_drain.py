@@ -59,7 +59,7 @@ async def test_requests_are_finished_and_the_exit_is_clean(tmp_path: Path) -> No
                 ]
                 await idle.send(request())
                 assert (await idle.answer()).status == 200
-                await busy.send(request(target="/slow") + request(target="/next"))
+                await busy.send(request("GET", "/slow") + request("GET", "/next"))
                 await until(lambda: service.busy == 1)
                 sidegate.tell(signal.SIGTERM)
                 assert await idle.ended()
@@ -100,7 +100,7 @@ async def test_what_takes_too_long_is_broken_off(tmp_path: Path) -> None:
     async with RawOrigin(service) as origin:
         with process(config(origin, timeout="300ms"), tmp_path) as sidegate:
             async with connected(sidegate.url) as busy:
-                await busy.send(request(target="/slow"))
+                await busy.send(request("GET", "/slow"))
                 await until(lambda: service.busy == 1)
                 sidegate.tell(signal.SIGTERM)
                 with pytest.raises(CutShort):
@@ -118,7 +118,7 @@ async def test_a_second_signal_ends_it_at_once(second: signal.Signals, tmp_path:
     async with RawOrigin(service) as origin:
         with process(config(origin, timeout="60s"), tmp_path) as sidegate:
             async with connected(sidegate.url) as busy:
-                await busy.send(request(target="/slow"))
+                await busy.send(request("GET", "/slow"))
                 await until(lambda: service.busy == 1)
                 sidegate.tell(signal.SIGTERM)
                 await asyncio.to_thread(sidegate.lines, "draining")

@@ -1,51 +1,21 @@
-"""One request and one response after another: framing, order, and how exchanges break."""
+"""One request and one response after another: framing, order, and interim ones."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from tests.integration.client import CutShort, ask, connected, request, until
-from tests.integration.client import reset as break_off
-from tests.integration.gateway import Gateway, running
-from tests.integration.origins import OK, RawOrigin, Script, answering
+from tests.integration.client import ask, connected, request, until
+from tests.integration.gateway import before, running
+from tests.integration.origins import OK, Script, answering, cutting
 
 POST: Final = b"POST /upload HTTP/1.1\r\nHost: service.test\r\n"
 
 
-@contextlib.asynccontextmanager
-async def before(
-    script: Script, folder: Path, **server: Any
-) -> AsyncIterator[tuple[RawOrigin, Gateway]]:
-    """Sidegate before a raw origin."""
-    async with RawOrigin(script) as origin:
-        config = {"upstreams": {"service": origin.url}, "server": server}
-        async with running(config, folder) as gateway:
-            yield origin, gateway
-
-
-def cutting(*pieces: bytes, reset: bool = False) -> Script:
-    """A script that answers by these pieces, one at a time, and hangs up."""
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-            # One piece arrives before the next.
-            await asyncio.sleep(0.02)
-        if reset:
-            break_off(writer.transport)
-
-    return script
-
-
-# -- framing ---------------------------------------------------------------------------------
+# -- framing -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -165,7 +135,7 @@ async def test_a_client_of_http_1_0(fields: str, kept: bool, tmp_path: Path) -> 
 async def test_connection_close_is_heeded(tmp_path: Path) -> None:
     async with before(answering(OK), tmp_path) as (origin, gateway):
         async with connected(gateway.url) as wire:
-            await wire.send(request(connection="close") + request(target="/never"))
+            await wire.send(request(connection="close") + request("GET", "/never"))
             answer = await wire.answer()
             assert answer.headers["connection"] == "close"
             assert await wire.ended()
@@ -196,7 +166,9 @@ async def test_pipelined_requests_are_answered_in_order(tmp_path: Path) -> None:
             requests += request("POST", f"/{number}", b"%05d" % number)
             bodies.append(b"/%d:%05d" % (number, number))
         else:
-            requests += b"POST /%d HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" % number
+            requests += (
+                b"POST /%d HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" % number
+            )
             requests += b"5\r\n%05d\r\n0\r\n\r\n" % number
             bodies.append(b"/%d:%05d" % (number, number))
     async with before(script, tmp_path) as (_, gateway), connected(gateway.url) as wire:
@@ -217,7 +189,7 @@ async def test_pipelined_requests_cut_anywhere(tmp_path: Path) -> None:
         assert origin.bytes_received.count(b"POST /2") == len(range(1, len(data), 7))
 
 
-# -- interim responses ---------------------------------------------------------------------------
+# -- interim responses -------------------------------------------------------------------------
 
 HINTS: Final = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
 
@@ -250,7 +222,7 @@ async def test_the_upstream_says_continue(tmp_path: Path) -> None:
 
     timeouts = {"expect": "60s"}
     async with (
-        before(script, tmp_path, timeouts=timeouts) as (origin, gateway),
+        before(script, tmp_path, server={"timeouts": timeouts}) as (origin, gateway),
         connected(gateway.url) as wire,
     ):
         await wire.send(EXPECTING)
@@ -271,7 +243,7 @@ async def test_the_upstream_decides_without_the_body(status: bytes, tmp_path: Pa
 
     timeouts = {"expect": "60s"}
     async with (
-        before(script, tmp_path, timeouts=timeouts) as (origin, gateway),
+        before(script, tmp_path, server={"timeouts": timeouts}) as (origin, gateway),
         connected(gateway.url) as wire,
     ):
         await wire.send(EXPECTING)
@@ -286,7 +258,7 @@ async def test_the_upstream_decides_without_the_body(status: bytes, tmp_path: Pa
 async def test_the_upstream_says_nothing_and_sidegate_says_continue(tmp_path: Path) -> None:
     timeouts = {"expect": "100ms"}
     async with (
-        before(reading(b"hello"), tmp_path, timeouts=timeouts) as (_, gateway),
+        before(reading(b"hello"), tmp_path, server={"timeouts": timeouts}) as (_, gateway),
         connected(gateway.url) as wire,
     ):
         await wire.send(EXPECTING)
@@ -305,168 +277,26 @@ async def test_a_client_that_does_not_wait_for_continue(tmp_path: Path) -> None:
         assert (answer.body, answer.interim) == (b"ok", [])
 
 
-# -- broken exchanges ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("pieces", "reset"),
-    [
-        pytest.param([b"Content-Length: 11\r\n\r\nhello"], False, id="by length"),
-        pytest.param([b"Content-Length: 11\r\n\r\n", b"hello"], True, id="by length, reset"),
-        pytest.param(
-            [b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nhello\r\n"], False, id="in chunks"
-        ),
-        pytest.param(
-            [b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nhello\r\n0\r\n"], False, id="last chunk"
-        ),
-        pytest.param(
-            [b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nhello\r\nxyz\r\n"], False, id="garbage"
-        ),
-        pytest.param([b"\r\n", b"hello"], True, id="until it closes, reset"),
-    ],
-)
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-async def test_a_body_cut_short_is_never_passed_off_as_complete(
-    pieces: list[bytes], reset: bool, version: str, tmp_path: Path
-) -> None:
-    script = cutting(b"HTTP/1.1 200 OK\r\n", *pieces, reset=reset)
-    async with before(script, tmp_path) as (_, gateway), connected(gateway.url) as wire:
-        await wire.send(f"GET / HTTP/{version}\r\nHost: a\r\n\r\n".encode())
-        with pytest.raises(CutShort):
-            # Where the end of the connection ends the body, only a reset tells.
-            await wire.answer()
-        [line] = await gateway.lines()
-        assert line["aborted"] in ("upstream_closed", "upstream_invalid")
-
-
-@pytest.mark.parametrize(
-    ("pieces", "error"),
-    [
-        ([], "upstream_closed"),
-        ([b"HTTP/1.1 200 OK\r\nConte"], "upstream_invalid"),
-        ([HINTS], "upstream_closed"),
-    ],
-)
-async def test_a_response_that_never_began_is_a_502(
-    pieces: list[bytes], error: str, tmp_path: Path
-) -> None:
-    async with (
-        before(cutting(*pieces), tmp_path) as (_, gateway),
-        connected(gateway.url) as wire,
-    ):
-        await wire.send(request("POST", "/", b"x"))
+async def test_a_body_that_nobody_wants_is_not_asked_for(tmp_path: Path) -> None:
+    """An answer that Sidegate makes itself needs no body."""
+    routes = [{"name": "all", "policies": {"respond": 403}}]
+    async with running({"routes": routes}, tmp_path) as gateway, connected(gateway.url) as wire:
+        await wire.send(EXPECTING)
         answer = await wire.answer()
-        assert (answer.status, answer.error) == (502, error)
-        # The client did nothing wrong, and its connection goes on.
-        await wire.send(request("POST", "/", b"x"))
-        assert (await wire.answer()).status == 502
-
-
-async def test_an_early_answer_reaches_a_client_that_is_still_sending(tmp_path: Path) -> None:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        await reader.read(1)
-        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
-        await reader.read()
-
-    async with (
-        before(script, tmp_path) as (origin, gateway),
-        connected(gateway.url) as wire,
-    ):
-        await wire.send(POST + b"Content-Length: 100000\r\n\r\n" + bytes(50000))
-        answer = await wire.answer()
-        assert (answer.status, answer.body) == (403, b"no")
-        assert answer.headers["connection"] == "close"
-        # What is still coming is taken, or a reset would take the answer from the client.
-        await wire.send(bytes(40000))
+        assert (answer.status, answer.interim) == (403, [])
         assert await wire.ended()
-        assert (await ask(gateway.url, request("POST", "/", b"x"))).status == 403
-        assert origin.connections == 2, "the connection with half a request was not used again"
 
 
-@pytest.mark.parametrize("framing", [b"Content-Length: 100\r\n", b"Transfer-Encoding: chunked\r\n"])
-@pytest.mark.parametrize("way", ["reset", "half-close"])
-async def test_half_an_upload_never_looks_whole(framing: bytes, way: str, tmp_path: Path) -> None:
-    ended = asyncio.Event()
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        if b"POST" not in head:
-            writer.write(OK)
-            return
-        try:
-            while await reader.read(65536):
-                pass
-        finally:
-            ended.set()
-
-    async with before(script, tmp_path) as (origin, gateway):
-        async with connected(gateway.url) as wire:
-            await wire.send(POST + framing + b"\r\n" + b"5\r\nhello\r\n")
-            await until(lambda: b"hello" in origin.bytes_received)
-            if way == "reset":
-                wire.abort()
-            else:
-                wire.end()
-                answer = await wire.answer()
-                assert (answer.status, answer.error) == (400, "incomplete_body")
-                assert await wire.ended()
-        async with asyncio.timeout(10):
-            await ended.wait()
-        body = origin.bytes_received.partition(b"\r\n\r\n")[2]
-        assert body == b"5\r\nhello\r\n"
-        assert (await ask(gateway.url, request())).status == 200
-        assert origin.connections == 2
-        [line] = [line for line in await gateway.lines(count=2) if line["method"] == "POST"]
-        assert line["request_id"]
-        if way == "reset":
-            assert (line["status"], line["aborted"]) == (0, "client_closed")
-
-
-async def test_a_client_that_leaves_frees_the_upstream_at_once(tmp_path: Path) -> None:
-    gone = asyncio.Event()
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        await reader.read()
-        gone.set()
-
-    async with before(script, tmp_path) as (origin, gateway):
-        async with connected(gateway.url) as wire:
-            await wire.send(request())
-            await until(lambda: origin.connections == 1)
-            wire.abort()
-        async with asyncio.timeout(10):
-            await gone.wait()
-        [line] = await gateway.lines()
-        assert (line["status"], line["aborted"]) == (0, "client_closed")
-
-
-async def test_a_client_that_closes_amid_a_body_frees_the_upstream(tmp_path: Path) -> None:
-    """A close is told from a half-close by what is sent next."""
-    gone = asyncio.Event()
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
-        while not writer.is_closing():
-            writer.write(b"data: still there?\n\n")
-            await asyncio.sleep(0.01)
-        gone.set()
-
+async def test_an_upstream_that_says_continue_unasked(tmp_path: Path) -> None:
+    script = answering(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)
     async with before(script, tmp_path) as (_, gateway):
+        answer = await ask(gateway.url, request("POST", "/", b"hello"))
+        assert (answer.body, answer.interim) == (b"ok", [])
+
+
+async def test_a_get_with_a_body(tmp_path: Path) -> None:
+    async with before(answering(OK), tmp_path) as (origin, gateway):
         async with connected(gateway.url) as wire:
-            await wire.send(request())
-            await wire.head()
-        async with asyncio.timeout(10):
-            await gone.wait()
-        [line] = await gateway.lines()
-        assert (line["status"], line["aborted"]) == (200, "client_closed")
-
-
-async def test_a_client_that_sends_no_more_still_gets_its_answer(tmp_path: Path) -> None:
-    async with before(cutting(OK), tmp_path) as (_, gateway):
-        raw = await gateway.raw(request() + request(), half_close=True)
-        assert raw.count(b"HTTP/1.1 200 ") == 2
-        assert raw.endswith(b"ok")
-
+            await wire.send(request("GET", "/1", b"hello") + request("GET", "/2"))
+            assert [(await wire.answer()).status for _ in range(2)] == [200, 200]
+        assert b"Content-Length: 5\r\n\r\nhelloGET /2" in origin.bytes_received

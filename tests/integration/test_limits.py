@@ -190,12 +190,15 @@ async def test_a_body_that_does_not_come_in_time(framing: bytes, tmp_path: Path)
 
 async def test_an_idle_connection_is_closed_without_a_word(tmp_path: Path) -> None:
     timeouts = {"idle": "200ms"}
-    async with limited(tmp_path, timeouts=timeouts) as (_, gateway):
-        async with connected(gateway.url) as fresh, connected(gateway.url) as used:
-            await used.send(request())
-            assert (await used.answer()).status == 200
-            assert await used.ended()
-            assert await fresh.ended()
+    async with (
+        limited(tmp_path, timeouts=timeouts) as (_, gateway),
+        connected(gateway.url) as fresh,
+        connected(gateway.url) as used,
+    ):
+        await used.send(request())
+        assert (await used.answer()).status == 200
+        assert await used.ended()
+        assert await fresh.ended()
 
 
 async def test_a_busy_connection_is_not_idle(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 
 from tests.integration.client import ask, connected, request, until
-from tests.integration.gateway import Gateway, completed, running
-from tests.integration.origins import OK, RawOrigin, aiohttp_app, answering, free_port
+from tests.integration.gateway import Gateway, before, completed, running
+from tests.integration.origins import OK, Holding, RawOrigin, aiohttp_app, answering, free_port
 from tests.integration.process import process
 
 BROKEN: Final = "routes:\n  - name: a\n    polices: {}\n"
@@ -162,7 +164,7 @@ async def test_a_request_ends_on_the_configuration_that_it_began_with(tmp_path: 
             "policies": {"headers": {"response": {"set": {"X-Old": "1"}}}},
         }
         async with running(config, tmp_path) as gateway, connected(gateway.url) as wire:
-            await wire.send(request(target="/sse"))
+            await wire.send(request("GET", "/sse"))
             head = await wire.head()
             pieces = wire.pieces(head)
             assert await anext(pieces) == b"data: first\n\n"
@@ -183,17 +185,19 @@ async def test_counts_and_connections_survive(tmp_path: Path) -> None:
         limit = {"limit": "5/day", "key": "global"}
         return {"upstreams": {"service": origin}, "policies": {"rate_limit": limit, **more}}
 
-    async with RawOrigin(answering(OK)) as origin:
-        async with running(config(origin.url), tmp_path) as gateway:
-            assert [await status_of(gateway.url) for _ in range(3)] == [200] * 3
-            gateway.rewrite(config(origin.url, headers={"response": {"set": {"A": "b"}}}))
-            assert (await gateway.reload())[0] == 200
-            statuses = [await status_of(gateway.url) for _ in range(3)]
-            assert statuses == [200, 200, 429], "what was used of the allowance stays used"
-            assert origin.connections == 1
-            metrics = await gateway.metrics()
-            series = 'sidegate_requests_total{code="200",method="GET",route="default"}'
-            assert metrics[ordered(series, metrics)] == 5
+    async with (
+        RawOrigin(answering(OK)) as origin,
+        running(config(origin.url), tmp_path) as gateway,
+    ):
+        assert [await status_of(gateway.url) for _ in range(3)] == [200] * 3
+        gateway.rewrite(config(origin.url, headers={"response": {"set": {"A": "b"}}}))
+        assert (await gateway.reload())[0] == 200
+        statuses = [await status_of(gateway.url) for _ in range(3)]
+        assert statuses == [200, 200, 429], "what was used of the allowance stays used"
+        assert origin.connections == 1
+        metrics = await gateway.metrics()
+        series = 'sidegate_requests_total{code="200",method="GET",route="default"}'
+        assert metrics[ordered(series, metrics)] == 5
 
 
 def ordered(series: str, metrics: dict[str, float]) -> str:
@@ -251,3 +255,43 @@ async def test_limits_and_timeouts_change_for_open_connections(tmp_path: Path) -
         await wire.send(request("POST", "/", b"x" * 100))
         assert (await wire.answer()).status == 413
         assert await wire.ended()
+
+
+async def test_those_who_wait_for_a_connection_are_served(tmp_path: Path) -> None:
+    """Their pool is of the old configuration, and goes when they are done."""
+    script = Holding()
+
+    def options(overflow: int) -> dict[str, Any]:
+        return {"pool": {"size": 1, "overflow": overflow, "acquire_timeout": "20s"}}
+
+    async with before(script, tmp_path, upstream=options(0)) as (origin, gateway):
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ask(gateway.url, request())) for _ in range(4)]
+            await until(lambda: gateway.app.upstreams()[0]["waiting"] == 3)
+            upstream = {"endpoints": [origin.url], **options(1)}
+            gateway.rewrite({"upstreams": {"service": upstream}})
+            assert (await gateway.reload())[0] == 200
+            [state] = gateway.app.upstreams()
+            assert (state["overflow"], state["in_use"]) == (1, 0)
+            script.free.set()
+        assert [task.result().status for task in tasks] == [200] * 4
+        assert (await ask(gateway.url, request())).status == 200
+
+
+async def test_a_web_socket_stays_open(tmp_path: Path) -> None:
+    async def echo(socket: ServerConnection) -> None:
+        async for message in socket:
+            await socket.send(message)
+
+    async with serve(echo, "127.0.0.1", 0) as service:
+        port = next(iter(service.sockets)).getsockname()[1]
+        config = {"upstreams": {"service": f"http://127.0.0.1:{port}"}}
+        async with running(config, tmp_path) as gateway:
+            async with connect(gateway.url.replace("http", "ws")) as socket:
+                await socket.send("before")
+                assert await socket.recv() == "before"
+                gateway.rewrite(answers(202))
+                assert (await gateway.reload())[0] == 200
+                await socket.send("after")
+                assert await socket.recv() == "after"
+            assert await status_of(gateway.url) == 202

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from tests.integration.client import connected, request, until
-from tests.integration.gateway import running
+from tests.integration.gateway import before, running
 from tests.integration.origins import RawOrigin, aiohttp_app
 from tests.integration.process import process
 
@@ -89,6 +89,33 @@ async def test_a_piece_of_an_upload_arrives_before_the_next_is_sent(
         assert b"last" not in seen
         await wire.send(pieces[1])
         assert (await wire.answer()).body == b"done"
+
+
+async def test_both_directions_at_once(tmp_path: Path) -> None:
+    """The service answers each piece of a request before it has seen the next."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            line = await reader.readline()
+            piece = await reader.readexactly(int(line, 16) + 2)
+            writer.write(line + piece)
+            if line == b"0\r\n":
+                break
+
+    async with (
+        RawOrigin(script) as origin,
+        running({"upstreams": {"service": origin.url}}, tmp_path) as gateway,
+        connected(gateway.url) as wire,
+    ):
+        await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        pieces = wire.pieces(await wire.head())
+        for number in range(20):
+            await wire.send(b"4\r\n%04d\r\n" % number)
+            assert await anext(pieces) == b"%04d" % number
+        await wire.send(b"0\r\n\r\n")
+        assert [piece async for piece in pieces] == []
 
 
 async def test_a_slow_reader_pauses_the_service(tmp_path: Path) -> None:
@@ -292,3 +319,34 @@ async def test_a_reader_that_stands_still_is_let_go(tmp_path: Path) -> None:
             await gone.wait()
         [line] = await gateway.lines()
         assert (line["status"], line["aborted"]) == (200, "slow_reader")
+
+
+async def test_a_service_that_takes_nothing_is_given_up(tmp_path: Path) -> None:
+    """It accepts the connection and the head, and then doesn't read."""
+    stop = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await stop.wait()
+
+    size = 200 * MEBIBYTE
+    timeouts = {"response": "300ms", "body_idle": "300ms"}
+    config = {"server": {"limits": {"body": "1GiB"}}}
+    async with (
+        before(script, tmp_path, upstream={"timeouts": timeouts}, **config) as (_, gateway),
+        connected(gateway.url) as wire,
+    ):
+        await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+
+        async def upload() -> None:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await wire.send(bytes(256 * 1024))
+
+        sending = asyncio.ensure_future(upload())
+        answer = await wire.answer()
+        assert (answer.status, answer.error) == (504, "upstream_timeout")
+        sending.cancel()
+        stop.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sending

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from tests.integration.client import ask, connected, request, until
-from tests.integration.gateway import Gateway, running
-from tests.integration.origins import OK, RawOrigin, Script, answering, free_port
+from tests.integration.gateway import before, running
+from tests.integration.origins import OK, RawOrigin, answering, free_port
 
 # Fields of every access line.
 ALWAYS: Final = {
@@ -22,16 +20,6 @@ ALWAYS: Final = {
     "bytes_out", "user_agent", "decisions", "total_ms",
 }  # fmt: skip
 CANARY: Final = "hunter2-4711"
-
-
-@contextlib.asynccontextmanager
-async def before(
-    script: Script, folder: Path, **config: Any
-) -> AsyncIterator[tuple[RawOrigin, Gateway]]:
-    """Sidegate before a raw origin."""
-    async with RawOrigin(script) as origin:
-        async with running({"upstreams": {"service": origin.url}, **config}, folder) as gateway:
-            yield origin, gateway
 
 
 def sent_upstream(origin: RawOrigin, name: str) -> str:
@@ -91,15 +79,15 @@ async def test_bytes_are_those_on_the_wire(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "status", "error"),
     [
-        pytest.param(request(target="/missing"), 404, "route_not_found", id="no route"),
+        pytest.param(request("GET", "/missing"), 404, "route_not_found", id="no route"),
         pytest.param(request("DELETE", "/get"), 405, "method_not_allowed", id="no method"),
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", 400, "invalid_host", id="no host"),
         pytest.param(b"GET /get HTTP/1.1\r\nHost: a\r\nA b: c\r\n\r\n", 400, None, id="field"),
         pytest.param(b"\x00\x01\x02\r\n\r\n", 400, "bad_request", id="garbage"),
         pytest.param(b'G"T / HTTP/1.1\r\nHost: a\r\n\r\n', 400, "bad_request", id="method"),
         pytest.param(b"GET /\x1b[31m HTTP/1.1\r\nHost: a\r\n\r\n", 400, None, id="escape codes"),
-        pytest.param(request(target="/limited"), 429, "rate_limited", id="refused"),
-        pytest.param(request(target="/down"), 502, "upstream_unreachable", id="down"),
+        pytest.param(request("GET", "/limited"), 429, "rate_limited", id="refused"),
+        pytest.param(request("GET", "/down"), 502, "upstream_unreachable", id="down"),
     ],
 )
 async def test_the_line_of_a_failure(
@@ -175,13 +163,13 @@ async def test_the_numbers_are_exact(tmp_path: Path) -> None:
     async with before(answering(OK), tmp_path, routes=routes) as (_, gateway):
         async with connected(gateway.url) as wire:
             for number in range(100):
-                data = request(target=f"/api/{number}")
+                data = request("GET", f"/api/{number}")
                 if number % 4 == 1:
                     data = request("POST", f"/api/{number}", b"body")
                 elif number % 4 == 2:
                     data = request("GET", "/canned")
                 elif number % 4 == 3:
-                    data = request("BREW", "/missing")
+                    data = request("PROPFIND", "/missing")
                 await wire.send(data)
                 await wire.answer()
         await until(lambda: gateway.app.status()["connections"] == 0)
@@ -244,7 +232,8 @@ async def test_secrets_are_not_written(tmp_path: Path) -> None:
         await ask(
             gateway.url,
             request(
-                target=target,
+                "GET",
+                target,
                 authorization=f"Bearer {CANARY}",
                 cookie=f"session={CANARY}",
                 referer=f"https://a.test/?access_token={CANARY}",

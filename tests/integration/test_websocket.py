@@ -21,7 +21,8 @@ from tests.integration.origins import OK, RawOrigin, answering
 ACCEPTED: Final = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
 ACCEPTED_HEAD: Final = ACCEPTED + b"Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
 HANDSHAKE: Final = request(
-    target="/chat",
+    "GET",
+    "/chat",
     connection="keep-alive, Upgrade",
     upgrade="websocket",
     sec_websocket_key="dGhlIHNhbXBsZSBub25jZQ==",
@@ -202,17 +203,52 @@ async def test_a_half_closed_tunnel_passes_the_rest(tmp_path: Path) -> None:
         assert await wire.ended()
 
 
+async def test_a_slow_reader_pauses_the_other_side(tmp_path: Path) -> None:
+    sent = 0
+    size = 200 * 1024 * 1024
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ACCEPTED_HEAD)
+        frame = b"\x82\x7f" + (256 * 1024).to_bytes(8, "big") + bytes(256 * 1024)
+        while sent < size:
+            writer.write(frame)
+            await writer.drain()
+            sent += len(frame)
+
+    async with (
+        RawOrigin(script) as origin,
+        running({"upstreams": {"service": origin.url}}, tmp_path) as gateway,
+        connected(gateway.url, buffer=65536) as wire,
+    ):
+        await wire.send(HANDSHAKE)
+        await wire.answer()
+        before = -1
+        async with asyncio.timeout(20):
+            while before != sent:
+                before = sent
+                await asyncio.sleep(0.3)
+        assert sent < 40 * 1024 * 1024
+        count = 0
+        while data := await wire.some():
+            count += len(data)
+        assert count == sent >= size
+
+
 async def test_draining_says_goodbye_between_two_frames(tmp_path: Path) -> None:
-    async with before_echo(tmp_path, drain={"timeout": "20s"}) as (gateway, url):
-        async with connect(url) as socket:
-            await socket.send("hello")
-            assert await socket.recv() == "hello"
-            draining = asyncio.ensure_future(gateway.app.drain())
-            with pytest.raises(ConnectionClosed):
-                await socket.recv()
-            assert socket.close_code == 1001
-            async with asyncio.timeout(20):
-                await draining
+    async with (
+        before_echo(tmp_path, drain={"timeout": "20s"}) as (gateway, url),
+        connect(url) as socket,
+    ):
+        await socket.send("hello")
+        assert await socket.recv() == "hello"
+        draining = asyncio.ensure_future(gateway.app.drain())
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+        assert socket.close_code == 1001
+        async with asyncio.timeout(20):
+            await draining
 
 
 async def test_draining_lets_a_frame_end_first(tmp_path: Path) -> None:

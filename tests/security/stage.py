@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -259,7 +258,7 @@ async def staged(
     reply: what the witness answers. script: what it does, in place of reading and answering.
 
     At the end, whatever was played: the origin could read every byte it was sent, and
-    nothing failed inside the proxy.
+    nothing failed inside the proxy (`running` sees to that).
     """
     witness = Witness(reply, script)
     async with witness.raw:
@@ -269,10 +268,6 @@ async def staged(
         async with running(settings, folder) as gateway:
             yield Stage(gateway, witness)
         assert witness.faults == []
-        # An error in the log is something that nobody foresaw: a finding, however harmless
-        # the answer was.
-        log = (folder / "sidegate.log").read_text(encoding="utf-8")
-        assert [line for line in log.splitlines() if json.loads(line)["level"] == "error"] == []
 
 
 def get(target: str = "/", *lines: str, host: str = "service.test") -> bytes:

@@ -214,7 +214,11 @@ async def test_an_encoded_slash_is_never_a_separator(tmp_path: Path) -> None:
 )
 async def test_a_rewrite_makes_no_new_separators(tmp_path: Path, target: str, sent: str) -> None:
     """A capture is encoded again for the place it goes to."""
-    route = {"name": "api", "match": {"path": "/api/**"}, "policies": {"rewrite": {"path": "/v1/{path.rest}"}}}
+    route = {
+        "name": "api",
+        "match": {"path": "/api/**"},
+        "policies": {"rewrite": {"path": "/v1/{path.rest}"}},
+    }
     async with staged(tmp_path, config={"routes": [route]}) as stage:
         [answer] = await stage.play(get(target))
         assert (answer.status, stage.witness.targets) == (200, [sent])

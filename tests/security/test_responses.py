@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from tests.integration.client import CutShort, connected, until
-from tests.security.stage import Heard, Last, Malformed, Reply, Stage, get, read_answers, staged
+from tests.security.stage import Heard, Last, Reply, Stage, get, staged
 
 ONE: Final[dict[str, Any]] = {"size": 1, "overflow": 0}
 EVIL: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
@@ -39,9 +39,9 @@ def _first(data: bytes) -> Reply:
     return reply
 
 
-def _pool(response: str = "5s") -> dict[str, Any]:
+def _pool() -> dict[str, Any]:
     # `staged` adds the endpoint.
-    return {"app": {"pool": ONE, "timeouts": {"response": response, "body_idle": response}}}
+    return {"app": {"pool": ONE, "timeouts": {"response": "2s"}}}
 
 
 async def _victims(stage: Stage) -> None:
@@ -116,7 +116,11 @@ async def test_a_malformed_response_is_a_502_and_leaves_nothing_behind(
     reply = _first(Last(data) if close else data)
     async with staged(tmp_path, reply, {"upstreams": _pool()}) as stage:
         [answer] = await stage.play(get("/attack"))
-        assert (answer.status, answer.error) == (502, "upstream_invalid")
+        if name == "bare LF everywhere" and not close:
+            # Its head has no end, so there is only the time that tells.
+            assert (answer.status, answer.error) == (504, "upstream_timeout")
+        else:
+            assert (answer.status, answer.error) == (502, "upstream_invalid")
         assert "set-cookie" not in answer.headers
         assert len(answer.interim) <= 16
         assert b"evil" not in answer.body
@@ -216,13 +220,14 @@ CUT: Final = [
 @pytest.mark.parametrize(("name", "data"), CUT, ids=[name for name, _ in CUT])
 async def test_a_response_cut_short_is_never_whole(tmp_path: Path, name: str, data: bytes) -> None:
     async with staged(tmp_path, _first(Last(data)), {"upstreams": _pool()}) as stage:
-        raw = await stage.gateway.raw(get("/attack"))
-        if raw.startswith(b"HTTP/1.1 502"):
-            [answer] = read_answers(raw)
-            assert answer.error in ("upstream_invalid", "upstream_closed")
-        else:
-            with pytest.raises(Malformed, match="cut short"):
-                read_answers(raw)
+        async with connected(stage.gateway.url) as wire:
+            await wire.send(get("/attack"))
+            try:
+                answer = await wire.answer()
+            except CutShort:
+                pass
+            else:
+                assert answer.error in ("upstream_invalid", "upstream_closed")
         await _victims(stage)
 
 
@@ -256,7 +261,9 @@ HOSTILE_FIELDS: Final = [
 
 
 async def test_the_fields_of_a_hop_end_there(tmp_path: Path) -> None:
-    data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\nSet-Cookie: a=b\r\n"
+    data = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\nSet-Cookie: a=b\r\n"
+    )
     data += b"".join(field + b"\r\n" for field in HOSTILE_FIELDS) + b"\r\nok"
     async with staged(tmp_path, _first(data)) as stage:
         [answer] = await stage.play(get())

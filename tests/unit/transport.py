@@ -6,7 +6,9 @@ import asyncio
 
 
 class Wire(asyncio.Transport):
-    """As strict as a real one about writing after the end. data: all that was written."""
+    """As strict as a real one about writing after the end. data: all that was written.
+    unsent: bytes of it that the other end hasn't taken.
+    """
 
     def __init__(self, half_close: bool = True) -> None:
         super().__init__()
@@ -15,12 +17,16 @@ class Wire(asyncio.Transport):
         self.ended = False
         self.closed = False
         self.aborted = False
+        self.unsent = 0
         self._half_close = half_close
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self.ended:
             raise RuntimeError("Cannot call write() after write_eof()")
         self.data += bytes(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def can_write_eof(self) -> bool:
         return self._half_close

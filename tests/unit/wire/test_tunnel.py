@@ -129,6 +129,21 @@ def test_an_idle_tunnel_is_closed_and_traffic_either_way_keeps_it_open() -> None
     assert story.over("idle_timeout")
 
 
+@pytest.mark.parametrize("side", ["client", "upstream"])
+def test_what_nobody_reads_does_not_keep_an_ended_tunnel_open(side: str) -> None:
+    """A transport that closes waits for its last bytes to go, and these never do."""
+    story = Story()
+    slow = story.client if side == "client" else story.upstream
+    slow.unsent = 1
+    story.later(10.0)
+    assert (story.ends, story.tunnel.reason) == (1, "idle_timeout")
+    # It has as long again to take the rest.
+    assert (slow.closed, slow.aborted) == (True, False)
+    story.later(10.0)
+    assert (slow.closed, slow.aborted) == (True, True)
+    assert (story.ends, len(story.deadlines)) == (1, 0)
+
+
 def test_a_shutdown_between_two_frames_says_so_at_once() -> None:
     story = Story()
     story.tunnel.from_upstream(FRAME)
