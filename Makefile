@@ -35,7 +35,7 @@ run: $(INSTALLED)  ## Run Sidegate: `make run FILE=sidegate.yaml` (without FILE:
 	@exec $(BIN)/sidegate run $(FILE) $(ARGS)
 
 .PHONY: test
-test: $(INSTALLED) tools-demo  ## Run the tests and hold the coverage
+test: $(INSTALLED) tools-test  ## Run the tests and hold the coverage
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
 .PHONY: lint
@@ -74,7 +74,9 @@ LOCK = UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal --gen
 
 # What is no Python package. The proxies to compare with are left to `make peers`: installing
 # them may start them as services of the machine.
-.PHONY: tools-demo tools-bench
+.PHONY: tools-demo tools-test tools-bench
+tools-test:
+	@.ci/tools curl openssl
 tools-demo:
 	@.ci/tools curl
 tools-bench:

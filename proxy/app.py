@@ -15,16 +15,16 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 import uvloop
-from aiohttp import web
 
 from proxy.admin.api import ReloadReport, make_admin
+from proxy.admin.site import AdminSite, open_site
 from proxy.catalog import Catalog
 from proxy.cells import Traffic
 from proxy.config.load import Document
-from proxy.config.model import parse_address
 from proxy.config.problems import ConfigError
 from proxy.routing.match import read_rules
 from proxy.routing.precedence import arrange
@@ -33,7 +33,7 @@ from proxy.runtime.plan import Plan, make_plan
 from proxy.runtime.state import State
 from proxy.runtime.watch import Watch
 from proxy.server.listener import Listener
-from proxy.server.ports import ListenError, Ports
+from proxy.server.ports import ListenError, Ports, describe
 from proxy.store.memory import Memory
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.logs import BoundLogger, configure, loop_exception_handler, make_console
@@ -73,15 +73,15 @@ class App:
         self._sink = sink
         self._document = load()
         self._plan = make_plan(self._document, catalog)
-        self._watch = Watch(self._document.sources)
+        self._read_last: tuple[Path, ...] = ()
+        self._watch = Watch(self._files(self._document))
         self._stop = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._ready = "starting"
         self._started = time.time()
         self._loaded = self._started
         self._last_reload: dict[str, Any] | None = None
-        self._admin: web.AppRunner | None = None
-        self.admin_address = ""
+        self._admin = AdminSite()
 
     async def run(self) -> int:
         """Start, serve until told to stop, drain."""
@@ -111,7 +111,7 @@ class App:
         self._gateway = compiler.compile()
         self._counts.reloaded(True, self._plan.digest)
         await self.ports.update(self._plan.config.server, self._gateway)
-        await self._start_admin()
+        self._admin = await self._open_admin(self._plan.config.admin.listen)
         self._sweep()
         self._flush()
         self._state.spawn(self._watch_files())
@@ -122,17 +122,20 @@ class App:
         self.log.info(
             "ready",
             listen=sorted(self.ports.bound.values()),
-            admin=self.admin_address,
+            admin=self._admin.address,
             routes=len(self._plan.routes),
             upstreams=len(self._plan.config.upstreams),
             digest=self._plan.digest[:12],
         )
 
+    @property
+    def admin_address(self) -> str:
+        """Where the admin API listens, empty when it is turned off."""
+        return self._admin.address
+
     def stop(self) -> None:
         """Begin to drain; a second call breaks everything off."""
         if self._stop.is_set():
-            self._state.deadlines.sweep()
-            self._ready = "stopping"
             sys.exit(1)
         self._stop.set()
 
@@ -152,8 +155,7 @@ class App:
             self.ports.close()
         if hasattr(self, "_state"):
             self._state.close()
-        if self._admin is not None:
-            await self._admin.cleanup()
+        await self._admin.close()
         if hasattr(self, "log"):
             self.log.info("stopped")
         self._sink.close()
@@ -185,21 +187,47 @@ class App:
         loop = asyncio.get_running_loop()
         try:
             document, plan = await loop.run_in_executor(None, self._read)
+            await self._swap(document, plan)
+        except (ConfigError, ListenError) as error:
+            problems = str(error).splitlines()
+        except Exception as error:
+            self.log.error("reload failed", exc_info=error)
+            problems = [f"the configuration can't be used ({type(error).__name__})"]
+        else:
+            return ReloadReport(True, plan.digest, [])
+        # What was read in vain is watched as well: it may be where the mistake is.
+        self._watch.follow({*self._files(self._document), *self._read_last})
+        return ReloadReport(False, self._plan.digest, problems)
+
+    async def _swap(self, document: Document, plan: Plan) -> None:
+        """Use another configuration; whatever is raised leaves the old one in use."""
+        self._state.log = self._configure_logs(plan)
+        admin = self._admin
+        try:
             compiler = self._compiler(document, plan)
             gateway = compiler.compile()
+            if plan.config.admin != self._plan.config.admin:
+                admin = await self._open_admin(plan.config.admin.listen)
             await self.ports.update(plan.config.server, gateway)
-        except (ConfigError, ListenError) as error:
-            problems = (
-                [str(problem) for problem in error.problems]
-                if isinstance(error, ConfigError)
-                else [str(error)]
-            )
-            return ReloadReport(False, self._plan.digest, problems)
+        except BaseException:
+            self._state.log = self._configure_logs(self._plan)
+            if admin is not self._admin:
+                await admin.close()
+            raise
+        if admin is not self._admin:
+            # Beside this, since the reload may have been asked for through it.
+            self._state.spawn(self._admin.close())
+            self._admin = admin
         self._document, self._plan, self._gateway = document, plan, gateway
-        self.log = self._state.log = self._configure_logs(plan)
+        self.log = self._state.log
         self._state.keep_only(compiler.used)
-        self._watch.follow(document.sources)
-        return ReloadReport(True, plan.digest, [])
+        self._watch.follow(self._files(document))
+
+    def _files(self, document: Document) -> list[Path]:
+        """The files that a change of would change the configuration."""
+        upstreams = document.config.upstreams.values()
+        authorities = [Path(tls.ca_file) for tls in (up.tls for up in upstreams) if tls.ca_file]
+        return [*document.sources, *authorities]
 
     def _compiler(self, document: Document, plan: Plan) -> Compiler:
         options = plan.config.telemetry.log
@@ -216,6 +244,7 @@ class App:
 
     def _read(self) -> tuple[Document, Plan]:
         document = self._load()
+        self._read_last = tuple(self._files(document))
         return document, make_plan(document, self._catalog)
 
     async def _watch_files(self) -> None:
@@ -247,26 +276,11 @@ class App:
 
     # -- what the admin API asks (`admin.api.Operator`) ---------------------------------------
 
-    async def _start_admin(self) -> None:
-        text = self._plan.config.admin.listen
-        if text is None:
-            return
-        address = parse_address(text, schemes=("http",))
-        self._admin = web.AppRunner(
-            make_admin(self, wall=time.time, log=self.log), access_log=None, handle_signals=False
-        )
-        await self._admin.setup()
-        site: web.BaseSite
-        if address.scheme == "unix":
-            site = web.UnixSite(self._admin, address.host)
-        else:
-            site = web.TCPSite(self._admin, address.host, address.port)
+    async def _open_admin(self, text: str | None) -> AdminSite:
         try:
-            await site.start()
-        except OSError as error:
-            raise ListenError(f"can't listen on {text} for admin: {error.strerror}") from None
-        bound = self._admin.addresses[0]
-        self.admin_address = text if isinstance(bound, str) else f"http://{bound[0]}:{bound[1]}"
+            return await open_site(make_admin(self, wall=time.time, log=self.log), text)
+        except (OSError, UnicodeError) as error:
+            raise ListenError(f"can't listen on {text} for admin: {describe(error)}") from None
 
     def ready(self) -> tuple[bool, str]:
         """Whether to send traffic here, and if not, why."""

@@ -266,7 +266,7 @@ class Config(Settings):
     server: Server = Server()
     admin: Admin = Admin()
     store: str | None = None
-    """Shared state; absent: in process memory."""
+    """Shared state. In this version there is only process memory, so it must be absent."""
     telemetry: Telemetry = Telemetry()
     upstreams: dict[str, Upstream] = {}
     """Services by name."""
@@ -274,6 +274,14 @@ class Config(Settings):
     """For every route; a route overrides one by name, or says `false`."""
     routes: tuple[Route, ...] = ()
     """Tried by precedence, not order; absent: everything goes to the only upstream."""
+
+    @field_validator("store")
+    @classmethod
+    def _no_store_yet(cls, value: str | None) -> str | None:
+        if value is not None:
+            # Taking it and counting in memory would admit more than the limits say.
+            raise ValueError("this version keeps its state in process memory; leave `store` out")
+        return value
 
 
 Route.model_rebuild()
@@ -331,6 +339,10 @@ def parse_address(text: str, *, schemes: tuple[str, ...]) -> Address:
         host, _, port_text = rest.partition(":")
     if not host:
         raise ValueError(f"{text!r} names no host")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"{text!r}: {host!r} is no name of a host") from None
     if not port_text:
         port = 443 if scheme == "https" else 80
     elif port_text.isascii() and port_text.isdigit() and int(port_text) <= 65535:

@@ -273,7 +273,7 @@ def read_response_head(
             elif key == "proxy-authenticate":
                 kept.append(field)
                 index[key] = value
-        elif kind != _UPGRADE or status == 101:
+        elif kind != _UPGRADE or status in (101, 426):
             kept.append(field)
             index[key] = combine(key, index[key], value) if key in index else value
     framing = response_framing(method, status, coding, length)

@@ -12,32 +12,41 @@ GOING_AWAY: Final = b"\x88\x02\x03\xe9"
 """An unmasked close frame with code 1001, as a server sends it (7.4.1)."""
 
 
-class FrameTracker:
-    """Follows a stream of frames."""
+# A frame costs a microsecond to follow. More of them in one read are a flood, which would
+# hold up the loop; the stream is then passed on without being followed.
+_MAX_FRAMES: Final = 4096
 
-    __slots__ = ("_header", "_payload")
+
+class FrameTracker:
+    """Follows a stream of frames, unless it is a flood of tiny ones."""
+
+    __slots__ = ("_header", "_lost", "_payload")
 
     def __init__(self) -> None:
         self._header = b""
         self._payload = 0
+        self._lost = False
 
     @property
     def between(self) -> bool:
         """The bytes so far end where a frame ends."""
-        return self._payload == 0 and not self._header
+        return self._payload == 0 and not self._header and not self._lost
 
     def feed(self, data: bytes) -> int:
         """Follow these bytes; the index just after the first frame that ends in them, or -1."""
         position = 0
         first = -1
         size = len(data)
-        while position < size:
+        frames = 0
+        while position < size and not self._lost:
             if self._payload:
                 step = min(self._payload, size - position)
                 self._payload -= step
                 position += step
             else:
                 position = self._read_header(data, position)
+                frames += 1
+                self._lost = frames > _MAX_FRAMES
             if first < 0 and self.between:
                 first = position
         return first

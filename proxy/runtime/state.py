@@ -20,7 +20,7 @@ from proxy.upstream.forward import Member
 from proxy.upstream.pool import Pool
 from proxy.wire.deadlines import Deadlines
 
-Key = tuple[str, str, Upstream]
+Key = tuple[str, str, Upstream, int]
 
 
 class State:
@@ -52,7 +52,9 @@ class State:
 
     def member(self, name: str, text: str, upstream: Upstream) -> tuple[Key, Member]:
         """The endpoint `text` of an upstream, with its pool. Raises ValueError if unusable."""
-        key = (name, text, upstream.model_copy(update={"endpoints": (text,), "host": ""}))
+        own = upstream.model_copy(update={"endpoints": (text,), "host": ""})
+        # A CA file that was replaced is another trust, and needs other connections.
+        key = (name, text, own, _stamp(upstream.tls.ca_file))
         member = self._members.get(key)
         if member is None:
             endpoint = make_endpoint(text, upstream.tls, upstream.timeouts)
@@ -108,3 +110,13 @@ class State:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.log.error("background task failed", exception_class=type(error).__name__)
+
+
+def _stamp(path: str | None) -> int:
+    """When a file was last changed, in nanoseconds; 0 when there is none."""
+    if path is None:
+        return 0
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0

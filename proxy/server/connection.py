@@ -21,6 +21,7 @@ from proxy.server.exchange import ClientExchange
 from proxy.server.intake import Intake
 from proxy.server.listener import Answer, Listener, Resolved
 from proxy.server.reply import Sender, frame_response
+from proxy.server.stall import Stall
 from proxy.server.visitor import Visitor
 from proxy.wire.deadlines import NEVER
 from proxy.wire.flow import HIGH_WATER
@@ -42,6 +43,7 @@ class ClientConnection(asyncio.Protocol):
         self._arrival = Arrival(listener.loop)
         self._sender = Sender(listener.loop)
         self._exchange = ClientExchange(self._sender, self._expire_in)
+        self._stall = Stall(listener, self._break_slow_reader)
         self._transport: asyncio.Transport | None = None
         self._visitor = Visitor(listener, "")
         self._waiting = b""
@@ -56,8 +58,6 @@ class ClientConnection(asyncio.Protocol):
         self._tunnel: Tunnel | None = None
         self._broken_by = "client_closed"
         self.deadline = NEVER
-
-    # -- the transport's side ------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
@@ -75,6 +75,7 @@ class ClientConnection(asyncio.Protocol):
         """The client is gone: whatever was done for it ends."""
         self._transport = self._sender.transport = None
         self._sender.outflow.lose()
+        self._stall.end()
         self.deadline = NEVER
         self._listener.deadlines.discard(self)
         if self._intake is not None:
@@ -93,16 +94,15 @@ class ClientConnection(asyncio.Protocol):
         self._sender.outflow.pause()
         if self._tunnel is not None:
             self._tunnel.client_full(True)
-        else:
-            self._expire_in(self._listener.timeouts.body_idle)
+        elif self._transport is not None:
+            self._stall.begin(self._transport)
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._sender.outflow.resume()
+        self._stall.end()
         if self._tunnel is not None:
             self._tunnel.client_full(False)
-        elif self._task is not None:
-            self.deadline = NEVER
 
     def eof_received(self) -> bool:
         """The client sends no more and may still read: answer what it asked."""
@@ -130,8 +130,6 @@ class ClientConnection(asyncio.Protocol):
                 self._close("lingered")
         else:
             self._read(data)
-
-    # -- requests --------------------------------------------------------------------------
 
     def _read(self, data: bytes) -> None:
         listener = self._listener
@@ -235,8 +233,6 @@ class ClientConnection(asyncio.Protocol):
         self._intake.break_off(error)
         self._run(request, route)
 
-    # -- responses -----------------------------------------------------------------------------
-
     async def _answer(self, request: Request, handler: Answer) -> None:
         """Handle one request to the end of its response. Nothing escapes."""
         response: Response | None = None
@@ -258,6 +254,9 @@ class ClientConnection(asyncio.Protocol):
             if isinstance(body, bytes):
                 # One write: two cost twice the system calls and wake the client twice.
                 self._sender.write(reply.head + body if reply.body else reply.head)
+                if self._sender.outflow.full:
+                    # Else a client that asks on and reads nothing would fill the memory.
+                    await self._sender.outflow.drain()
             else:
                 await self._sender.stream(body, response.length, reply)
         except (asyncio.CancelledError, ConnectionResetError):
@@ -348,16 +347,11 @@ class ClientConnection(asyncio.Protocol):
         transport.write_eof()
         self._pause(False)
 
-    # -- time and ends -------------------------------------------------------------------------
-
     def expire(self, now: float) -> None:
         """The client took too long over what it was doing, or doesn't read what is left."""
         self.deadline = NEVER
-        transport = self._transport
-        if transport is not None and (self._sender.outflow.full or transport.is_closing()):
-            self._broken_by = "slow_reader"
-            self._listener.count_close(self._broken_by)
-            reset(transport)
+        if self._transport is not None and self._transport.is_closing():
+            self._break_slow_reader()
         elif self._task is None:
             if self._arrival.partial and self._lingering < 0:
                 self._refuse(GatewayError("request_timeout", close=True))
@@ -368,19 +362,24 @@ class ClientConnection(asyncio.Protocol):
         elif self._intake is not None:
             self._intake.break_off(GatewayError("request_timeout"))
 
-    def drain(self) -> None:
-        """Finish what is going on, then close."""
+    def drain(self, *, tunnels: bool) -> None:
+        """Finish what is going on, then close; with `tunnels`, ask those to end too."""
         self._draining = True
-        if self._tunnel is not None:
+        if tunnels and self._tunnel is not None:
             self._tunnel.shut_down()
-        elif self._task is None and self._lingering < 0 and not self._arrival.partial:
+        busy = self._task or self._tunnel or self._lingering >= 0 or self._arrival.partial
+        if not busy:
             self._close("draining")
 
-    def abort(self) -> None:
-        """Close at once: the time for draining is over."""
+    def abort(self, reason: str = "draining") -> None:
+        """Close at once, by default because the time for draining is over."""
         if self._transport is not None:
-            self._broken_by = "draining"
+            self._broken_by = reason
             reset(self._transport)
+
+    def _break_slow_reader(self) -> None:
+        self._listener.count_close("slow_reader")
+        self.abort("slow_reader")
 
     def _close(self, reason: str) -> None:
         self._expire_in(self._listener.timeouts.body_idle)

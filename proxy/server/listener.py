@@ -66,8 +66,8 @@ class Gateway(Protocol):
 class Client(Protocol):
     """A connection as the listener sees it."""
 
-    def drain(self) -> None:
-        """Finish what is going on, then close."""
+    def drain(self, *, tunnels: bool) -> None:
+        """Finish what is going on, then close; with `tunnels`, ask those to end too."""
         ...
 
     def abort(self) -> None:

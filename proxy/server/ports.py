@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import socket
 import stat
 from collections.abc import Callable
 from typing import Final
@@ -31,7 +33,7 @@ class Ports:
         self._loop = loop
         self._make = make
         self._open: dict[str, tuple[Listener, asyncio.Server]] = {}
-        self._leaving: list[Listener] = []
+        self._leaving: set[Listener] = set()
         self._emptied = asyncio.Event()
         self.bound: dict[str, str] = {}
 
@@ -54,7 +56,8 @@ class Ports:
             listener, server = self._open.pop(text)
             self.bound.pop(text, None)
             server.close()
-            self._leave(listener)
+            # Tunnels finish on the configuration that they began with.
+            self._leave(listener, tunnels=False)
         self._open.update(opened)
         for listener, _ in self._open.values():
             listener.configure(gateway, settings)
@@ -70,11 +73,11 @@ class Ports:
         Returns how many had to be broken off.
         """
         self.close()
-        for listener, _ in self._open.values():
-            self._leave(listener)
+        for listener in [*self._leaving, *(listener for listener, _ in self._open.values())]:
+            self._leave(listener, tunnels=True)
         await self._wait_until_empty(seconds)
         left = self._connections()
-        for listener in self._leaving:
+        for listener in list(self._leaving):
             for connection in list(listener.connections):
                 connection.abort()
         # The transports tell of their end in the loop's next rounds.
@@ -91,12 +94,17 @@ class Ports:
     def _connections(self) -> int:
         return sum(len(listener.connections) for listener in self._leaving)
 
-    def _leave(self, listener: Listener) -> None:
+    def _leave(self, listener: Listener, *, tunnels: bool) -> None:
+        def emptied() -> None:
+            self._leaving.discard(listener)
+            self._emptied.set()
+
         listener.draining = True
-        listener.on_empty = self._emptied.set
-        self._leaving.append(listener)
+        listener.on_empty = emptied
+        if listener.connections:
+            self._leaving.add(listener)
         for connection in list(listener.connections):
-            connection.drain()
+            connection.drain(tunnels=tunnels)
 
     async def _listen(self, text: str) -> tuple[Listener, asyncio.Server]:
         address = parse_address(text, schemes=("http",))
@@ -120,14 +128,27 @@ class Ports:
                 listener.port = str(server.sockets[0].getsockname()[1])
                 host = f"[{address.host}]" if ":" in address.host else address.host
                 self.bound[text] = f"http://{host}:{listener.port}"
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise ListenError(f"can't listen on {text}: {reason}") from None
+        except (OSError, UnicodeError) as error:
+            raise ListenError(f"can't listen on {text}: {describe(error)}") from None
         return listener, server
 
 
 def _remove_stale_socket(address: Address) -> None:
-    """A socket file outlives a killed process, and would make binding fail for ever."""
-    with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(os.stat(address.host).st_mode):
+    """A socket file outlives a killed process, and would make binding fail for ever.
+
+    Raises OSError when somebody listens on it.
+    """
+    with contextlib.suppress(FileNotFoundError), socket.socket(socket.AF_UNIX) as probe:
+        if not stat.S_ISSOCK(os.stat(address.host).st_mode):
+            return
+        try:
+            probe.connect(address.host)
+        except ConnectionRefusedError:
             os.unlink(address.host)
+        else:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def describe(error: OSError | UnicodeError) -> str:
+    """Why an address can't be used, in few words."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

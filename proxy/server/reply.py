@@ -150,6 +150,8 @@ class Sender:
         fails to come, and Aborted when it is not as long as was said.
         """
         self.write(reply.head)
+        if self.outflow.full:
+            await self.outflow.drain()
         if not reply.body:
             return
         left = length

@@ -97,8 +97,6 @@ class UpstreamConnection(asyncio.Protocol):
         self.used = 0
         self.keep = -1
 
-    # -- what forwarding and the pool ask of it ------------------------------------------
-
     def alive(self, now: float, careful: bool) -> bool:
         """It can take a request now; `careful` asks the kernel even when it was just used."""
         if self.transport is None or self.transport.is_closing():
@@ -146,8 +144,13 @@ class UpstreamConnection(asyncio.Protocol):
         """The exchange that was asked for is still going on."""
         return self._future is not None
 
-    def abort(self, reason: str) -> None:
-        """Break off whatever goes on; a body that was coming fails."""
+    def abort(self, reason: str, future: asyncio.Future[Response] | None = None) -> None:
+        """Break off whatever goes on; a body that was coming fails.
+
+        future: of the exchange that is meant; another one that has begun since goes on.
+        """
+        if future is not None and self._future is not future:
+            return
         self._fail(GatewayError("upstream_closed", cause=reason), reason)
         if self.transport is not None:
             self.transport.abort()
@@ -179,8 +182,6 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             cause = "no response" if self._inflow is None else "the body stalled"
             self._fail(GatewayError("upstream_timeout", cause=cause), "timeout")
-
-    # -- what the event loop tells it ------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -240,8 +241,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._tunnel.upstream_full(False)
         elif not self._sent:
             self.deadline = NEVER if self._inflow is None else self._clock() + self._body_idle
-
-    # -- the response ----------------------------------------------------------------------
 
     def _read_head(self, data: bytes) -> None:
         searched = len(self._head)
@@ -369,7 +368,9 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._future is not None and self._head:
             self._fail(GatewayError("upstream_invalid", cause="head cut short"), "cut_short")
         elif self._future is not None:
-            self._fail(ConnectionClosed("upstream_closed"), "closed_by_upstream")
+            # An interim response was a byte of the response: asking again is ruled out.
+            kind = GatewayError if self._interims else ConnectionClosed
+            self._fail(kind("upstream_closed"), "closed_by_upstream")
         else:
             self.close("closed_by_upstream")
 

@@ -91,6 +91,6 @@ async def open_connection(
                 )
     except TimeoutError:
         raise Unreachable("connect_timeout", cause=f"{endpoint.text}: timed out") from None
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, UnicodeError) as error:
         raise Unreachable("upstream_unreachable", cause=f"{endpoint.text}: {error}") from None
     return connection

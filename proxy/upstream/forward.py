@@ -79,6 +79,10 @@ class Forwarder:
         while True:
             member = members[(first + tried) % len(members)]
             pool = member.pool
+            if tried < len(members) - 1 and not pool.available:
+                # Another endpoint at once rather than a place in this one's queue.
+                tried += 1
+                continue
             request.endpoint = member.endpoint.text
             connection = None if fresh else pool.take(not repeatable)
             if connection is None:
@@ -93,7 +97,7 @@ class Forwarder:
                     continue
             timings.connected = self._clock()
             used = connection.used
-            pump = None
+            pump = future = None
             try:
                 future = connection.ask(
                     request.method,
@@ -118,7 +122,8 @@ class Forwarder:
             except BaseException:
                 if pump is not None:
                     pump.cancel()
-                connection.abort("cancelled")
+                # By now another request may be using it.
+                connection.abort("cancelled", future)
                 raise
             timings.first_byte = self._clock()
             return response
@@ -147,7 +152,7 @@ class Forwarder:
             # The client failed to send it all, and half a body must not look like a whole.
             if not future.done():
                 future.set_exception(error)
-            connection.abort("request_failed")
+            connection.abort("request_failed", future)
             return
         except ConnectionResetError:
             return

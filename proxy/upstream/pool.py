@@ -64,6 +64,11 @@ class Pool:
         return len(self._idle)
 
     @property
+    def available(self) -> bool:
+        """A request would get a connection, or could open one, without waiting."""
+        return bool(self._idle) or self._room()
+
+    @property
     def waiting(self) -> int:
         """Requests that wait for a connection."""
         return sum(1 for waiter in self._waiters if not waiter.done())
@@ -132,7 +137,7 @@ class Pool:
             self._busy.add(connection)
             waiter.set_result(connection)
             return
-        elif len(self._idle) + len(self._busy) + self._opening >= self.size:
+        elif len(self._idle) >= self.size:
             self._retire(connection, "overflow")
         else:
             self._idle[connection] = None

@@ -41,12 +41,22 @@ class Deadlines:
         self._members.pop(member, None)
 
     def sweep(self) -> None:
-        """Expire all that are late by now."""
+        """Expire all that are late by now.
+
+        An exception of one is raised when all have had their turn; that one isn't asked again.
+        """
         now = self._clock()
+        failure: Exception | None = None
         for member in [member for member in self._members if member.deadline <= now]:
             # One that expires may end another, or give it more time.
             if member in self._members and member.deadline <= now:
-                member.expire(now)
+                try:
+                    member.expire(now)
+                except Exception as error:
+                    member.deadline = NEVER
+                    failure = error
+        if failure is not None:
+            raise failure
 
     def __len__(self) -> int:
         return len(self._members)

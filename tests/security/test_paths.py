@@ -51,7 +51,8 @@ SPELLINGS: Final = [
     # Another form of target.
     "http://service.test/admin", "http://service.test//admin", "http://service.test/x/../admin",
     "http://service.test/%2e/admin", "http://service.test/;/admin", "http://service.test\\admin",
-    "http://service.test?/../admin", "/?/../admin", "/#/../admin", "*", "admin", "./admin", "?admin",
+    "http://service.test?/../admin", "/?/../admin", "/#/../admin", "*", "admin", "./admin",
+    "?admin",
 ]  # fmt: skip
 
 

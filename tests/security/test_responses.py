@@ -17,7 +17,10 @@ from tests.integration.client import CutShort, connected, until
 from tests.security.stage import Heard, Last, Reply, Stage, get, staged
 
 ONE: Final[dict[str, Any]] = {"size": 1, "overflow": 0}
-EVIL: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+FINE: Final = b"HTTP/1.1 200 OK\r\n"
+CODED: Final = FINE + b"Transfer-Encoding: chunked\r\n\r\n"
+SWITCHED: Final = b"HTTP/1.1 101 Switching Protocols\r\n"
+EVIL: Final = FINE + b"Content-Length: 4\r\n\r\nevil"
 
 
 def _honest(heard: Heard) -> bytes:
@@ -52,35 +55,35 @@ async def _victims(stage: Stage) -> None:
 
 INVALID: Final = [
     ("bare LF everywhere", b"HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
-    ("bare LF in a field", b"HTTP/1.1 200 OK\r\nA: b\nSet-Cookie: c=d\r\nContent-Length: 0\r\n\r\n"),
-    ("bare CR in a value", b"HTTP/1.1 200 OK\r\nA: b\rSet-Cookie: c=d\r\nContent-Length: 0\r\n\r\n"),
-    ("NUL in a value", b"HTTP/1.1 200 OK\r\nA: b\x00c\r\nContent-Length: 0\r\n\r\n"),
-    ("escape in a value", b"HTTP/1.1 200 OK\r\nA: \x1b[2J\r\nContent-Length: 0\r\n\r\n"),
-    ("DEL in a value", b"HTTP/1.1 200 OK\r\nA: \x7f\r\nContent-Length: 0\r\n\r\n"),
+    ("bare LF in a field", FINE + b"A: b\nSet-Cookie: c=d\r\nContent-Length: 0\r\n\r\n"),
+    ("bare CR in a value", FINE + b"A: b\rSet-Cookie: c=d\r\nContent-Length: 0\r\n\r\n"),
+    ("NUL in a value", FINE + b"A: b\x00c\r\nContent-Length: 0\r\n\r\n"),
+    ("escape in a value", FINE + b"A: \x1b[2J\r\nContent-Length: 0\r\n\r\n"),
+    ("DEL in a value", FINE + b"A: \x7f\r\nContent-Length: 0\r\n\r\n"),
     ("NUL in the reason", b"HTTP/1.1 200 O\x00K\r\nContent-Length: 0\r\n\r\n"),
     ("CR in the reason", b"HTTP/1.1 200 O\rK\r\nContent-Length: 0\r\n\r\n"),
-    ("folded", b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n"),
-    ("folded length", b"HTTP/1.1 200 OK\r\nContent-Length:\r\n 0\r\n\r\n"),
-    ("blank before the colon", b"HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n"),
-    ("blank in a name", b"HTTP/1.1 200 OK\r\nX Y: z\r\nContent-Length: 0\r\n\r\n"),
-    ("name beyond ASCII", b"HTTP/1.1 200 OK\r\nX\xe9: z\r\nContent-Length: 0\r\n\r\n"),
-    ("no name", b"HTTP/1.1 200 OK\r\n: z\r\nContent-Length: 0\r\n\r\n"),
-    ("no colon", b"HTTP/1.1 200 OK\r\nnonsense\r\nContent-Length: 0\r\n\r\n"),
-    ("CL and TE", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ("folded", FINE + b"A: b\r\n c\r\nContent-Length: 0\r\n\r\n"),
+    ("folded length", FINE + b"Content-Length:\r\n 0\r\n\r\n"),
+    ("blank before the colon", FINE + b"Content-Length : 0\r\n\r\n"),
+    ("blank in a name", FINE + b"X Y: z\r\nContent-Length: 0\r\n\r\n"),
+    ("name beyond ASCII", FINE + b"X\xe9: z\r\nContent-Length: 0\r\n\r\n"),
+    ("no name", FINE + b": z\r\nContent-Length: 0\r\n\r\n"),
+    ("no colon", FINE + b"nonsense\r\nContent-Length: 0\r\n\r\n"),
+    ("CL and TE", FINE + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
      b"0\r\n\r\n" + EVIL),
-    ("unequal lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 9\r\n\r\n" + EVIL),
-    ("a list of lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 0, 9\r\n\r\n" + EVIL),
-    ("signed length", b"HTTP/1.1 200 OK\r\nContent-Length: +4\r\n\r\nevil"),
-    ("negative length", b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nevil"),
-    ("hexadecimal length", b"HTTP/1.1 200 OK\r\nContent-Length: 0x4\r\n\r\nevil"),
-    ("empty length", b"HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nevil"),
-    ("huge length", b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\nevil"),
-    ("gzip coding", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nevil"),
-    ("gzip, chunked", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-    ("chunked, gzip", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"),
-    ("chunked twice", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+    ("unequal lengths", FINE + b"Content-Length: 0\r\nContent-Length: 9\r\n\r\n" + EVIL),
+    ("a list of lengths", FINE + b"Content-Length: 0, 9\r\n\r\n" + EVIL),
+    ("signed length", FINE + b"Content-Length: +4\r\n\r\nevil"),
+    ("negative length", FINE + b"Content-Length: -1\r\n\r\nevil"),
+    ("hexadecimal length", FINE + b"Content-Length: 0x4\r\n\r\nevil"),
+    ("empty length", FINE + b"Content-Length:\r\n\r\nevil"),
+    ("huge length", FINE + b"Content-Length: 18446744073709551615\r\n\r\nevil"),
+    ("gzip coding", FINE + b"Transfer-Encoding: gzip\r\n\r\nevil"),
+    ("gzip, chunked", FINE + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+    ("chunked, gzip", FINE + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"),
+    ("chunked twice", FINE + b"Transfer-Encoding: chunked\r\n"
      b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    ("identity", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nevil"),
+    ("identity", FINE + b"Transfer-Encoding: identity\r\n\r\nevil"),
     ("version 2", b"HTTP/2 200\r\nContent-Length: 0\r\n\r\n"),
     ("version 1.2", b"HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n"),
     ("another protocol", b"ICY 200 OK\r\nContent-Length: 0\r\n\r\n"),
@@ -95,14 +98,14 @@ INVALID: Final = [
     ("status 2000", b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"),
     ("status -200", b"HTTP/1.1 -200 OK\r\nContent-Length: 0\r\n\r\n"),
     ("status in letters", b"HTTP/1.1 OK 200\r\nContent-Length: 0\r\n\r\n"),
-    ("101 unasked", b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
+    ("101 unasked", SWITCHED + b"Upgrade: websocket\r\nConnection: upgrade\r\n\r\n"
      + EVIL),
-    ("101 for h2c", b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n" + EVIL),
-    ("101 without Upgrade", b"HTTP/1.1 101 Switching\r\n\r\n" + EVIL),
+    ("101 for h2c", SWITCHED + b"Upgrade: h2c\r\nConnection: upgrade\r\n\r\n" + EVIL),
+    ("101 without Upgrade", SWITCHED + b"\r\n" + EVIL),
     ("interim without end", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 100 + EVIL),
     ("100 without end", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000 + EVIL),
-    ("a head without end", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 100_000),
-    ("a line without end", b"HTTP/1.1 200 OK\r\nA: " + b"b" * 600_000),
+    ("a head without end", FINE + b"A: b\r\n" * 100_000),
+    ("a line without end", FINE + b"A: " + b"b" * 600_000),
     ("a status line without end", b"HTTP/1.1 200 " + b"O" * 600_000),
     ("garbage", bytes(range(256)) * 8 + b"\r\n\r\n"),
 ]  # fmt: skip
@@ -131,13 +134,13 @@ SPLIT: Final = [
     ("two responses", EVIL + EVIL, b"evil"),
     ("ten responses", EVIL * 10, b"evil"),
     ("two responses, the second cut short", EVIL + EVIL[:30], b"evil"),
-    ("no body, and a response", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" + EVIL, b""),
+    ("no body, and a response", FINE + b"Content-Length: 0\r\n\r\n" + EVIL, b""),
     ("chunked, and a response",
-     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n\r\n" + EVIL, b"evil"),
+     CODED + b"4\r\nevil\r\n0\r\n\r\n" + EVIL, b"evil"),
     ("trailers, and a response",
-     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\nSet-Cookie: a=b\r\n\r\n"
+     CODED + b"4\r\nevil\r\n0\r\nSet-Cookie: a=b\r\n\r\n"
      + EVIL, b"evil"),
-    ("more than the length", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nevil", b"ev"),
+    ("more than the length", FINE + b"Content-Length: 2\r\n\r\nevil", b"ev"),
     ("204 with a body", b"HTTP/1.1 204 No\r\nContent-Length: 4\r\n\r\nevil" + EVIL, b""),
     ("204, chunked", b"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n\r\n",
      b""),
@@ -156,6 +159,8 @@ async def test_what_follows_a_response_belongs_to_nobody(
         follow = b"GET /same HTTP/1.1\r\nHost: service.test\r\n\r\n"
         first, second, third = await stage.play(follow + follow + get("/third"))
         assert (first.body, second.body, third.body) == (body, b"/same", b"/third")
+        # Whatever else might come on the first connection is nobody's either.
+        assert stage.witness.raw.connections == 2
         assert "set-cookie" not in first.headers
         await _victims(stage)
 
@@ -165,7 +170,7 @@ async def test_what_follows_a_response_belongs_to_nobody(
     [
         EVIL,
         EVIL + EVIL,
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n\r\n" + EVIL,
+        CODED + b"4\r\nevil\r\n0\r\n\r\n" + EVIL,
         b"HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nevil" + EVIL,
     ],
 )
@@ -184,7 +189,7 @@ async def test_a_response_that_nobody_asked_for_is_not_kept_for_the_next(tmp_pat
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         target = head.split(b" ")[1]
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(target), target))
+        writer.write(FINE + b"Content-Length: %d\r\n\r\n%b" % (len(target), target))
         await writer.drain()
         await asyncio.sleep(0.02)
         writer.write(EVIL)
@@ -199,20 +204,19 @@ async def test_a_response_that_nobody_asked_for_is_not_kept_for_the_next(tmp_pat
 
 
 CUT: Final = [
-    ("length not reached", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nevil"),
-    ("chunk not reached", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nevil"),
-    ("no last chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n"),
-    ("no final line", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n"),
+    ("length not reached", FINE + b"Content-Length: 100\r\n\r\nevil"),
+    ("chunk not reached", CODED + b"ff\r\nevil"),
+    ("no last chunk", CODED + b"4\r\nevil\r\n"),
+    ("no final line", CODED + b"4\r\nevil\r\n0\r\n"),
     ("malformed chunk",
-     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0x4\r\nevil\r\n0\r\n\r\n"),
+     CODED + b"4\r\nevil\r\n0x4\r\nevil\r\n0\r\n\r\n"),
     ("chunk too long",
-     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil!!\r\n0\r\n\r\n"),
-    ("chunk of bare LF", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\nevil\n0\n\n"),
-    ("chunk of 2^64", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-     b"10000000000000004\r\nevil\r\n0\r\n\r\n"),
+     CODED + b"4\r\nevil!!\r\n0\r\n\r\n"),
+    ("chunk of bare LF", CODED + b"4\nevil\n0\n\n"),
+    ("chunk of 2^64", CODED + b"10000000000000004\r\nevil\r\n0\r\n\r\n"),
     ("extension without end",
-     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;" + b"x" * 9000 + b"\r\nevil\r\n"),
-    ("trailers without end", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n"
+     CODED + b"4;" + b"x" * 9000 + b"\r\nevil\r\n"),
+    ("trailers without end", CODED + b"4\r\nevil\r\n0\r\n"
      + b"A: b\r\n" * 9000 + b"\r\n"),
 ]  # fmt: skip
 
@@ -254,7 +258,7 @@ async def test_a_client_without_chunks_learns_of_it_by_a_reset(
 
 HOSTILE_FIELDS: Final = [
     b"Connection: close, Set-Cookie, Content-Type", b"Keep-Alive: timeout=99999999999999",
-    b"Proxy-Connection: keep-alive", b"Transfer-Encoding : chunked"[:0] + b"TE: trailers",
+    b"Proxy-Connection: keep-alive", b"TE: trailers",
     b"Trailer: Set-Cookie", b"Upgrade: h2c", b"Via: 1.1 evil", b"X-Request-ID: evil",
     b"Server: Evil/1.0", b"X-Powered-By: Evil",
 ]  # fmt: skip

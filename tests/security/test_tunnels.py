@@ -53,8 +53,8 @@ def _answering(data: bytes) -> Callable[..., Awaitable[None]]:
         (b"HTTP/1.1 426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n",
          426),
         (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", 400),
-        (b"HTTP/1.1 200 OK\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n",
-         200),
+        (b"HTTP/1.1 200 OK\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+         b"Content-Length: 0\r\n\r\n", 200),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200),
         (b"HTTP/1.1 204 No\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 204),
     ],
@@ -78,7 +78,7 @@ async def test_a_declined_upgrade_opens_no_tunnel(
     [
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
-        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n",
         b"HTTP/1.0 101 Switching Protocols\r\n\r\n",
     ],
 )
@@ -93,7 +93,7 @@ async def test_a_switch_to_something_else_is_a_502(tmp_path: Path, answer: bytes
 @pytest.mark.parametrize(
     "lines",
     [
-        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
         b"Connection: Upgrade\r\nUpgrade: h2c\r\n",
         b"Connection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket2\r\n",
         b"Connection: HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",

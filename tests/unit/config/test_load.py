@@ -96,9 +96,11 @@ class TestDigest:
 
 def test_files_that_are_read_in_are_sources_too(file: Path) -> None:
     (file.parent / "key").write_text("s3cret\n")
-    document = read(file, "store: !file key\n")
+    document = read(file, "telemetry: {log: {headers: [!file key]}}\n")
     assert document.sources == (file, file.parent / "key")
     assert document.hide("it is s3cret") == "it is ********"
+    shown = document.hide_all({"a": ["s3cret", 1, None], "s3cret": ("x", {"b": "a s3cret"})})
+    assert shown == {"a": ["********", 1, None], "********": ["x", {"b": "a ********"}]}
 
 
 def test_problems_never_print_a_secret(file: Path) -> None:
@@ -171,3 +173,14 @@ def test_a_thousand_routes_are_read(file: Path) -> None:
     rows = "".join(f"  - {{name: r{n}, match: {{path: /r{n}}}}}\n" for n in range(1000))
     document = read(file, f"upstreams: {{app: http://a:1}}\nroutes:\n{rows}")
     assert document.place(("routes", 999)).line == 1002
+
+
+def test_a_store_is_refused_until_there_is_one(file: Path) -> None:
+    [problem] = problems(file, "store: redis://127.0.0.1\n")
+    assert "this version keeps its state in process memory; leave `store` out" in str(problem)
+
+
+@pytest.mark.parametrize("address", ["http://a..b:80", "http://.a", "http://" + "a" * 64])
+def test_what_is_no_name_of_a_host(address: str, file: Path) -> None:
+    [problem] = problems(file, f'upstreams: {{app: "{address}"}}\n')
+    assert "is no name of a host" in str(problem)

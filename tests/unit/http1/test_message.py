@@ -166,8 +166,9 @@ def test_other_versions_are_refused(version: tuple[int, int]) -> None:
     assert refused(version=version) == (505, "unknown_version")
 
 
-def test_connect_is_refused() -> None:
-    assert refused(method="CONNECT", target="a:443") == (501, "method_not_supported")
+@pytest.mark.parametrize(("method", "target"), [("CONNECT", "a:443"), ("TRACE", "/")])
+def test_methods_for_proxies_themselves_are_refused(method: str, target: str) -> None:
+    assert refused(method=method, target=target) == (501, "method_not_supported")
 
 
 def test_the_number_of_fields_is_limited() -> None:
@@ -416,6 +417,15 @@ def test_connection_names_fields_of_a_response_away() -> None:
 def test_impossible_statuses_are_refused(status: int) -> None:
     with pytest.raises(GatewayError, match="upstream_invalid"):
         response(status=status)
+
+
+@pytest.mark.parametrize("text", ["Content-Length : 0", "X Y: z", "X\xe9: z", "X(: z"])
+def test_names_that_the_parser_forgives_are_refused(text: str) -> None:
+    with pytest.raises(GatewayError, match="upstream_invalid"):
+        response(text)
+    # Nor is it learnt for the next time.
+    with pytest.raises(GatewayError, match="upstream_invalid"):
+        response(text)
 
 
 @pytest.mark.parametrize("version", [(0, 9), (1, 2), (2, 0)])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.config.model import Paths
 from proxy.errors import GatewayError
-from proxy.http1.target import Target, decode_path, read_target, resolve_dots
+from proxy.http1.target import Target, decode_path, read_target, resolve_dots, without_parameters
 
 STRICT = Paths()
 RESOLVE = Paths(dot_segments="resolve")
@@ -88,6 +88,10 @@ def test_a_path_is_matched_decoded_once_and_sent_as_it_came(
         "/%u0041",
         "/a%?b",
         "/%00",
+        "/%c0%ae%C0%AE/a",
+        "/%c1%9ca",
+        "/%e0%80%afa",
+        "/%f0%80%80%afa",
         "/a%0d%0aX:%20y",
         "/%0A",
         "/%1f",
@@ -253,6 +257,14 @@ def test_the_path_of_an_absolute_target_gets_no_milder_reading() -> None:
 )
 def test_dots_are_resolved(path: str, resolved: str) -> None:
     assert resolve_dots(path) == resolved
+
+
+@pytest.mark.parametrize(
+    ("path", "plain"),
+    [("/a;b=c/d", "/a/d"), ("/a;", "/a"), ("/;x/a", "/a"), ("/;", "/"), ("/a/b", "/a/b")],
+)
+def test_some_servers_cut_parameters_off(path: str, plain: str) -> None:
+    assert without_parameters(path) == plain
 
 
 def test_slashes_stay_encoded_so_that_segments_stay_apart() -> None:

@@ -96,3 +96,10 @@ def test_any_stream_in_any_pieces_agrees_with_a_naive_reader(
         within = [place - begin for place in ends if begin < place <= end]
         assert tracker.feed(data[begin:end]) == (within[0] if within else -1)
         assert tracker.between is (end == 0 or end in ends)
+
+
+def test_a_flood_of_tiny_frames_is_not_followed() -> None:
+    tracker = FrameTracker()
+    assert tracker.feed(b"\x89\x00" * 5000) == 2
+    assert not tracker.between
+    assert tracker.feed(b"\x89\x00") == -1

@@ -111,6 +111,8 @@ REFUSED = {
     "no host": (b"GET / HTTP/1.1\r\nX: y\r\n\r\n", "invalid_host"),
     "bad host": (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "invalid_host"),
     "bare line feed first": (b"GET / HTTP/1.1\nHost: a\r\n\r\n", "bad_request"),
+    "two blanks": (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", "bad_request"),
+    "two blanks before the version": (b"GET /  HTTP/1.1\r\nHost: a\r\n\r\n", "bad_request"),
     "HTTP/1.2": (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", "unknown_version"),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "unknown_version"),
     "no version": (b"GET /\r\n\r\n", "unknown_version"),

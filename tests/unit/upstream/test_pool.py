@@ -157,7 +157,7 @@ def test_overflow_is_opened_in_a_rush_and_closed_after_it(loop: PausedLoop) -> N
         for connection in connections:
             upstream.release(connection)
         assert upstream.state == (0, 1, 0)
-        assert [connection.open for connection in connections] == [False, False, True]
+        assert [connection.open for connection in connections] == [True, False, False]
         assert upstream.pool.closed == {"overflow": 2}
 
     loop.run(story())

@@ -1,0 +1,56 @@
+"""Clients that stop reading. A slow one is fine as long as bytes leave; one that takes none
+for `timeouts.body_idle` is broken off, since it holds memory and an upstream connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from proxy.server.listener import Listener
+from proxy.wire.deadlines import NEVER
+
+
+class Stall:
+    """Watches one full transport. broken: called when nothing left it for too long.
+
+    deadline: monotonic seconds, for the sweep; watched only while the transport is full.
+    """
+
+    __slots__ = ("_broken", "_listener", "_transport", "_unsent", "deadline")
+
+    def __init__(self, listener: Listener, broken: Callable[[], None]) -> None:
+        self._listener = listener
+        self._broken = broken
+        self._transport: asyncio.Transport | None = None
+        self._unsent = 0
+        self.deadline = NEVER
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """The transport is full."""
+        self._transport = transport
+        self._unsent = transport.get_write_buffer_size()
+        self._wait(self._listener.clock())
+        self._listener.deadlines.add(self)
+
+    def end(self) -> None:
+        """It takes more again, or is gone."""
+        if self._transport is not None:
+            self._transport = None
+            self.deadline = NEVER
+            self._listener.deadlines.discard(self)
+
+    def expire(self, now: float) -> None:
+        """Break off, unless some bytes have left since the last look."""
+        transport = self._transport
+        if transport is None:
+            return
+        unsent = transport.get_write_buffer_size()
+        if unsent < self._unsent:
+            self._unsent = unsent
+            self._wait(now)
+        else:
+            self.end()
+            self._broken()
+
+    def _wait(self, now: float) -> None:
+        self.deadline = now + self._listener.timeouts.body_idle
