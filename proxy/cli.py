@@ -245,6 +245,7 @@ def _explain(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
             trusted=trusted,
             paths=document.config.server.paths,
         )
+        explanation = explain(document, plan, request, options.url)
     except ValueError as error:
         return _fail(str(error))
     except GatewayError as refusal:
@@ -253,9 +254,8 @@ def _explain(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         else:
             heading = f"{options.method} {options.url}"
             answer = f"{refusal.status} {refusal.code}: {refusal.detail}"
-            sys.stdout.write(f"{heading}\n\nanswer    {answer} (before any route is tried)\n")
+            sys.stdout.write(f"{heading}\n\nanswer    {answer} (no route takes it)\n")
         return OK
-    explanation = explain(document, plan, request, options.url)
     if options.json:
         _print_json(as_data(explanation))
     else:

@@ -4,7 +4,8 @@ The rule. Routes match the path after one percent-decoding; the bytes of the tar
 upstream as they came. Anything that another program could read as a different path is
 refused with 400, or changed for both readers alike, as `server.paths` says: dot segments,
 encoded slashes and backslashes, empty segments. Control characters, malformed escapes in
-the path, fragments, user names and unknown schemes are always refused.
+the path, fragments, user names and unknown schemes are always refused. So is a path with
+`;` parameters that would take another route without them, once routes are known (`runtime`).
 
 Pure text in, values out. Must not know routes, sockets or configuration models.
 """

@@ -17,6 +17,7 @@ from proxy.contract import Request
 from proxy.http1.headers import Headers, encode
 from proxy.http1.target import PathRules, read_target
 from proxy.routing.table import Found, Table
+from proxy.runtime.gateway import parameters_refused
 from proxy.runtime.notation import as_written, settings_of
 from proxy.runtime.plan import Plan, PolicyPlan, RoutePlan
 
@@ -119,9 +120,14 @@ def read_request(
 
 
 def explain(document: Document, plan: Plan, request: Request, url: str) -> Explanation:
-    """What the planned gateway does with a request."""
+    """What the planned gateway does with a request. Raises GatewayError where it refuses it
+    for its path alone."""
     table = Table([(route.match, index) for index, route in enumerate(plan.routes)])
     found = table.find(request)
+    if isinstance(found, Found) and ";" in request.path:
+        refusal = parameters_refused(table.find, request, found.value)
+        if refusal is not None:
+            raise refusal
     winner = plan.routes[found.value] if isinstance(found, Found) else None
     reason = ""
     losers: list[Loser] = []

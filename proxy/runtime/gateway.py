@@ -5,13 +5,17 @@ Immutable: a reload makes another. Requests in flight keep the handlers that the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from proxy.contract import Handler, Log, Request, Response, RouteInfo
 from proxy.errors import GatewayError
 from proxy.http1.target import without_parameters
-from proxy.routing.table import Found, Table
+from proxy.routing.table import Found, Miss, Table
+
+T = TypeVar("T")
+Find = Callable[[Request], Found[T] | Miss]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,10 @@ class Gateway:
         found = self._find(request)
         if isinstance(found, Found):
             route = found.value
-            if ";" in request.path and not self._same_without_parameters(request, route):
-                request.failure = GatewayError(
-                    "invalid_target", "Without its `;` parameters the path takes another route."
-                )
-                return self._fallback
+            if ";" in request.path:
+                request.failure = parameters_refused(self._find, request, route)
+                if request.failure is not None:
+                    return self._fallback
             request.route = route.info
             request.captures = found.captures
             return route
@@ -78,17 +81,6 @@ class Gateway:
             request.failure = GatewayError("route_not_found")
         return self._fallback
 
-    def _same_without_parameters(self, request: Request, route: BoundRoute) -> bool:
-        """Some services cut `;` and what follows it off each segment. They must not be reached
-        by a route that is meant for other paths."""
-        path = request.path
-        request.path = without_parameters(path)
-        try:
-            found = self._find(request)
-        finally:
-            request.path = path
-        return isinstance(found, Found) and found.value is route
-
     def unexpected(self, request: Request, error: Exception) -> None:
         """Log what escaped every policy."""
         self._log.error(
@@ -98,6 +90,25 @@ class Gateway:
             exception_class=type(error).__name__,
             exc_info=error,
         )
+
+
+def parameters_refused(find: Find[T], request: Request, value: T) -> GatewayError | None:
+    """The refusal of a path that would take another route without its `;` parameters.
+
+    Some services cut `;` and what follows it off each segment; they must not be reached by
+    a route that is meant for other paths. value: of the route that the whole path takes.
+    """
+    path = request.path
+    request.path = without_parameters(path)
+    try:
+        found = find(request)
+    finally:
+        request.path = path
+    if isinstance(found, Found) and found.value is value:
+        return None
+    return GatewayError(
+        "invalid_target", "Without its `;` parameters the path takes another route."
+    )
 
 
 async def raise_failure(request: Request) -> Response:

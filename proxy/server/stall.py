@@ -4,6 +4,10 @@ for `timeouts.body_idle` is broken off, since it holds memory and an upstream co
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import struct
+import termios
 from collections.abc import Callable
 
 from proxy.server.listener import Listener
@@ -28,7 +32,7 @@ class Stall:
     def begin(self, transport: asyncio.Transport) -> None:
         """The transport is full."""
         self._transport = transport
-        self._unsent = transport.get_write_buffer_size()
+        self._unsent = _unsent(transport)
         self._wait(self._listener.clock())
         self._listener.deadlines.add(self)
 
@@ -44,7 +48,7 @@ class Stall:
         transport = self._transport
         if transport is None:
             return
-        unsent = transport.get_write_buffer_size()
+        unsent = _unsent(transport)
         if unsent < self._unsent:
             self._unsent = unsent
             self._wait(now)
@@ -54,3 +58,18 @@ class Stall:
 
     def _wait(self, now: float) -> None:
         self.deadline = now + self._listener.timeouts.body_idle
+
+
+def _unsent(transport: asyncio.Transport) -> int:
+    """Bytes that the client has not taken, those in the kernel's buffer included.
+
+    The kernel asks for more only when a third of its buffer is free, which takes a slow
+    client long; without looking into it, such a client would seem to take nothing.
+    """
+    unsent = transport.get_write_buffer_size()
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            queue = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+            unsent += int(struct.unpack("i", queue)[0])
+    return unsent

@@ -119,10 +119,8 @@ class UpstreamConnection(asyncio.Protocol):
         future = self._future = self._loop.create_future()
         self._method = method
         self._interim = interim
-        self._interims = 0
-        self._upgrade = upgrade
-        self._reuse = True
-        self._sent = whole
+        self._interims, self._upgrade = 0, upgrade
+        self._reuse, self._sent = True, whole
         self.used += 1
         self.deadline = self._clock() + self._response_timeout if whole else NEVER
         self.transport.write(data)

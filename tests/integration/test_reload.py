@@ -295,3 +295,65 @@ async def test_a_web_socket_stays_open(tmp_path: Path) -> None:
                 await socket.send("after")
                 assert await socket.recv() == "after"
             assert await status_of(gateway.url) == 202
+
+
+async def test_an_address_that_can_not_be_is_a_failed_reload_like_any_other(tmp_path: Path) -> None:
+    """And the file is watched on."""
+    async with running(answers(201), tmp_path) as gateway:
+        text = gateway.file.read_text(encoding="utf-8")
+        listen = yaml.safe_load(text)
+        listen["server"]["listen"] = ["http://a..b:1"]
+        gateway.file.write_text(yaml.safe_dump(listen), encoding="utf-8")
+        [line] = await gateway.lines("configuration not reloaded; the old one goes on")
+        assert "'a..b' is no name of a host" in line["problems"][0]
+        by_file(tmp_path, gateway.file)
+        await gateway.lines("configuration reloaded")
+        assert await status_of(gateway.url) == 202
+
+
+async def test_the_admin_address_changes(tmp_path: Path) -> None:
+    async with running(answers(201), tmp_path) as gateway:
+        before_it, port = gateway.admin, free_port()
+        config = completed(answers(201))
+        config["admin"] = {"listen": f"http://127.0.0.1:{port}"}
+        gateway.file.write_text(yaml.safe_dump(config), encoding="utf-8")
+        assert (await gateway.app.reload()).ok
+        assert gateway.admin == f"http://127.0.0.1:{port}"
+        assert await status_of(gateway.admin) == 200
+
+        async def gone() -> bool:
+            try:
+                await status_of(before_it)
+            except OSError:
+                return True
+            return False
+
+        async with asyncio.timeout(10):
+            while not await gone():
+                await asyncio.sleep(0.01)
+
+
+async def test_the_log_level_changes_with_the_reload_that_says_so(tmp_path: Path) -> None:
+    async with running(answers(201), tmp_path) as gateway:
+        config = completed(answers(201))
+        config["telemetry"] = {"log": {"level": "error"}}
+        gateway.file.write_text(yaml.safe_dump(config), encoding="utf-8")
+        assert (await gateway.app.reload()).ok
+        assert await status_of(gateway.url) == 201
+        gateway.file.write_text(yaml.safe_dump(completed(answers(202))), encoding="utf-8")
+        assert (await gateway.app.reload()).ok
+        assert await status_of(gateway.url) == 202
+        [line] = await gateway.lines()
+        assert line["status"] == 202
+
+
+async def test_a_socket_that_somebody_listens_on_is_left_alone(tmp_path: Path) -> None:
+    path = str(tmp_path / "taken.sock")
+    async with await asyncio.start_unix_server(lambda reader, writer: writer.close(), path):
+        async with running(answers(201), tmp_path) as gateway:
+            config = completed(answers(202))
+            config["server"] = {"listen": [f"unix:{path}"]}
+            gateway.file.write_text(yaml.safe_dump(config), encoding="utf-8")
+            report = await gateway.app.reload()
+            assert report.problems == [f"can't listen on unix:{path}: Address already in use"]
+            assert await status_of(gateway.url) == 201

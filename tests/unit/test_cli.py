@@ -138,6 +138,19 @@ class TestExplain:
         assert json.loads(out)["route"]["name"] == "default"
 
     @pytest.mark.parametrize(
+        ("path", "refused"), [("/a;b", True), ("/x;y", False), ("/../a", True)]
+    )
+    def test_a_path_that_is_refused(
+        self, folder: Path, sidegate: Command, path: str, refused: bool
+    ) -> None:
+        """The one with parameters would be `/a` to a service that cuts them off."""
+        routes = "routes: [{name: a, match: {path: /a}, policies: {respond: 403}}, {name: rest}]"
+        (folder / "c.yaml").write_text(f"upstreams: {{app: 'http://a'}}\n{routes}\n")
+        code, out, _ = sidegate("explain", "c.yaml", "GET", path)
+        assert code == 0
+        assert ("400 invalid_target" in out) is refused
+
+    @pytest.mark.parametrize(
         ("arguments", "says"),
         [
             (("GET", "x"), "write http://HOST/PATH or /PATH"),
