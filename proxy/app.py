@@ -71,10 +71,9 @@ class App:
         self._load = load
         self._catalog = catalog
         self._sink = sink
-        self._document = load()
-        self._plan = make_plan(self._document, catalog)
         self._read_last: tuple[Path, ...] = ()
-        self._watch = Watch(self._files(self._document))
+        self._document, self._plan = self._read()
+        self._watch = Watch(self._read_last)
         self._stop = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._ready = "starting"

@@ -72,6 +72,10 @@ class Document:
         """Where the key at this path stands, or its nearest parent that was written."""
         return _nearest_place(self.keys, path, self.place(path))
 
+    def problem(self, path: Path, message: str, place: Place | None = None) -> Problem:
+        """A problem of the value at this path, with secrets replaced."""
+        return Problem(place or self.place(path), show_path(path), self.hide(message))
+
     def hide(self, text: str) -> str:
         """The text with secrets replaced."""
         return _hide(text, self.secrets)

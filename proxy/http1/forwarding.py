@@ -12,10 +12,11 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
-from proxy.http1.headers import Field, decode, encode, key_of
+from proxy.http1.headers import Field, Headers, decode, encode, key_of
 from proxy.http1.host import read_authority
 
 VIA: Final = b"1.1 sidegate"
+VIA_LINE: Final = b"Via: " + VIA + b"\r\n"
 _MAX_HOPS: Final = 64
 _PORT: Final = re.compile("[0-9]{1,5}").fullmatch
 
@@ -90,6 +91,12 @@ def forwarded_client(
 def append_via(value: bytes | None) -> bytes:
     """The Via value with this hop at its end (RFC 9110, 7.6.3)."""
     return VIA if value is None else value + b", " + VIA
+
+
+def extend_via(headers: Headers) -> tuple[list[Field], bytes]:
+    """The fields without Via, and the finished line that takes its place."""
+    fields = [field for field in headers.fields() if key_of(field[0]) != "via"]
+    return fields, b"Via: %b\r\n" % append_via(headers.raw("via"))
 
 
 _REPLACED: Final = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from proxy.config.load import Document
-from proxy.config.problems import ConfigError, Problem, show_path
+from proxy.config.problems import ConfigError, Problem
 from proxy.contract import Handler, RouteInfo
 from proxy.routing.table import Table
 from proxy.runtime.chain import BoundPolicy, bind
@@ -60,8 +60,8 @@ class Compiler:
             try:
                 policy = plan.spec.build(plan.options, toolkit)
             except ValueError as error:
-                place = plan.place or self._document.place(plan.path)
-                self._problems.append(Problem(place, show_path(plan.path), str(error)))
+                problem = self._document.problem(plan.path, str(error), plan.place)
+                self._problems.append(problem)
                 continue
             policies.append(BoundPolicy(name, plan.options.mode, policy))
         handler = bind(policies, terminal, log=self._state.log, metrics=self._state.metrics)
@@ -75,9 +75,8 @@ class Compiler:
             try:
                 key, member = self._state.member(name, text, upstream)
             except ValueError as error:
-                path = ("upstreams", name)
-                place = self._document.place(path)
-                self._problems.append(Problem(place, show_path(path), str(error)))
+                problem = self._document.problem(("upstreams", name), str(error))
+                self._problems.append(problem)
                 continue
             self.used.add(key)
             members.append(member)

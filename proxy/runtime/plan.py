@@ -269,7 +269,7 @@ class _Planner:
         )
 
     def _problem(self, place: Place, path: Path, message: str) -> None:
-        self._add(Problem(place, show_path(path), self._document.hide(message)))
+        self._add(Problem(place, show_path(path), message))
 
     def _add(self, problem: Problem) -> None:
         """Keep a problem unless it only follows from one that the document has there."""

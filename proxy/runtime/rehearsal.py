@@ -7,8 +7,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 from proxy.config.load import Document
-from proxy.config.problems import Problem, show_path
-from proxy.contract import Counter, Log, Toolkit, Verdict
+from proxy.config.problems import Problem
+from proxy.contract import Counter, Toolkit, Verdict
 from proxy.runtime.plan import Plan
 from proxy.upstream.endpoint import make_endpoint
 
@@ -31,7 +31,7 @@ class _Nobody:
     info = warning = error = debug
 
 
-def rehearse(plan: Plan, document: Document, log: Log | None = None) -> list[Problem]:
+def rehearse(plan: Plan, document: Document) -> list[Problem]:
     """Every problem that building finds, in the order of the plan."""
     problems: list[Problem] = []
     for name, upstream in plan.config.upstreams.items():
@@ -40,22 +40,19 @@ def rehearse(plan: Plan, document: Document, log: Log | None = None) -> list[Pro
                 make_endpoint(text, upstream.tls, upstream.timeouts)
             except ValueError as error:
                 path = ("upstreams", name, "tls", "ca_file")
-                place = document.place(path)
-                problems.append(Problem(place, show_path(path), document.hide(str(error))))
+                problems.append(document.problem(path, str(error)))
                 break
-    toolkit = _toolkit(log or _Nobody())
+    toolkit = _toolkit()
     for route in plan.routes:
         for policy in route.policies:
             try:
                 policy.spec.build(policy.options, toolkit)
             except ValueError as error:
-                place = policy.place or document.place(policy.path)
-                message = document.hide(str(error))
-                problems.append(Problem(place, show_path(policy.path), message))
+                problems.append(document.problem(policy.path, str(error), policy.place))
     return list(dict.fromkeys(problems))
 
 
-def _toolkit(log: Log) -> Toolkit:
+def _toolkit() -> Toolkit:
     nobody = _Nobody()
 
     def spawn(work: Coroutine[Any, Any, None]) -> None:
@@ -67,6 +64,6 @@ def _toolkit(log: Log) -> Toolkit:
         random=bytes,
         store=nobody,
         metrics=nobody,
-        log=log,
+        log=nobody,
         spawn=spawn,
     )

@@ -33,7 +33,6 @@ class Arrived:
     size: its bytes on the wire. persistent: what follows it can be read as another request.
     """
 
-    method: str
     head: RequestHead
     size: int
     persistent: bool
@@ -98,7 +97,7 @@ class Arrival:
         self._empty_lines = 0
         # An upgrade that is not passed on leaves open which protocol the client goes on in.
         persistent = head.keep_alive and not (parsed.upgrade and not head.upgrade)
-        return Arrived(parsed.method, head, end, persistent), joined[end:]
+        return Arrived(head, end, persistent), joined[end:]
 
     def _begin(self, data: bytes) -> bytes:
         """What is left of the first bytes without empty lines; refuse what begins no head."""

@@ -212,8 +212,9 @@ class ClientConnection(asyncio.Protocol):
     def _gate(self, open_: bool) -> None:
         """The reader of the body fell behind, or has caught up."""
         self._pause(not open_)
-        waits = open_ and self._intake is not None
-        self.deadline = self._clock() + self._listener.timeouts.body_idle if waits else NEVER
+        self.deadline = NEVER
+        if open_ and self._intake is not None:
+            self._expire_in(self._listener.timeouts.body_idle)
 
     def _wait(self, data: bytes) -> None:
         self._waiting += data

@@ -15,14 +15,13 @@ from typing import Final
 from proxy.contract import BodyStream, Request, Response
 from proxy.errors import Aborted, GatewayError
 from proxy.http1.chunked import LAST_CHUNK, encode_chunk
-from proxy.http1.forwarding import VIA, append_via
+from proxy.http1.forwarding import VIA_LINE, extend_via
 from proxy.http1.headers import Headers
 from proxy.http1.serialize import response_head
 from proxy.wire.flow import Outflow
 from proxy.wire.reset import reset
 
 _NOTHING_MORE: Final = b"Content-Length: 0\r\nConnection: close\r\n\r\n"
-_VIA: Final = b"Via: " + VIA + b"\r\n"
 
 
 @dataclass(slots=True)
@@ -62,6 +61,7 @@ def frame_response(request: Request, response: Response, keep_alive: bool, date:
     """Decide the framing of a response and render its head."""
     status = response.status
     headers = response.headers
+    fields = headers.fields()
     tail = b""
     body = True
     chunked = False
@@ -85,10 +85,10 @@ def frame_response(request: Request, response: Response, keep_alive: bool, date:
     if "date" not in headers:
         tail += date()
     if "via" in headers:
-        tail += b"Via: " + append_via(headers.raw("via")) + b"\r\n"
-        headers = Headers(field for field in headers.fields() if field[0].lower() != b"via")
+        fields, via = extend_via(headers)
+        tail += via
     else:
-        tail += _VIA
+        tail += VIA_LINE
     if status == 101:
         tail += b"Connection: Upgrade\r\n\r\n"
     elif not keep_alive:
@@ -97,7 +97,7 @@ def frame_response(request: Request, response: Response, keep_alive: bool, date:
         tail += b"Connection: keep-alive\r\n\r\n"
     else:
         tail += b"\r\n"
-    return Reply(response_head(status, headers.fields(), tail), body, chunked, keep_alive)
+    return Reply(response_head(status, fields, tail), body, chunked, keep_alive)
 
 
 class Sender:

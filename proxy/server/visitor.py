@@ -29,7 +29,7 @@ class Visitor:
         target = head.target
         client = self._client(head.authority, head.forwarded)
         request = Request(
-            arrived.method,
+            head.method,
             target.target,
             target.path,
             target.query,

@@ -15,8 +15,8 @@ from typing import Any, Final
 from proxy.contract import BodyStream, Request, Response
 from proxy.errors import GatewayError
 from proxy.http1.chunked import LAST_CHUNK, encode_chunk
-from proxy.http1.forwarding import VIA, append_via
-from proxy.http1.headers import Headers, encode
+from proxy.http1.forwarding import VIA_LINE, extend_via
+from proxy.http1.headers import encode
 from proxy.http1.serialize import request_head
 from proxy.upstream.connection import ConnectionClosed, UpstreamConnection
 from proxy.upstream.endpoint import Endpoint, Unreachable
@@ -26,7 +26,6 @@ from proxy.upstream.pool import Pool
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 # Methods whose requests usually have a body say so even when it is empty (RFC 9110, 8.6).
 _BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
-_VIA_LINE: Final = b"Via: " + VIA + b"\r\n"
 _UPGRADE_LINES: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
@@ -171,25 +170,22 @@ class Forwarder:
             request.target,
             encode(host),
         )
-        headers = request.headers
-        via = _VIA_LINE
-        if "via" in headers:
-            via = b"Via: " + append_via(headers.raw("via")) + b"\r\n"
-            headers = Headers(field for field in headers.fields() if field[0].lower() != b"via")
+        fields, via = request.headers.fields(), VIA_LINE
+        if "via" in request.headers:
+            fields, via = extend_via(request.headers)
         tail = request.forwarded + via
         if request.upgrade:
             tail += _UPGRADE_LINES
-        elif request.length is None:
+            return request_head(line, fields, tail)
+        if request.length is None:
             tail += b"Transfer-Encoding: chunked\r\n"
-            tail += b"Expect: 100-continue\r\n\r\n" if self._expecting(request) else b"\r\n"
         elif request.length or request.method in _BODY_METHODS:
             tail += b"Content-Length: %d\r\n" % request.length
-            tail += b"Expect: 100-continue\r\n\r\n" if self._expecting(request) else b"\r\n"
+        body = request.body
+        if isinstance(body, bytes):
+            tail += b"\r\n" + body
+        elif request.exchange.expects_continue:
+            tail += b"Expect: 100-continue\r\n\r\n"
         else:
             tail += b"\r\n"
-        if isinstance(request.body, bytes):
-            tail += request.body
-        return request_head(line, headers.fields(), tail)
-
-    def _expecting(self, request: Request) -> bool:
-        return not isinstance(request.body, bytes) and request.exchange.expects_continue
+        return request_head(line, fields, tail)
