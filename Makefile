@@ -70,7 +70,7 @@ clean:  ## Remove the environment and all that was built
 
 # The locks serve every platform and every supported Python, and name no index host.
 LOCK = UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal --generate-hashes \
-	--no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" $(ARGS)
+	--no-emit-index-url --no-strip-extras --python-version 3.11 --custom-compile-command "make lock" $(ARGS)
 
 # What is no Python package. The proxies to compare with are left to `make peers`: installing
 # them may start them as services of the machine.

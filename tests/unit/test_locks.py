@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).parents[2]
 LOCKS: Final = ("requirements.lock", "requirements-dev.lock", "requirements-bench.lock")
-PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
+PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[a-z0-9,_-]+\])?==([^ ;\\]+)", re.MULTILINE)
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -42,6 +43,31 @@ def test_a_lock_holds_what_the_project_asks_for(lock: str) -> None:
         version = pinned.get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement.name} is missing; run `make lock`"
         assert requirement.specifier.contains(version, prereleases=True), requirement
+
+
+def test_a_pin_names_the_extras_that_others_ask_of_it() -> None:
+    """Without them pip takes the request for an unpinned one as soon as a newer version is
+    out, and a fresh install fails."""
+    lock = (ROOT / "requirements-dev.lock").read_text()
+    asked = [
+        requirement
+        for name in pins("requirements-dev.lock")
+        for requirement in map(Requirement, requires_of(name))
+        if requirement.extras and (requirement.marker is None or requirement.marker.evaluate())
+    ]
+    assert asked
+    for requirement in asked:
+        found = re.search(rf"^{re.escape(requirement.name)}\[([^]]+)\]==", lock, re.MULTILINE)
+        assert found is not None, requirement
+        assert requirement.extras <= set(found[1].split(",")), requirement
+
+
+def requires_of(name: str) -> list[str]:
+    """What an installed package asks for; nothing for one of another platform."""
+    try:
+        return requires(name) or []
+    except PackageNotFoundError:
+        return []
 
 
 @pytest.mark.parametrize("lock", LOCKS)
