@@ -17,7 +17,8 @@ A policy is one file in `proxy/policies/` (or a plug-in's entry point) with thre
 
 It takes one or more of four shapes; the first three are given shadow mode by the binder:
 
-- *gate*: `async def check(request)`; returns to admit, raises `Refused` to refuse.
+- *gate*: `async def check(request)`; returns to admit, raises `Refused` to refuse. A plain
+  `def check(request)` does too, and costs less, where there is nothing to wait for.
 - *request editor*: `def edit_request(request)`; changes the request in place.
 - *response editor*: `def edit_response(request, response)`; changes the response's head.
 - *wrapper*: `def wrap(forward) -> Handler`; may answer itself, retry, time or buffer. It
@@ -333,9 +334,17 @@ class Toolkit:
 
 
 class Gate(Protocol):
-    """A policy that only admits or refuses."""
+    """A policy that only admits or refuses, after waiting for something."""
 
     async def check(self, request: Request) -> None:
+        """Return to admit; raise `Refused` to refuse."""
+        ...
+
+
+class PromptGate(Protocol):
+    """A policy that admits or refuses at once."""
+
+    def check(self, request: Request) -> None:
         """Return to admit; raise `Refused` to refuse."""
         ...
 
@@ -364,7 +373,7 @@ class Wrapper(Protocol):
         ...
 
 
-Policy = Gate | RequestEditor | ResponseEditor | Wrapper
+Policy = Gate | PromptGate | RequestEditor | ResponseEditor | Wrapper
 """An instance bound to one route; it may have several of the shapes."""
 
 

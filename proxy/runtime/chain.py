@@ -17,7 +17,8 @@ policy by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, NamedTuple
+from inspect import iscoroutinefunction
+from typing import Any, Final, NamedTuple, cast
 
 from proxy.contract import (
     Counter,
@@ -35,6 +36,7 @@ from proxy.errors import Refused
 _EditRequest = Callable[[Request], None]
 _EditResponse = Callable[[Request, Response], None]
 _Check = Callable[[Request], Coroutine[Any, Any, None]]
+_CheckNow = Callable[[Request], None]
 
 # What a request editor may change, besides the header fields.
 _EDITABLE: Final = (
@@ -85,13 +87,18 @@ def _level(
     failures = {bound.name: _Failures(bound.name, log, metrics) for bound in run}
     for bound in reversed(run):
         edit: _EditRequest | None = getattr(bound.policy, "edit_request", None)
-        check: _Check | None = getattr(bound.policy, "check", None)
+        check: _Check | _CheckNow | None = getattr(bound.policy, "check", None)
         shadow = failures[bound.name] if bound.mode == "shadow" else None
         if edit is not None:
             editors.append(edit if shadow is None else _shadow_request(bound.name, edit, shadow))
-        if check is not None:
-            stages.append((tuple(editors), _Gate(bound.name, check, shadow)))
+        if check is None:
+            continue
+        verdicts = _Verdicts(bound.name, shadow)
+        if iscoroutinefunction(check):
+            stages.append((tuple(editors), _Gate(check, verdicts)))
             editors = []
+        else:
+            editors.append(_at_once(cast("_CheckNow", check), verdicts))
     for bound in run:
         amend: _EditResponse | None = getattr(bound.policy, "edit_response", None)
         if amend is not None and bound.mode == "shadow":
@@ -129,7 +136,8 @@ def _gated(
     forward: Handler,
     after: tuple[_EditResponse, ...],
 ) -> Handler:
-    check, admitted = gate.check, gate.admitted
+    check, verdicts = gate
+    admitted = verdicts.admitted
 
     async def handle(request: Request) -> Response:
         for edit in before:
@@ -137,7 +145,7 @@ def _gated(
         try:
             await check(request)
         except Exception as error:
-            if not gate.tolerates(request, error):
+            if not verdicts.tolerates(request, error):
                 raise
         else:
             request.decisions.append(admitted)
@@ -158,16 +166,16 @@ def _staged(
     after: tuple[_EditResponse, ...],
 ) -> Handler:
     async def handle(request: Request) -> Response:
-        for before, gate in stages:
+        for before, (check, verdicts) in stages:
             for edit in before:
                 edit(request)
             try:
-                await gate.check(request)
+                await check(request)
             except Exception as error:
-                if not gate.tolerates(request, error):
+                if not verdicts.tolerates(request, error):
                     raise
             else:
-                request.decisions.append(gate.admitted)
+                request.decisions.append(verdicts.admitted)
         for edit in between:
             edit(request)
         response = await forward(request)
@@ -210,15 +218,39 @@ class _Failures:
             )
 
 
-class _Gate:
-    """A gate's check and what becomes of its verdicts. shadow: None when it is enforced."""
+def _at_once(check: _CheckNow, verdicts: _Verdicts) -> _EditRequest:
+    """A gate that has nothing to wait for, in the form of an editor that may refuse."""
+    admitted = verdicts.admitted
 
-    __slots__ = ("_name", "_shadow", "admitted", "check")
+    def admit(request: Request) -> None:
+        try:
+            # Something to await would mean that nothing was checked.
+            if check(request) is not None:  # type: ignore[func-returns-value]
+                raise TypeError("a check that awaits has to be declared `async def`")
+        except Exception as error:
+            if not verdicts.tolerates(request, error):
+                raise
+        else:
+            request.decisions.append(admitted)
 
-    def __init__(self, name: str, check: _Check, shadow: _Failures | None) -> None:
+    return admit
+
+
+class _Gate(NamedTuple):
+    """A gate that may have to wait."""
+
+    check: _Check
+    verdicts: _Verdicts
+
+
+class _Verdicts:
+    """What becomes of a gate's verdicts. shadow: None when they are enforced."""
+
+    __slots__ = ("_name", "_shadow", "admitted")
+
+    def __init__(self, name: str, shadow: _Failures | None) -> None:
         self._name = name
         self._shadow = shadow
-        self.check = check
         self.admitted = Decision(name, "admitted")
 
     def tolerates(self, request: Request, error: Exception) -> bool:

@@ -19,8 +19,8 @@ from proxy.runtime.chain import BoundPolicy, bind
 class Shaped:
     """A policy of some shapes that writes down when each was called.
 
-    shapes: `e` request editor, `c` check, `w` wrap, `r` response editor. fails: the shape
-    that raises, in capitals after its work; `W` raises behind what it wraps, `h` catches.
+    shapes: `e` request editor, `c` check, `n` check at once, `w` wrap, `r` response editor.
+    fails: the shape that raises; `x` raises behind what is wrapped, `h` catches.
     """
 
     def __init__(self, name: str, shapes: str, fails: str, told: list[str]) -> None:
@@ -31,7 +31,9 @@ class Shaped:
         if "e" in shapes:
             self.edit_request = self._edit_request
         if "c" in shapes:
-            self.check = self._check
+            self.check: Any = self._check
+        if "n" in shapes:
+            self.check = self._check_now
         if "w" in shapes:
             self.wrap = self._wrap
         if "r" in shapes:
@@ -47,6 +49,9 @@ class Shaped:
 
     async def _check(self, request: Request) -> None:
         self._note("c")
+
+    def _check_now(self, request: Request) -> None:
+        self._note("n")
 
     def _wrap(self, forward: Handler) -> Handler:
         async def handle(request: Request) -> Response:
@@ -83,6 +88,8 @@ def _around(policy: Shaped, forward: Handler) -> Handler:
             policy.edit_request(request)
         if "c" in policy.shapes:
             await policy.check(request)
+        if "n" in policy.shapes:
+            policy.check(request)
         response = await inside(request)
         if "r" in policy.shapes:
             policy.edit_response(request, response)
@@ -95,8 +102,10 @@ def a_request() -> Request:
     return Request("GET", b"/a", "/a", "", Headers([(b"X-A", b"1")]))
 
 
-SHAPES = st.sampled_from(["", "e", "c", "w", "r", "er", "ec", "ecr", "ew", "wr", "ecwr", "cr"])
-FAILS = st.sampled_from(["", "", "", "e", "c", "w", "x", "r", "h", "h"])
+SHAPES = st.sampled_from(
+    ["", "e", "c", "w", "r", "er", "ec", "ecr", "ew", "wr", "ecwr", "cr", "n", "en", "enwr"]
+)
+FAILS = st.sampled_from(["", "", "", "e", "c", "n", "w", "x", "r", "h", "h"])
 
 
 @given(chain=st.lists(st.tuples(SHAPES, FAILS), max_size=7), broken=st.booleans())
@@ -152,6 +161,15 @@ class Gate:
             raise self._error
 
 
+class PromptGate(Gate):
+    """The same with nothing to wait for."""
+
+    def check(self, request: Request) -> None:  # type: ignore[override]
+        if self._error is not None:
+            raise self._error
+
+
+@pytest.mark.parametrize("kind", [Gate, PromptGate])
 @pytest.mark.parametrize("others", [0, 1])
 @pytest.mark.parametrize(
     ("mode", "error", "outcome", "raised"),
@@ -175,8 +193,9 @@ async def test_what_a_gate_decided_is_noted(
     outcome: tuple[str, str, str],
     raised: bool,
     others: int,
+    kind: type[Gate],
 ) -> None:
-    policies = [BoundPolicy("gate", mode, Gate(error))]
+    policies = [BoundPolicy("gate", mode, kind(error))]
     policies += [BoundPolicy("other", "enforce", Gate())] * others
     request = a_request()
     handler = bind(policies, ok)
@@ -308,3 +327,12 @@ async def test_cancellation_is_never_taken_for_a_failure() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await bind([BoundPolicy("p", "shadow", Cancelled())], ok)(a_request())
+
+
+async def test_a_check_that_hides_that_it_awaits_admits_nobody() -> None:
+    class Disguised:
+        def check(self, request: Request) -> Any:
+            return asyncio.get_running_loop().create_future()
+
+    with pytest.raises(TypeError, match="async def"):
+        await bind([BoundPolicy("p", "enforce", Disguised())], ok)(a_request())
