@@ -29,15 +29,20 @@ This module imports no I/O: time, randomness, tasks and stores come in through `
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from proxy.body import Body as Body
+from proxy.body import BodyStream as BodyStream
+from proxy.body import gather as gather
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
+from proxy.services import NO_EXCHANGE as NO_EXCHANGE
 from proxy.services import Counter as Counter
+from proxy.services import Exchange as Exchange
 from proxy.services import Log as Log
 from proxy.services import Metrics as Metrics
 from proxy.services import Store as Store
@@ -53,26 +58,6 @@ class PolicyOptions(BaseModel):
 
     mode: Mode = "enforce"
     """`enforce` acts; `shadow` decides, counts and logs, and does nothing; `off` is absent."""
-
-
-class BodyStream(Protocol):
-    """A body that arrives piece by piece; reading it is what lets the sender go on."""
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Iterate over the pieces, none of them empty."""
-        ...
-
-    async def __anext__(self) -> bytes:
-        """The next piece. Raises GatewayError when the sender fails to finish the body."""
-        ...
-
-    async def aclose(self) -> None:
-        """Nobody will read the rest. Call it on a body that is replaced rather than sent."""
-        ...
-
-
-Body = bytes | BodyStream
-"""A whole body, or one that streams."""
 
 
 class Decision(NamedTuple):
@@ -275,39 +260,9 @@ class Response:
         return twin
 
 
-class Exchange(Protocol):
-    """What forwarding may ask of the client's side of an exchange."""
-
-    def interim(self, status: int, headers: Headers) -> None:
-        """Pass an interim response (1xx) on to the client at once."""
-        ...
-
-    @property
-    def expects_continue(self) -> bool:
-        """The client waits for `100 Continue` before it sends its body."""
-        ...
-
-    def defer_continue(self, seconds: float) -> None:
-        """Leave that word to the upstream for so long, instead of giving it at the first read."""
-        ...
-
-
-class _NoExchange:
-    """Stands for the client where there is none, as in `explain` and unit tests."""
-
-    expects_continue = False
-
-    def defer_continue(self, seconds: float) -> None:
-        return None
-
-    def interim(self, status: int, headers: Headers) -> None:
-        return None
-
-
 NO_TRACE = TraceContext("", "", "", 0, "")
 NO_ROUTE = RouteInfo("", "", "")
 NO_CAPTURES: Mapping[str, str] = {}
-NO_EXCHANGE: Exchange = _NoExchange()
 
 Handler = Callable[[Request], Awaitable[Response]]
 """Answers a request. A policy wraps one around another."""

@@ -1,4 +1,4 @@
-"""What policies are given to work with: a store, counters, a log. Protocols only.
+"""What policies are given to work with: a store, counters, a log, the client's side.
 
 Policies import these from `proxy.contract`, where `Toolkit` hands them out.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from proxy.http1.headers import Headers
 
 
 @dataclass(slots=True)
@@ -66,3 +68,35 @@ class Log(Protocol):
     def error(self, event: str, **facts: Any) -> Any:
         """Something failed and somebody has to look."""
         ...
+
+
+class Exchange(Protocol):
+    """What forwarding may ask of the client's side of an exchange."""
+
+    def interim(self, status: int, headers: Headers) -> None:
+        """Pass an interim response (1xx) on to the client at once."""
+        ...
+
+    @property
+    def expects_continue(self) -> bool:
+        """The client waits for `100 Continue` before it sends its body."""
+        ...
+
+    def defer_continue(self, seconds: float) -> None:
+        """Leave that word to the upstream for so long, instead of giving it at the first read."""
+        ...
+
+
+class _NoExchange:
+    """Stands for the client where there is none, as in `explain` and unit tests."""
+
+    expects_continue = False
+
+    def defer_continue(self, seconds: float) -> None:
+        return None
+
+    def interim(self, status: int, headers: Headers) -> None:
+        return None
+
+
+NO_EXCHANGE: Exchange = _NoExchange()
