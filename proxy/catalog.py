@@ -1,8 +1,8 @@
 """Finds the policies there are, and computes the order in which they stand.
 
-A policy is a module in `proxy/policies/`, or an entry point of the group
-`sidegate.policies`, that gives a `PolicySpec` under the name `POLICY`. Nothing here names
-a policy: adding one is adding its file.
+A policy is a module in `proxy/policies/`, the module `policy` of a folder there, or an
+entry point of the group `sidegate.policies`, that gives a `PolicySpec` under the name
+`POLICY`. Nothing here names a policy: adding one is adding its file.
 """
 
 from __future__ import annotations
@@ -78,6 +78,9 @@ def load_catalog(
 def _built_in(package: ModuleType) -> Iterable[tuple[str, object]]:
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
         name = f"{package.__name__}.{info.name}"
+        if info.ispkg:
+            # The folder's own `__init__.py` is empty by house rule.
+            name += ".policy"
         try:
             module = importlib.import_module(name)
         except Exception as error:

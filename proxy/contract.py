@@ -1,6 +1,7 @@
 """What a policy author needs to know, and nothing else: the one file to read.
 
-A policy is one file in `proxy/policies/` (or a plug-in's entry point) with three names:
+A policy is one file in `proxy/policies/` (or a plug-in's entry point) with three names; a
+large one is a folder there, whose `policy.py` has them:
 
     class Options(PolicyOptions):
         \"\"\"What the user writes; field docstrings become the reference.\"\"\"

@@ -120,11 +120,17 @@ POLICY = PolicySpec({name!r}, PolicyOptions, lambda options, toolkit: None)
 class TestFinding:
     """Adding a policy is adding its file, or installing its plug-in."""
 
-    def test_modules_and_packages_with_a_policy(self, package: ModuleType) -> None:
+    def test_modules_and_folders_with_a_policy(self, package: ModuleType) -> None:
         add(package, "zeta.py", GREETING.format(name="zeta"))
-        add(package, "alpha/__init__.py", GREETING.format(name="alpha"))
+        add(package, "alpha/__init__.py", "")
+        add(package, "alpha/policy.py", GREETING.format(name="alpha"))
         add(package, "noun.py", "X = 1")
         assert load_catalog(package, plugins=[]).order == ("alpha", "zeta")
+
+    def test_a_folder_without_a_policy_is_named(self, package: ModuleType) -> None:
+        add(package, "empty/__init__.py", "")
+        with pytest.raises(CatalogError, match=r"some_policies\.empty\.policy can't be imported"):
+            load_catalog(package, plugins=[])
 
     def test_those_that_come_with_sidegate_fit_together(self) -> None:
         catalog = load_catalog(plugins=[])
