@@ -44,8 +44,10 @@ from proxy.http1.headers import Headers
 from proxy.services import NO_EXCHANGE as NO_EXCHANGE
 from proxy.services import Counter as Counter
 from proxy.services import Exchange as Exchange
+from proxy.services import Gauge as Gauge
 from proxy.services import Log as Log
 from proxy.services import Metrics as Metrics
+from proxy.services import Observations as Observations
 from proxy.services import Store as Store
 from proxy.services import Verdict as Verdict
 

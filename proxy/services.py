@@ -6,8 +6,9 @@ Policies import these from `proxy.contract`, where `Toolkit` hands them out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+from proxy.cells import DURATION_BUCKETS
 from proxy.http1.headers import Headers
 
 
@@ -42,11 +43,58 @@ class Counter(Protocol):
         ...
 
 
+class Gauge(Protocol):
+    """A value that goes up and down, with labels bound at construction."""
+
+    def set(self, value: float) -> None:
+        """Replace the value."""
+        ...
+
+    def clear(self) -> None:
+        """There is nothing to tell any more: the series ends until it is set again."""
+        ...
+
+
+class Observations(Protocol):
+    """A histogram with labels bound at construction."""
+
+    def observe(self, value: float) -> None:
+        """Count one observation."""
+        ...
+
+
 class Metrics(Protocol):
-    """Where policies get their counters. Labels must come from the configuration."""
+    """Where policies get their metrics. Labels must come from the configuration.
+
+    Names begin `sidegate_` and carry the base unit; those of counters end `_total`. The same
+    name and labels give the same cell, also after a reload.
+    """
 
     def counter(self, name: str, documentation: str, **labels: str) -> Counter:
-        """The counter of this name and these labels; names begin `sidegate_`, end `_total`."""
+        """The counter of this name and these labels."""
+        ...
+
+    def gauge(
+        self,
+        name: str,
+        documentation: str,
+        merge: Literal["sum", "max", "min"] = "sum",
+        **labels: str,
+    ) -> Gauge:
+        """The gauge of this name and these labels; it isn't shown until it is set.
+
+        merge: what the values of several workers become together.
+        """
+        ...
+
+    def histogram(
+        self,
+        name: str,
+        documentation: str,
+        bounds: tuple[float, ...] = DURATION_BUCKETS,
+        **labels: str,
+    ) -> Observations:
+        """The histogram of this name and these labels. bounds: ascending, without infinity."""
         ...
 
 

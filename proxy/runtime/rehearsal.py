@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.config.load import Document
 from proxy.config.problems import Problem
-from proxy.contract import Counter, Toolkit, Verdict
+from proxy.contract import Toolkit, Verdict
 from proxy.runtime.plan import Plan
 from proxy.upstream.endpoint import make_endpoint
 
@@ -19,10 +19,17 @@ class _Nobody:
     async def gcra(self, key: str, interval: float, burst: int, cost: int = 1) -> Verdict:
         return Verdict(True, burst, 0.0, 0.0)
 
-    def counter(self, name: str, documentation: str, **labels: str) -> Counter:
+    def counter(self, *_: Any, **__: Any) -> _Nobody:
         return self
 
+    gauge = histogram = counter
+
     def inc(self, amount: float = 1.0) -> None:
+        return None
+
+    set = observe = inc
+
+    def clear(self) -> None:
         return None
 
     def debug(self, event: str, **facts: Any) -> None:

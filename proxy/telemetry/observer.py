@@ -50,7 +50,9 @@ class Observer:
             waited = timings.first_byte - timings.forwarded
             overhead -= waited
             waits.observe(waited)
-        route.finished(status, request.method, seconds, overhead, sent, received, request.id)
+        route.finished(
+            status, request.method, seconds, overhead, sent, received, request.trace.trace_id
+        )
         for policy, outcome, detail in request.decisions:
             if outcome in _MODES:
                 self._metrics.refused(policy, detail, _MODES[outcome])

@@ -86,7 +86,7 @@ class Pool:
                 self._retire(connection, "lifetime")
             elif connection.alive(now, careful):
                 self._busy.add(connection)
-                self.acquire.counts[0] += 1
+                self.acquire.cells[0] += 1
                 return connection
             else:
                 self._retire(connection, "dead")

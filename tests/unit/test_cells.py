@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 import pytest
 
-from proxy.cells import Count, Histogram, Tally
+from proxy.cells import Count, Histogram, Level, Row, Tally
 
 
 @pytest.mark.parametrize(
@@ -13,30 +15,8 @@ from proxy.cells import Count, Histogram, Tally
 def test_an_observation_belongs_to_the_first_bound_not_below_it(value: float, bucket: int) -> None:
     histogram = Histogram((1.0, 5.0))
     histogram.observe(value)
-    assert histogram.counts == [int(place == bucket) for place in range(3)]
+    assert histogram.counts == tuple(int(place == bucket) for place in range(3))
     assert histogram.total == value
-
-
-def test_buckets_are_told_cumulatively() -> None:
-    histogram = Histogram((0.5, 1.0))
-    for value in (0.1, 0.7, 0.7, 9.0):
-        histogram.observe(value)
-    assert histogram.cumulative() == [("0.5", 1), ("1.0", 3), ("+Inf", 4)]
-
-
-def test_histograms_add_up() -> None:
-    mine, theirs = Histogram((1.0,)), Histogram((1.0,))
-    mine.observe(0.5)
-    theirs.observe(0.5)
-    theirs.observe(2.0)
-    mine.merge(theirs)
-    assert (mine.counts, mine.total) == ([2, 1], 3.0)
-    assert theirs.counts == [1, 1], "the other one stays as it was"
-
-
-def test_histograms_of_other_bounds_do_not_add_up() -> None:
-    with pytest.raises(ValueError, match="different bounds"):
-        Histogram((1.0,)).merge(Histogram((2.0,)))
 
 
 def test_a_count_only_grows() -> None:
@@ -48,8 +28,30 @@ def test_a_count_only_grows() -> None:
     assert count.value == 3.5
 
 
+def test_a_level_is_what_it_was_set_to_until_it_is_cleared() -> None:
+    level = Level()
+    assert isnan(level.value)
+    level.set(7)
+    level.set(3)
+    assert level.value == 3
+    level.clear()
+    assert isnan(level.value)
+
+
+def test_cells_may_live_in_shared_memory() -> None:
+    memory = memoryview(bytearray(8 * 4)).cast("d")
+    histogram, count = Histogram((1.0,), memory[:3]), Count(memory[3:])
+    histogram.observe(0.5)
+    histogram.observe(2.0)
+    count.inc(2)
+    assert memory.tolist() == [1, 1, 2.5, 2]
+    assert (histogram.counts, histogram.total, count.value) == ((1, 1), 2.5, 2)
+
+
 def test_a_tally_has_room_for_so_many_keys() -> None:
-    tally = Tally(2, ("other", "other"))
+    rows: dict[tuple[str, ...], Row] = {}
+    tally = Tally(2, ("other", "other"), lambda key: rows.setdefault(key, [0.0]))
     for first in "abacda":
         tally.count(first, "x")
-    assert tally.counts == {("a", "x"): 3, ("b", "x"): 1, ("other", "other"): 2}
+    counts = {key: row[0] for key, row in rows.items()}
+    assert counts == {("a", "x"): 3, ("b", "x"): 1, ("other", "other"): 2}

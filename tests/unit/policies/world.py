@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from random import Random
 from typing import Any
 
+from proxy.cells import DURATION_BUCKETS, Histogram, Level
 from proxy.contract import Handler, Request, Response, Toolkit
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers, encode
@@ -31,9 +32,23 @@ class Journal:
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
         self.counts: dict[tuple[str, ...], Count] = {}
+        self.gauges: dict[tuple[str, ...], Level] = {}
+        self.histograms: dict[tuple[str, ...], Histogram] = {}
 
     def counter(self, name: str, documentation: str, **labels: str) -> Count:
         return self.counts.setdefault((name, *labels.values()), Count())
+
+    def gauge(self, name: str, documentation: str, merge: str = "sum", **labels: str) -> Level:
+        return self.gauges.setdefault((name, *labels.values()), Level())
+
+    def histogram(
+        self,
+        name: str,
+        documentation: str,
+        bounds: tuple[float, ...] = DURATION_BUCKETS,
+        **labels: str,
+    ) -> Histogram:
+        return self.histograms.setdefault((name, *labels.values()), Histogram(bounds))
 
     def debug(self, event: str, **facts: Any) -> None:
         self.lines.append(("debug", event, facts))

@@ -14,6 +14,7 @@ from proxy.contract import Handler, Mode, Request, Response
 from proxy.errors import GatewayError, Refused
 from proxy.http1.headers import Headers
 from proxy.runtime.chain import BoundPolicy, bind
+from tests.unit.policies.world import Journal
 
 
 class Shaped:
@@ -279,42 +280,14 @@ async def test_an_editor_in_shadow_mode_changes_nothing(
     assert response.headers.fields() == [(b"X-B", b"2")]
 
 
-class Count:
-    def __init__(self) -> None:
-        self.value = 0.0
-
-    def inc(self, amount: float = 1.0) -> None:
-        self.value += amount
-
-
-class Records:
-    """Log and metrics that remember."""
-
-    def __init__(self) -> None:
-        self.errors: list[dict[str, Any]] = []
-        self.counts: dict[tuple[str, ...], Count] = {}
-
-    def counter(self, name: str, documentation: str, **labels: str) -> Count:
-        return self.counts.setdefault((name, *labels.values()), Count())
-
-    def debug(self, event: str, **facts: Any) -> None: ...
-
-    def info(self, event: str, **facts: Any) -> None: ...
-
-    def warning(self, event: str, **facts: Any) -> None: ...
-
-    def error(self, event: str, **facts: Any) -> None:
-        self.errors.append(facts)
-
-
 async def test_failures_in_shadow_mode_are_all_counted_and_logged_once() -> None:
-    records = Records()
+    records = Journal()
     broken = BoundPolicy("p", "shadow", Gate(KeyError("secret")))
     handler = bind([broken], ok, log=records, metrics=records)
     for _ in range(3):
         assert (await handler(a_request())).status == 200
     assert records.counts["sidegate_shadow_failures_total", "p"].value == 3
-    (told,) = records.errors
+    ((_, _, told),) = records.lines
     assert told["policy"] == "p"
     assert told["exception_class"] == "KeyError"
     assert "secret" not in str(told)

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.contract import Decision, Request, RouteInfo, TraceContext
 from proxy.http1.headers import Headers
+from proxy.telemetry.route_cells import RouteCells
 from proxy.telemetry.sink import Sink
 
 NOON = 1795521845.123
@@ -33,6 +34,14 @@ class Lines:
 
     def json(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.raw().splitlines()]
+
+
+def counted(cells: RouteCells) -> dict[str, dict[int, float]]:
+    """How often each status was sent, by method."""
+    return {
+        method: {status: row[0] for status, row in codes.items()}
+        for method, codes in cells.codes.items()
+    }
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from proxy.telemetry.census import ServerView
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.snapshot import ServerView
 from tests.unit.telemetry.conftest import Lines
-from tests.unit.telemetry.test_snapshot import Pool, Server
+from tests.unit.telemetry.test_census import Pool, Server
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 Samples = dict[str, float]
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 # The library's OpenMetrics parser has no types.
 parse_openmetrics: Callable[[str], Iterable[Metric]] = openmetrics.text_string_to_metric_families
 
@@ -24,7 +25,8 @@ parse_openmetrics: Callable[[str], Iterable[Metric]] = openmetrics.text_string_t
 @pytest.fixture
 def metrics(lines: Lines, wall: Callable[[], float]) -> Metrics:
     server: ServerView = Server()
-    return Metrics("0.1.0", lines.sink, wall, lambda: [Pool()], server)
+    pool = Pool()
+    return Metrics("0.1.0", lines.sink, wall, lambda: [pool], server)
 
 
 def scrape(metrics: Metrics, accept: str = "") -> Samples:
@@ -44,7 +46,7 @@ def scrape(metrics: Metrics, accept: str = "") -> Samples:
 def test_requests_of_a_route(metrics: Metrics) -> None:
     cells = metrics.route("catalogue")
     for seconds in (0.003, 0.03, 20.0):
-        cells.finished(200, "GET", seconds, 0.0002, 1000, 10, "id-1")
+        cells.finished(200, "GET", seconds, 0.0002, 1000, 10, TRACE)
     cells.finished(0, "BREW", 0.03, 0.0002, 0, 10, "")
     samples = scrape(metrics)
     assert samples["sidegate_requests_total{code=200,method=GET,route=catalogue}"] == 3
@@ -149,7 +151,7 @@ def test_lost_log_lines_are_a_metric(metrics: Metrics, lines: Lines) -> None:
 
 
 def test_both_formats_tell_the_same(metrics: Metrics) -> None:
-    metrics.route("a").finished(200, "GET", 0.03, 0.0002, 1, 1, "id-1")
+    metrics.route("a").finished(200, "GET", 0.03, 0.0002, 1, 1, TRACE)
     plain, _ = metrics.render("text/plain")
     open_type, body = metrics.render(OPENMETRICS)
     assert plain.startswith("text/plain; version=0.0.4")
@@ -159,21 +161,22 @@ def test_both_formats_tell_the_same(metrics: Metrics) -> None:
     assert own.items() <= scrape(metrics, OPENMETRICS).items()
 
 
-def test_openmetrics_names_a_request_for_each_bucket(metrics: Metrics) -> None:
-    metrics.route("a").finished(200, "GET", 0.03, 0.0002, 1, 1, "0198f7a1")
-    metrics.route("a").finished(200, "GET", 0.3, 0.0002, 1, 1, "too-long" * 20)
-    _, body = metrics.render(OPENMETRICS)
-    [family] = [
-        family
-        for family in parse_openmetrics(body.decode())
-        if family.name == "sidegate_request_duration_seconds"
-    ]
-    named = {
-        sample.labels["le"]: sample.exemplar.labels for sample in family.samples if sample.exemplar
-    }
-    assert named == {"0.05": {"request_id": "0198f7a1"}}, (
-        "an ID too long for the format is left out"
-    )
+def test_openmetrics_names_a_trace_for_each_bucket(metrics: Metrics) -> None:
+    for seconds, trace_id in ((0.03, "1" * 32), (0.031, TRACE), (0.3, "")):
+        metrics.route("a").finished(200, "GET", seconds, 0.0002, 1, 1, trace_id)
+    for _ in range(2):
+        _, body = metrics.render(OPENMETRICS)
+        [family] = [
+            family
+            for family in parse_openmetrics(body.decode())
+            if family.name == "sidegate_request_duration_seconds"
+        ]
+        named = {
+            sample.labels["le"]: (sample.exemplar.labels, sample.exemplar.value)
+            for sample in family.samples
+            if sample.exemplar
+        }
+        assert named == {"0.05": ({"trace_id": TRACE}, 0.031)}, "also at the next scrape"
 
 
 def test_hostile_label_values_are_escaped(metrics: Metrics) -> None:
@@ -229,10 +232,42 @@ class TestCountersOfPolicies:
     def test_their_number_is_bounded(self, metrics: Metrics) -> None:
         for number in range(10_010):
             metrics.counter("sidegate_hits_total", "Hits.", key=str(number)).inc()
-        [family] = metrics.snapshot().custom.values()
-        assert len(family.cells) == 10_001
-        assert family.cells[("_OTHER",)].value == 10
+        [series] = [
+            series
+            for family, series in metrics.snapshot().families.items()
+            if family.name == "sidegate_hits"
+        ]
+        assert len(series) == 10_001
+        assert series[("_OTHER",)] == [10]
 
     def test_long_label_values_are_cut(self, metrics: Metrics) -> None:
         metrics.counter("sidegate_hits_total", "Hits.", key="k" * 1000).inc()
         assert scrape(metrics)[f"sidegate_hits_total{{key={'k' * 128}}}"] == 1
+
+
+class TestGaugesAndHistogramsOfPolicies:
+    def test_a_gauge_is_shown_while_it_has_a_value(self, metrics: Metrics) -> None:
+        gauge = metrics.gauge("sidegate_cache_bytes", "Bytes.", route="a")
+        assert "sidegate_cache_bytes{route=a}" not in scrape(metrics)
+        gauge.set(0)
+        assert metrics.gauge("sidegate_cache_bytes", "Bytes.", route="a").value == 0
+        assert scrape(metrics)["sidegate_cache_bytes{route=a}"] == 0
+        gauge.clear()
+        assert "sidegate_cache_bytes{route=a}" not in scrape(metrics)
+
+    def test_a_histogram_has_bounds_of_its_own(self, metrics: Metrics) -> None:
+        metrics.histogram("sidegate_wait_seconds", "Waits.", (0.5, 1.0), route="a").observe(0.7)
+        samples = scrape(metrics)
+        name = "sidegate_wait_seconds"
+        assert samples[f"{name}_bucket{{le=0.5,route=a}}"] == 0
+        assert samples[f"{name}_bucket{{le=1.0,route=a}}"] == 1
+        assert samples[f"{name}_sum{{route=a}}"] == 0.7
+
+    def test_a_name_is_of_one_kind(self, metrics: Metrics) -> None:
+        metrics.gauge("sidegate_a_bytes", "Bytes.")
+        with pytest.raises(ValueError, match="is a gauge"):
+            metrics.gauge("sidegate_a_bytes", "Bytes.", merge="max")
+        with pytest.raises(ValueError, match="is a gauge"):
+            metrics.histogram("sidegate_a_bytes", "Bytes.")
+        with pytest.raises(ValueError, match="must be named"):
+            metrics.gauge("sidegate_a_total", "A count.")

@@ -10,9 +10,10 @@ from proxy.config.model import Logging
 from proxy.contract import Request, RouteInfo
 from proxy.http1.headers import Headers
 from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.catalogue import ERRORS, REFUSALS, UPSTREAM_DURATION
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observer import Observer
-from tests.unit.telemetry.conftest import Lines
+from tests.unit.telemetry.conftest import Lines, counted
 
 Wall = Callable[[], float]
 
@@ -32,8 +33,8 @@ def test_a_request_is_counted_and_logged(
 ) -> None:
     observer.finished(request_in, 200, 1534, 321, 100.0025)
     cells = metrics.route("catalogue")
-    assert cells.codes == {"GET": {200: 1}}
-    assert (cells.sent, cells.received) == (1534, 321)
+    assert counted(cells) == {"GET": {200: 1}}
+    assert (cells.sent[0], cells.received[0]) == (1534, 321)
     assert cells.seconds.total == pytest.approx(0.0025)
     assert metrics.upstream("app").total == pytest.approx(0.00105)
     assert cells.overhead.total == pytest.approx(0.0025 - 0.00105), "the wait isn't ours"
@@ -48,7 +49,7 @@ def test_a_request_that_was_never_forwarded_is_all_our_own(
     observer.finished(request_in, 429, 10, 10, 100.5, "rate_limited")
     assert metrics.route("catalogue").overhead.total == pytest.approx(0.5)
     assert metrics.upstream("app").total == 0
-    assert metrics.snapshot().errors == {("rate_limited",): 1}
+    assert metrics.snapshot().families[ERRORS] == {("rate_limited",): [1]}
 
 
 def test_refusals_are_counted_by_policy_in_both_modes(
@@ -58,9 +59,9 @@ def test_refusals_are_counted_by_policy_in_both_modes(
     request_in.decide("auth", "would_refuse", "forbidden")
     request_in.decide("redirect", "answered", "/b")
     observer.finished(request_in, 429, 10, 10, 100.5, "rate_limited")
-    assert metrics.snapshot().refusals == {
-        ("rate_limit", "rate_limited", "enforce"): 1,
-        ("auth", "forbidden", "shadow"): 1,
+    assert metrics.snapshot().families[REFUSALS] == {
+        ("rate_limit", "rate_limited", "enforce"): [1],
+        ("auth", "forbidden", "shadow"): [1],
     }
 
 
@@ -68,8 +69,8 @@ def test_a_malformed_request_counts_under_no_route(
     observer: Observer, metrics: Metrics, lines: Lines
 ) -> None:
     observer.finished(Request("", b"", "", "", Headers()), 400, 10, 10, 0.1, "bad_request")
-    assert metrics.route("none").codes == {"_OTHER": {400: 1}}
-    assert metrics.snapshot().upstreams == {}
+    assert counted(metrics.route("none")) == {"_OTHER": {400: 1}}
+    assert metrics.snapshot().families[UPSTREAM_DURATION] == {}
     assert lines.json()[0]["error"] == "bad_request"
 
 
@@ -80,7 +81,7 @@ def test_counts_go_on_after_a_reload(
         request_in.route = RouteInfo("catalogue", "app", pattern)
         observer = Observer(metrics, AccessLog(Logging(), lines.sink, wall))
         observer.finished(request_in, 200, 1, 1, 100.5)
-    assert metrics.route("catalogue").codes == {"GET": {200: 2}}
+    assert counted(metrics.route("catalogue")) == {"GET": {200: 2}}
 
 
 def test_counting_goes_on_without_access_lines(
@@ -88,5 +89,5 @@ def test_counting_goes_on_without_access_lines(
 ) -> None:
     log = AccessLog(Logging(access=False), lines.sink, wall)
     Observer(metrics, log).finished(request_in, 200, 1, 1, 100.5)
-    assert metrics.route("catalogue").codes == {"GET": {200: 1}}
+    assert counted(metrics.route("catalogue")) == {"GET": {200: 1}}
     assert lines.raw() == b""

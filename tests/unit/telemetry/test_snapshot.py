@@ -1,59 +1,89 @@
-"""Counts at one moment."""
+"""Counts of several workers together."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from math import nan
 
-from proxy.cells import Histogram
-from proxy.telemetry.snapshot import copy_pools, copy_server
+from proxy.telemetry.catalogue import (
+    BUILD,
+    CONFIG_AGE,
+    DURATION,
+    FAMILIES,
+    IN_FLIGHT,
+    SENT,
+    Family,
+)
+from proxy.telemetry.ledger import PrivateLedger
+from proxy.telemetry.snapshot import gather, write_exemplars
 
-
-@dataclass
-class Pool:
-    upstream: str = "app"
-    endpoint: str = "http://a:80"
-    in_use: int = 2
-    idle: int = 3
-    waiting: int = 1
-    size: int = 64
-    overflow: int = 32
-    opened: int = 7
-    closed: dict[str, int] = field(default_factory=lambda: {"idle": 1})
-    retries: dict[str, int] = field(default_factory=lambda: {"stale": 1})
-    acquire: Histogram = field(default_factory=Histogram)
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+OWN = Family("sidegate_own", "gauge", "A policy's.", ("a",), merge="min")
 
 
-@dataclass
-class Server:
-    open: int = 5
-    accepted: int = 9
-    closed: dict[str, int] = field(default_factory=lambda: {"idle": 4})
-    in_flight: int = 2
+def test_counts_are_added_and_series_are_joined() -> None:
+    one, two = PrivateLedger(), PrivateLedger()
+    one.open(SENT, ("a",))[0] = 1
+    two.open(SENT, ("a",))[0] = 2
+    two.open(SENT, ("b",))[0] = 4
+    assert gather([one, two]).families[SENT] == {("a",): [3], ("b",): [4]}
 
 
-def test_pools_to_the_same_endpoint_are_added_up() -> None:
-    old, new = Pool(), Pool(closed={"idle": 2, "lifetime": 1})
-    old.acquire.observe(0.2)
-    new.acquire.observe(0.3)
-    pools = copy_pools([old, new, Pool(endpoint="http://b:80")])
-    assert set(pools) == {("app", "http://a:80"), ("app", "http://b:80")}
-    both = pools["app", "http://a:80"]
-    assert (both.in_use, both.idle, both.waiting, both.capacity, both.opened) == (4, 6, 2, 192, 14)
-    assert both.closed == {"idle": 3, "lifetime": 1}
-    assert both.retries == {"stale": 2}
-    assert both.acquire.total == 0.5
+def test_histograms_are_added_bucket_by_bucket() -> None:
+    one, two = PrivateLedger(), PrivateLedger()
+    for ledger, place in ((one, 0), (two, 3)):
+        row = ledger.open(DURATION, ("a",))
+        row[place] += 1
+        row[-1] += 0.5
+    [cells] = gather([one, two]).families[DURATION].values()
+    assert cells == [1, 0, 0, 1, *[0] * 11, 1.0]
 
 
-def test_a_copy_does_not_follow_its_source() -> None:
-    pool, server = Pool(), Server()
-    pools, counts = copy_pools([pool]), copy_server(server)
-    pool.closed["idle"] = server.closed["idle"] = 99
-    pool.acquire.observe(1.0)
-    assert pools["app", "http://a:80"].closed == {"idle": 1}
-    assert pools["app", "http://a:80"].acquire.total == 0
-    assert counts is not None
-    assert counts.closed == {"idle": 4}
+def test_what_can_not_be_added_has_a_rule() -> None:
+    ledgers = []
+    for value in (3, 1, 2):
+        ledger = PrivateLedger()
+        ledger.open(IN_FLIGHT, ())[0] = value
+        ledger.open(CONFIG_AGE, ())[0] = value
+        ledger.open(OWN, ("x",))[0] = value
+        ledger.open(BUILD, ("3.11", "1"))[0] = 1
+        ledgers.append(ledger)
+    families = gather(ledgers).families
+    assert families[IN_FLIGHT][()] == [6]
+    assert families[CONFIG_AGE][()] == [3]
+    assert families[OWN]["x",] == [1]
+    assert families[BUILD]["3.11", "1"] == [1]
 
 
-def test_a_process_without_listeners_has_no_server() -> None:
-    assert copy_server(None) is None
+def test_a_level_that_has_ended_is_left_out() -> None:
+    one, two = PrivateLedger(), PrivateLedger()
+    one.open(IN_FLIGHT, ())[0] = nan
+    two.open(OWN, ("x",))[0] = nan
+    families = gather([one, two]).families
+    assert families[IN_FLIGHT] == {}
+    assert OWN not in families
+
+
+def test_the_catalogue_comes_first_and_whole() -> None:
+    ledger = PrivateLedger()
+    ledger.open(OWN, ("x",))[0] = 1
+    assert tuple(gather([ledger]).families) == (*FAMILIES, OWN)
+
+
+def test_reading_changes_nothing() -> None:
+    ledger = PrivateLedger()
+    ledger.open(SENT, ("a",))[0] = 1
+    for _ in range(2):
+        assert gather([ledger, ledger]).families[SENT]["a",] == [2]
+
+
+def test_exemplars_come_from_whoever_has_one() -> None:
+    one, two = PrivateLedger(), PrivateLedger()
+    latest: list[tuple[str, float] | None] = [None] * (len(DURATION.bounds) + 1)
+    latest[2] = (TRACE, 0.03)
+    write_exemplars(one, "a", latest)
+    latest[2:4] = [("f" * 32, 0.04), ("0" * 31 + "1", 0.06)]
+    write_exemplars(two, "a", latest)
+    found = gather([one, two]).exemplars["a",]
+    assert found[2] == (TRACE, 0.03)
+    assert found[3] == ("0" * 31 + "1", 0.06)
+    assert found[0] is None
