@@ -5,9 +5,19 @@ once opened, is written without further look-ups, so shared memory costs the hot
 20 ns a cell and nothing else: no lock, no message, no copy. What a process that was killed
 had counted stays in the memory, and the process that follows it counts on.
 
-A shared ledger is a file in memory of fixed, sparse size. One process writes it; others may
-read at any time. Names are appended before the length that tells of them, so that a reader
-never sees half a name, whenever the writer ends.
+A shared ledger fills a piece of shared memory. One process writes it; others may read at
+any time. Names are appended before the length that tells of them, so that a reader never
+sees half a name, whenever the writer ends. A worker counts in the ledger of its place, and
+whoever answers a scrape reads those of all places:
+
+    memory = segments.open(f"metrics/{number}/1", SHARED_SIZE)
+    Metrics(..., ledger=SharedLedger(memory, writer=True))           # a worker
+    Metrics(..., others=[SharedLedger(memory) for memory in all])    # the supervisor
+
+A worker calls `Metrics.collect` each second; the supervisor calls `forget_levels` with the
+memory of a worker that ended and isn't replaced at once.
+
+Its layout:
 
     bytes 0 to 64       magic, end of names, end of cells
     names               length and JSON of each: a family, or a row of one
@@ -17,9 +27,8 @@ never sees half a name, whenever the writer ends.
 from __future__ import annotations
 
 import json
-import os
 from math import nan
-from mmap import ACCESS_READ, MAP_SHARED, mmap
+from mmap import mmap
 from struct import Struct
 from typing import Any, Final, Protocol, cast
 
@@ -29,6 +38,7 @@ from proxy.telemetry.catalogue import Family
 Key = tuple[Family, tuple[str, ...]]
 
 _MAGIC: Final = b"SIDEGATE"
+_NOTHING: Final = bytes(len(_MAGIC))
 _HEADER: Final = 64
 # Places in the header, in numbers of eight bytes, each stored at once.
 _NAMES_END: Final = 1
@@ -36,7 +46,8 @@ _CELLS_END: Final = 2
 # Sparse: pages that nobody wrote take no memory. Labels are bounded far below these.
 _NAMES_SIZE: Final = 64 * 1024 * 1024
 _CELLS_SIZE: Final = 64 * 1024 * 1024
-_SIZE: Final = _HEADER + _NAMES_SIZE + _CELLS_SIZE
+SHARED_SIZE: Final = _HEADER + _NAMES_SIZE + _CELLS_SIZE
+"""Bytes of the memory of a shared ledger."""
 _CELLS_AT: Final = (_HEADER + _NAMES_SIZE) // 8
 _LENGTH: Final = Struct("<I")
 
@@ -73,39 +84,27 @@ class PrivateLedger:
         return list(self._rows.items())
 
 
-def make_shared() -> int:
-    """A file descriptor of an empty shared ledger, for a process to inherit. Raises OSError."""
-    descriptor = os.memfd_create("sidegate-metrics", 0)
-    os.ftruncate(descriptor, _SIZE)
-    os.pwrite(descriptor, _MAGIC, 0)
-    return descriptor
-
-
 class SharedLedger:
-    """A ledger in shared memory. descriptor: from `make_shared`; it may be closed afterwards.
+    """A ledger in shared memory of `SHARED_SIZE` bytes, zeros when it is new.
 
     writer: this process counts in it, on top of what one before it has counted; what was
-    true of that process alone (gauges) is forgotten. Raises ValueError for another file.
+    true of that process alone is forgotten. Raises ValueError for memory of another use.
     """
 
-    def __init__(self, descriptor: int, *, writer: bool) -> None:
-        if os.pread(descriptor, len(_MAGIC), 0) != _MAGIC:
-            raise ValueError("this is no ledger")
-        if writer:
-            self._memory = mmap(descriptor, _SIZE, MAP_SHARED)
-        else:
-            self._memory = mmap(descriptor, _SIZE, access=ACCESS_READ)
-        view = memoryview(self._memory)
+    def __init__(self, memory: mmap, *, writer: bool = False) -> None:
+        if len(memory) != SHARED_SIZE or memory[: len(_MAGIC)] not in (_MAGIC, _NOTHING):
+            raise ValueError("this memory is no ledger")
+        self._memory = memory
+        view = memoryview(memory)
         self._header = view[:_HEADER].cast("Q")
         self._cells = view.cast("d")
         self._read = 0
         self._families: dict[str, Family] = {}
         self._rows: dict[Key, Row] = {}
-        self._learn()
         if writer:
-            for (family, _), row in self._rows.items():
-                if family.kind in ("gauge", "info"):
-                    row[0] = nan
+            memory[: len(_MAGIC)] = _MAGIC
+            forget_levels(self)
+        self._learn()
 
     def open(self, family: Family, labels: tuple[str, ...], size: int = 0) -> Row:
         """The row of a series. Raises MemoryError when there is no room for another."""
@@ -116,7 +115,7 @@ class SharedLedger:
         if self._families.get(family.name) != family:
             self._append([*family])
         start = self._header[_CELLS_END]
-        if (_CELLS_AT + start + size) * 8 > _SIZE:
+        if (_CELLS_AT + start + size) * 8 > SHARED_SIZE:
             raise MemoryError("the ledger is full")
         # Counted first: cells that no name tells of are lost, never shared by two.
         self._header[_CELLS_END] = start + size
@@ -156,3 +155,10 @@ class SharedLedger:
                 first = _CELLS_AT + start
                 row = cast("Row", self._cells[first : first + size])
                 self._rows[self._families[name], tuple(labels)] = row
+
+
+def forget_levels(ledger: Ledger) -> None:
+    """What was true at a moment (gauges) is true no more: the process that wrote it ended."""
+    for (family, _), row in ledger.rows():
+        if family.kind in ("gauge", "info"):
+            row[0] = nan
