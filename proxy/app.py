@@ -73,7 +73,7 @@ class App:
         self._sink = sink
         self._read_last: tuple[Path, ...] = ()
         self._document, self._plan = self._read()
-        self._watch = Watch(self._read_last)
+        self._watch = Watch({*self._read_last, *self._plan.files()})
         self._stop = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._ready = "starting"
@@ -195,7 +195,7 @@ class App:
         else:
             return ReloadReport(True, plan.digest, [])
         # What was read in vain is watched as well: it may be where the mistake is.
-        self._watch.follow({*self._files(self._document), *self._read_last})
+        self._watch.follow({*self._files(self._document), *self._plan.files(), *self._read_last})
         return ReloadReport(False, self._plan.digest, problems)
 
     async def _swap(self, document: Document, plan: Plan) -> None:
@@ -220,7 +220,7 @@ class App:
         self._document, self._plan, self._gateway = document, plan, gateway
         self.log = self._state.log
         self._state.keep_only(compiler.used)
-        self._watch.follow(self._files(document))
+        self._watch.follow({*self._files(document), *plan.files()})
 
     def _files(self, document: Document) -> list[Path]:
         """The files that a change of would change the configuration."""

@@ -62,6 +62,10 @@ class PolicyOptions(BaseModel):
     mode: Mode = "enforce"
     """`enforce` acts; `shadow` decides, counts and logs, and does nothing; `off` is absent."""
 
+    def files(self) -> tuple[str, ...]:
+        """Paths of files that the options name; a change of one reloads the configuration."""
+        return ()
+
 
 class Decision(NamedTuple):
     """What a policy decided about a request; log, metrics and traces read it.
@@ -343,7 +347,8 @@ class PolicySpec:
     options and toolkit to a policy. after, before: names of policies that this one stands
     inside of, or outside of. default: on for every route unless said otherwise. shorthand:
     the option that a bare scalar sets (`respond: 204`), empty for none. answers: it answers
-    every request itself, so that its route needs no upstream.
+    every request itself, so that its route needs no upstream. preflights: it answers CORS
+    preflights, so its route takes those for the methods that it takes.
     """
 
     name: str
@@ -354,3 +359,4 @@ class PolicySpec:
     default: bool = False
     shorthand: str = ""
     answers: bool = False
+    preflights: bool = False

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
+from proxy.config.listing import ONE_OR_MANY
 from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit
 from proxy.http1.field import Side, check_editable
 from proxy.http1.headers import Headers, encode
 from proxy.http1.template import Template, check_template
 
 _Text = Annotated[str, AfterValidator(check_template)]
-
-
-def _one_or_many(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
 
 
 class Changes(BaseModel):
@@ -27,7 +24,7 @@ class Changes(BaseModel):
 
     set: dict[str, _Text] = {}
     """Values by name; every field of that name is replaced."""
-    add: dict[str, Annotated[tuple[_Text, ...], BeforeValidator(_one_or_many)]] = {}
+    add: dict[str, Annotated[tuple[_Text, ...], ONE_OR_MANY]] = {}
     """Values by name, one or a list; fields of that name are kept."""
     remove: tuple[str, ...] = ()
     """Names."""

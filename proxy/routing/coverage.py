@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from proxy.config.model import Match
+from proxy.http1.host_pattern import HostPattern
 from proxy.routing.condition import PRESENT
-from proxy.routing.host import HostPattern
 from proxy.routing.match import Rule, read_rules
 from proxy.routing.path import PathKind, PathPattern
 from proxy.routing.precedence import arrange

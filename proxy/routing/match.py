@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeVar
 
 from proxy.config.model import Match
 from proxy.contract import Request
+from proxy.http1.host_pattern import HostPattern
 from proxy.routing.condition import (
     Condition,
     Parameters,
@@ -21,7 +22,7 @@ from proxy.routing.condition import (
     read_parameter_conditions,
     read_query,
 )
-from proxy.routing.host import ANY_HOST, HostPattern, read_host
+from proxy.routing.host import ANY_HOST, read_host
 from proxy.routing.path import PathKind, PathPattern, read_path
 
 MatchField = Literal["path", "host", "methods", "headers", "query"]

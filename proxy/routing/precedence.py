@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from proxy.routing.host import HostPattern
+from proxy.http1.host_pattern import HostPattern
 from proxy.routing.match import Rule
 from proxy.routing.path import PathKind, PathPattern
 

@@ -10,21 +10,23 @@ methods and conditions alone, are tried one after another, as are regular expres
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from proxy.config.model import Match
 from proxy.contract import NO_CAPTURES, Request
+from proxy.http1.host_pattern import HostPattern
 from proxy.routing.condition import Parameters, read_query
 from proxy.routing.coverage import unreachable
-from proxy.routing.host import HostIndex, HostPattern
+from proxy.routing.host import HostIndex
 from proxy.routing.match import MatchError, Rule, problems, read_rules
 from proxy.routing.path import PathPattern
 from proxy.routing.precedence import arrange, explain_order, find_places
 from proxy.routing.tree import PathTree
 
 __all__ = [
+    "Find",
     "Found",
     "MatchError",
     "Miss",
@@ -67,6 +69,10 @@ class Miss:
 
 
 _NOTHING: Final = Miss()
+
+
+Find = Callable[[Request], Found[T] | Miss]
+"""Looks a request up."""
 
 
 @dataclass(frozen=True, slots=True)

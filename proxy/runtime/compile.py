@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from proxy.config.load import Document
 from proxy.config.problems import ConfigError, Problem
 from proxy.contract import Handler, RouteInfo
-from proxy.routing.table import Table
+from proxy.routing.preflight import by_announced_method
+from proxy.routing.table import Find, Table
 from proxy.runtime.chain import BoundPolicy, bind
 from proxy.runtime.gateway import BoundRoute, Gateway, Observer, raise_failure
 from proxy.runtime.plan import Plan, PolicyPlan
@@ -37,7 +38,7 @@ class Compiler:
         for route in plan.routes:
             terminal = forwarders[route.upstream] if route.upstream else raise_failure
             info = RouteInfo(route.name, route.upstream or "", route.match.path)
-            bound = self._bind(info, route.policies, terminal, route.body_limit)
+            bound = self._bind(info, route.policies, terminal, route.body_limit, route.preflights)
             entries.append((route.match, bound))
         fallback = self._bind(
             RouteInfo(FALLBACK_ROUTE, "", ""),
@@ -47,10 +48,18 @@ class Compiler:
         )
         if self._problems:
             raise ConfigError(self._problems)
-        return Gateway(Table(entries), fallback, self._observer, self._state.log)
+        find: Find[BoundRoute] = Table(entries).find
+        if any(route.preflights for route in plan.routes):
+            find = by_announced_method(find, lambda bound: bound.preflights)
+        return Gateway(find, fallback, self._observer, self._state.log)
 
     def _bind(
-        self, info: RouteInfo, plans: Iterable[PolicyPlan], terminal: Handler, body_limit: int
+        self,
+        info: RouteInfo,
+        plans: Iterable[PolicyPlan],
+        terminal: Handler,
+        body_limit: int,
+        preflights: bool = False,
     ) -> BoundRoute:
         policies = []
         for plan in plans:
@@ -66,7 +75,7 @@ class Compiler:
             policies.append(BoundPolicy(name, plan.options.mode, policy))
         handler = bind(policies, terminal, log=self._state.log, metrics=self._state.metrics)
         refuse = bind(policies, raise_failure, log=self._state.log, metrics=self._state.metrics)
-        return BoundRoute(info, handler, refuse, body_limit)
+        return BoundRoute(info, handler, refuse, body_limit, preflights)
 
     def _forwarder(self, name: str) -> Handler:
         upstream = self._plan.config.upstreams[name]

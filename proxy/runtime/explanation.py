@@ -16,6 +16,7 @@ from proxy.config.problems import Path
 from proxy.contract import Request
 from proxy.http1.headers import Headers, encode
 from proxy.http1.target import PathRules, read_target
+from proxy.routing.preflight import announced_method, by_announced_method
 from proxy.routing.table import Found, Table
 from proxy.runtime.gateway import parameters_refused
 from proxy.runtime.notation import as_written, settings_of
@@ -123,7 +124,12 @@ def explain(document: Document, plan: Plan, request: Request, url: str) -> Expla
     """What the planned gateway does with a request. Raises GatewayError where it refuses it
     for its path alone."""
     table = Table([(route.match, index) for index, route in enumerate(plan.routes)])
-    found = table.find(request)
+    method, announced = request.method, announced_method(request)
+    find = by_announced_method(table.find, lambda index: plan.routes[index].preflights)
+    found = find(request)
+    if announced and isinstance(found, Found) and plan.routes[found.value].preflights:
+        # The others are told why they lost by the method that the route was chosen by.
+        request.method = announced
     if isinstance(found, Found) and ";" in request.path:
         refusal = parameters_refused(table.find, request, found.value)
         if refusal is not None:
@@ -142,7 +148,7 @@ def explain(document: Document, plan: Plan, request: Request, url: str) -> Expla
     upstream = plan.config.upstreams.get(winner.upstream or "") if winner else None
     policies = winner.policies if winner else plan.fallback
     return Explanation(
-        method=request.method,
+        method=method,
         url=url,
         outcome="route" if winner else missed,
         route=winner.name if winner else "",

@@ -5,17 +5,15 @@ Immutable: a reload makes another. Requests in flight keep the handlers that the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from proxy.contract import Handler, Log, Request, Response, RouteInfo
 from proxy.errors import GatewayError
 from proxy.http1.target import without_parameters
-from proxy.routing.table import Found, Miss, Table
+from proxy.routing.table import Find, Found
 
 T = TypeVar("T")
-Find = Callable[[Request], Found[T] | Miss]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +21,14 @@ class BoundRoute:
     """A route with its policies bound.
 
     handler: answers. refuse: answers with `request.failure` by the same policies.
-    body_limit: bytes.
+    body_limit: bytes. preflights: it answers CORS preflights for the methods that it takes.
     """
 
     info: RouteInfo
     handler: Handler
     refuse: Handler
     body_limit: int
+    preflights: bool = False
 
 
 class Observer(Protocol):
@@ -53,9 +52,9 @@ class Gateway:
     """Routes by precedence, and what answers when none matches."""
 
     def __init__(
-        self, table: Table[BoundRoute], fallback: BoundRoute, observer: Observer, log: Log
+        self, find: Find[BoundRoute], fallback: BoundRoute, observer: Observer, log: Log
     ) -> None:
-        self._find = table.find
+        self._find = find
         self._fallback = fallback
         self._log = log
         self.finished = observer.finished

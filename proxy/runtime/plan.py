@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 from typing import Any, Final, Literal
 
 from pydantic import ValidationError
@@ -74,6 +75,13 @@ class RoutePlan:
     policies: tuple[PolicyPlan, ...]
     place: Place
 
+    @property
+    def preflights(self) -> bool:
+        """Whether it answers CORS preflights for the methods that it takes."""
+        return any(
+            plan.spec.preflights and plan.options.mode == "enforce" for plan in self.policies
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -87,6 +95,11 @@ class Plan:
     digest: str
     routes: tuple[RoutePlan, ...]
     fallback: tuple[PolicyPlan, ...]
+
+    def files(self) -> set[FilePath]:
+        """Files that policies have read."""
+        plans = [*self.fallback, *(plan for route in self.routes for plan in route.policies)]
+        return {FilePath(name) for plan in plans for name in plan.options.files()}
 
 
 def make_plan(document: Document, catalog: Catalog) -> Plan:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from proxy.catalog import Catalog
 from proxy.config.model import Config
-from proxy.config.shape import is_model, key_of
+from proxy.config.shape import is_list, is_model, key_of
 from proxy.contract import PolicySpec
 from proxy.runtime.reference import first_line
 
@@ -90,7 +90,9 @@ def _entry(spec: PolicySpec) -> dict[str, Any]:
     """What may stand after a policy's name."""
     forms: list[dict[str, Any]] = [{"$ref": f"#/$defs/{spec.name}"}, {"type": ["boolean", "null"]}]
     if spec.shorthand:
-        forms.append({"type": _SCALAR, "title": f"Sets {spec.shorthand}"})
+        listed = is_list(spec.options.model_fields[spec.shorthand].annotation)
+        kinds = [*_SCALAR, "array"] if listed else _SCALAR
+        forms.append({"type": kinds, "title": f"Sets {spec.shorthand}"})
     return {"description": first_line(spec), "anyOf": forms}
 
 

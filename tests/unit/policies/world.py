@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 from proxy.cells import DURATION_BUCKETS, Histogram, Level
-from proxy.contract import Handler, Request, Response, Toolkit
-from proxy.errors import GatewayError
+from proxy.contract import Handler, PromptGate, Request, Response, Toolkit
+from proxy.errors import GatewayError, Refused
 from proxy.http1.headers import Headers, encode
 from proxy.store.memory import Memory
 
@@ -118,6 +118,15 @@ def upstream_response(
 ) -> Response:
     """A response of an upstream."""
     return Response(status, some_headers(*fields), body, origin="upstream")
+
+
+def refusal(gate: PromptGate, request: Request) -> Refused | None:
+    """Why a gate refuses a request; None when it admits it."""
+    try:
+        gate.check(request)
+    except Refused as refused:
+        return refused
+    return None
 
 
 def answering(response: Response) -> Handler:

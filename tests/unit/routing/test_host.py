@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from proxy.routing.host import ANY_HOST, HostIndex, HostPattern, read_host
+from proxy.http1.host_pattern import HostPattern
+from proxy.routing.host import ANY_HOST, HostIndex, read_host
 
 
 @pytest.mark.parametrize(

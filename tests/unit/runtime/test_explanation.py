@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.catalog import load_catalog
 from proxy.config.model import Paths
 from proxy.errors import GatewayError
 from proxy.runtime.explanation import Explanation, as_data, as_text, explain, read_request
@@ -153,3 +154,18 @@ def test_a_path_that_is_refused_never_gets_to_the_routes(folder: Path) -> None:
     with pytest.raises(GatewayError) as refusal:
         explained(folder, "GET", "/a/%2e%2e/ping")
     assert refusal.value.code == "invalid_target"
+
+
+def test_a_preflight_is_explained_by_the_method_that_it_announces(tmp_path: Path) -> None:
+    text = (
+        "routes:\n"
+        "  - {name: posts, match: {path: /a, methods: POST}, policies: {cors: '*', respond: 204}}\n"
+        "  - {name: rest, policies: {respond: 204}}\n"
+    )
+    document = document_of(tmp_path, text)
+    fields = [("Origin", "https://app.test"), ("Access-Control-Request-Method", "POST")]
+    request = read_request(
+        "OPTIONS", "/a", fields, client_ip="192.0.2.7", trusted=False, paths=Paths()
+    )
+    found = explain(document, make_plan(document, load_catalog(plugins=[])), request, "/a")
+    assert (found.method, found.route) == ("OPTIONS", "posts")

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy.catalog import load_catalog
 from proxy.config.problems import ConfigError
 from proxy.config.units import Rate
 from proxy.runtime.plan import Plan, PolicyPlan, RoutePlan, make_plan
@@ -290,3 +291,22 @@ def test_whatever_is_written_becomes_a_plan_or_problems_in_words(
         messages = [problem.message for problem in error.problems]
     assert all(message and "pydantic" not in message for message in messages)
     assert messages
+
+
+def test_the_files_that_policies_read_are_told(tmp_path: Path) -> None:
+    listed = tmp_path / "listed.txt"
+    listed.write_text("192.0.2.0/24\n")
+    text = f"policies: {{ip_filter: {{deny_files: {listed}}}, respond: 204}}\n"
+    plan = make_plan(document_of(tmp_path, text), load_catalog(plugins=[]))
+    assert plan.files() == {listed}
+
+
+@pytest.mark.parametrize(
+    ("options", "takes"), [("'*'", True), ("{origins: '*', mode: shadow}", False), ("false", False)]
+)
+def test_a_route_takes_preflights_when_a_policy_answers_them(
+    options: str, takes: bool, tmp_path: Path
+) -> None:
+    text = f"policies: {{cors: {options}, respond: 204}}\n"
+    plan = make_plan(document_of(tmp_path, text), load_catalog(plugins=[]))
+    assert plan.routes[0].preflights is takes

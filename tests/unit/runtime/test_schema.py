@@ -60,6 +60,12 @@ def test_a_policy_may_be_its_options_or_a_boolean_or_its_short_form(
     assert len(entries["ids"]["anyOf"]) == 2
 
 
+def test_a_short_form_may_be_a_list_where_the_option_is_one() -> None:
+    entries = make_schema(load_catalog(plugins=[]))["$defs"]["policies"]["properties"]
+    assert "array" in entries["methods"]["anyOf"][2]["type"]
+    assert "array" not in entries["respond"]["anyOf"][2]["type"]
+
+
 def test_options_have_descriptions_and_defaults_as_they_are_written(
     schema: dict[str, Any],
 ) -> None:

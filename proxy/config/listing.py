@@ -1,0 +1,31 @@
+"""Options that take one value where they would take a list of one."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+
+class _OneOrMany:
+    """Marks an annotated tuple: `methods: GET` says what `methods: [GET]` says."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_listed, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        listed = handler(schema)
+        return {"anyOf": [listed, listed.get("items", {})]}
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+ONE_OR_MANY: Final = _OneOrMany()
+"""For `Annotated[tuple[...], ONE_OR_MANY]`, whose entries are written as text."""

@@ -1,0 +1,29 @@
+"""One value where a list is asked for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from proxy.config.listing import ONE_OR_MANY
+
+
+class Wanted(BaseModel):
+    names: Annotated[tuple[str, ...], ONE_OR_MANY] = ()
+
+
+def test_one_may_stand_for_a_list_of_one() -> None:
+    assert Wanted.model_validate({"names": "a"}).names == ("a",)
+    assert Wanted.model_validate({"names": ["a", "b"]}).names == ("a", "b")
+
+
+def test_nothing_else_may() -> None:
+    with pytest.raises(ValidationError):
+        Wanted.model_validate({"names": 5})
+
+
+def test_editors_are_told_so() -> None:
+    row = Wanted.model_json_schema()["properties"]["names"]
+    assert [form["type"] for form in row["anyOf"]] == ["array", "string"]
