@@ -12,8 +12,9 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
-from proxy.http1.headers import Field, Headers, decode, encode, key_of
+from proxy.http1.headers import Headers, decode, encode
 from proxy.http1.host import read_authority
+from proxy.http1.line import Line
 
 VIA: Final = b"1.1 sidegate"
 VIA_LINE: Final = b"Via: " + VIA + b"\r\n"
@@ -51,18 +52,17 @@ def forwarded_client(
     scheme: str,
     authority: str,
     port: str,
-    came: tuple[Field, ...],
+    came: tuple[Line, ...],
     trusts: Trusts,
     standard: bool = False,
 ) -> Client:
-    """The client behind a trusted peer, from the forwarding fields that came."""
+    """The client behind a trusted peer, from the forwarding lines that came."""
     values: dict[str, list[bytes]] = {}
     passed = b""
-    for name, value in came:
-        key = key_of(name)
+    for text, key, _, value in came:
         values.setdefault(key, []).append(value)
         if key not in _REPLACED:
-            passed += b"%b: %b\r\n" % (name, value)
+            passed += text + b"\r\n"
     chain = decode(b",".join(values.get("x-forwarded-for", []))).split(",")
     hops = [hop.strip() for hop in chain[-_MAX_HOPS:] if hop.strip()]
     told = [peer]
@@ -93,10 +93,11 @@ def append_via(value: bytes | None) -> bytes:
     return VIA if value is None else value + b", " + VIA
 
 
-def extend_via(headers: Headers) -> tuple[list[Field], bytes]:
-    """The fields without Via, and the finished line that takes its place."""
-    fields = [field for field in headers.fields() if key_of(field[0]) != "via"]
-    return fields, b"Via: %b\r\n" % append_via(headers.raw("via"))
+def extend_via(headers: Headers) -> tuple[list[bytes], bytes]:
+    """The lines without Via, and the one that takes its place, with its end."""
+    rest = headers.copy()
+    rest.remove("via")
+    return rest.lines(), b"Via: %b\r\n" % append_via(headers.raw("via"))
 
 
 _REPLACED: Final = {

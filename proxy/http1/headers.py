@@ -3,8 +3,9 @@
 May live here: how fields are stored, found, changed and copied. Must not live here: what
 any single field means (see `framing` and `forwarding`), or how bytes leave (`serialize`).
 
-Fields are kept as the parser's own `(name, value)` byte pairs, so forwarding a message
-copies no bytes; beside them an index maps each lower-case name to its combined value.
+Fields are kept as the finished lines that leave, since most of them leave as they came and
+one join then makes a head. Beside them stand the key of each, and an index from key to
+combined value.
 """
 
 from __future__ import annotations
@@ -49,26 +50,33 @@ class Headers:
     name as it shall appear on the wire.
     """
 
-    __slots__ = ("_fields", "_index")
+    __slots__ = ("_index", "_keys", "_lines")
 
     def __init__(self, fields: Iterable[Field] = ()) -> None:
-        self._fields: list[Field] = []
+        self._lines: list[bytes] = []
+        self._keys: list[str] = []
         self._index: dict[str, bytes] = {}
         for name, value in fields:
             self.append(name, value)
 
     @classmethod
-    def of(cls, fields: list[Field], index: dict[str, bytes]) -> Headers:
-        """Take over lists that were built elsewhere; the caller must not keep them."""
+    def of(cls, lines: list[bytes], keys: list[str], index: dict[str, bytes]) -> Headers:
+        """Take over what was built elsewhere; the caller must not keep it.
+
+        lines: `Name: value`, one blank. keys: the look-up key of each. index: combined
+        values by key.
+        """
         self = cls.__new__(cls)
-        self._fields = fields
+        self._lines = lines
+        self._keys = keys
         self._index = index
         return self
 
     def append(self, name: bytes, value: bytes) -> None:
         """Add a field at the end, keeping those of the same name (RFC 9110, 5.3)."""
-        self._fields.append((name, value))
+        self._lines.append(name + b": " + value)
         key = key_of(name)
+        self._keys.append(key)
         index = self._index
         if key in index:
             value = combine(key, index[key], value)
@@ -87,7 +95,12 @@ class Headers:
         """The value of each field line named `key`, in order."""
         if key not in self._index:
             return []
-        return [decode(value) for name, value in self._fields if key_of(name) == key]
+        begin = len(key) + 2
+        return [
+            decode(line[begin:])
+            for own, line in zip(self._keys, self._lines, strict=True)
+            if own == key
+        ]
 
     def set(self, name: str, value: str) -> None:
         """Replace every field of this name by one, at the place of the first."""
@@ -95,21 +108,19 @@ class Headers:
 
     def set_raw(self, name: bytes, value: bytes) -> None:
         """As `set`, from bytes."""
-        key = key_of(name)
-        if key in self._index:
-            fields: list[Field] = []
-            placed = False
-            known = _KEYS.get
-            for field in self._fields:
-                if (known(field[0]) or key_of(field[0])) != key:
-                    fields.append(field)
-                elif not placed:
-                    fields.append((name, value))
-                    placed = True
-            self._fields = fields
+        key = _KEYS.get(name) or key_of(name)
+        index = self._index
+        if key not in index:
+            self._lines.append(name + b": " + value)
+            self._keys.append(key)
         else:
-            self._fields.append((name, value))
-        self._index[key] = value
+            place = self._keys.index(key)
+            if self._keys.count(key) > 1:
+                self._cut(key)
+                self._keys.insert(place, key)
+                self._lines.insert(place, b"")
+            self._lines[place] = name + b": " + value
+        index[key] = value
 
     def add(self, name: str, value: str) -> None:
         """Add a field, keeping those of the same name."""
@@ -119,40 +130,51 @@ class Headers:
         """Remove every field named `key`; False when there was none."""
         if self._index.pop(key, None) is None:
             return False
-        self._fields = [field for field in self._fields if key_of(field[0]) != key]
+        self._cut(key)
         return True
 
     def fill(self, defaults: Iterable[tuple[str, Field]]) -> None:
         """Add each `(key, field)` whose key is absent; keys are distinct and lower-case."""
-        fields, index = self._fields, self._index
-        for key, field in defaults:
-            if key not in index:
-                fields.append(field)
-                index[key] = field[1]
+        for key, (name, value) in defaults:
+            if key not in self._index:
+                self._lines.append(name + b": " + value)
+                self._keys.append(key)
+                self._index[key] = value
 
     def drop(self, keys: frozenset[str]) -> None:
-        """Remove every field whose key is among `keys`, in one pass."""
+        """Remove every field whose key is among `keys`."""
         index = self._index
-        if keys.isdisjoint(index):
-            return
-        kept: list[Field] = []
-        known = _KEYS.get
-        for field in self._fields:
-            # The look-up in place of a call to `key_of` halves the cost of the pass.
-            key = known(field[0]) or key_of(field[0])
-            if key in keys:
-                index.pop(key, None)
-            else:
-                kept.append(field)
-        self._fields = kept
+        for key in [key for key in index if key in keys]:
+            del index[key]
+            self._cut(key)
+
+    def _cut(self, key: str) -> None:
+        """Take out the lines of this key, of which there is one at least."""
+        keys, lines = self._keys, self._lines
+        while True:
+            place = keys.index(key)
+            del keys[place]
+            del lines[place]
+            if key not in keys:
+                return
+
+    def lines(self) -> list[bytes]:
+        """The fields as `Name: value` in wire order; read it, don't change it."""
+        return self._lines
 
     def fields(self) -> list[Field]:
-        """The fields in wire order; read it, don't change it."""
-        return self._fields
+        """Name and value of each field in wire order."""
+        return [
+            (line[: len(key)], line[len(key) + 2 :])
+            for key, line in zip(self._keys, self._lines, strict=True)
+        ]
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Lower-case name and text of each field line, in order."""
-        return ((key_of(name), decode(value)) for name, value in self._fields)
+        return (
+            (key, decode(line[len(key) + 2 :]))
+            for key, line in zip(self._keys, self._lines, strict=True)
+        )
 
     def keys(self) -> Iterable[str]:
         """The distinct lower-case names."""
@@ -160,16 +182,16 @@ class Headers:
 
     def copy(self) -> Headers:
         """An independent copy."""
-        return Headers.of(self._fields.copy(), self._index.copy())
+        return Headers.of(self._lines.copy(), self._keys.copy(), self._index.copy())
 
     def __contains__(self, key: object) -> bool:
         return key in self._index
 
     def __len__(self) -> int:
-        return len(self._fields)
+        return len(self._lines)
 
     def __repr__(self) -> str:
-        return f"Headers({self._fields!r})"
+        return f"Headers({self.fields()!r})"
 
 
 def combine(key: str, first: bytes, second: bytes) -> bytes:

@@ -7,46 +7,29 @@ writes them itself, which are refused. What each value means is left to `framing
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from proxy.errors import GatewayError
 from proxy.http1.framing import Framing, request_framing, response_framing
-from proxy.http1.headers import Field, Headers, combine, decode, key_of
+from proxy.http1.headers import Headers, combine, decode
 from proxy.http1.host import read_authority
+from proxy.http1.line import (
+    CODING,
+    CONNECTION,
+    DROP,
+    END_TO_END,
+    EXPECT,
+    FORWARDED,
+    HOST,
+    LENGTH,
+    UNDERSCORE,
+    UPGRADE,
+    Line,
+)
 from proxy.http1.target import PathRules, Target, read_target
 
-# What the pass does with a field. END_TO_END is zero so that the common case is one test.
-_END_TO_END: Final = 0
-_DROP: Final = 1
-_CONNECTION: Final = 2
-_FRAMING: Final = 3
-_HOST: Final = 4
-_FORWARDED: Final = 5
-_EXPECT: Final = 6
-_UNDERSCORE: Final = 7
-_UPGRADE: Final = 8
-
-# Hop-by-hop by RFC 9110, 7.6.1, or by long practice. TE and Trailer go because trailers
-# are not passed on; Proxy because CGI-like gateways turn it into HTTP_PROXY.
-_HOP_BY_HOP: Final = {
-    "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
-    "trailer", "proxy", "http2-settings",
-}  # fmt: skip
-_KINDS: Final = {
-    **dict.fromkeys(_HOP_BY_HOP, _DROP),
-    "connection": _CONNECTION,
-    "content-length": _FRAMING,
-    "transfer-encoding": _FRAMING,
-    "host": _HOST,
-    "forwarded": _FORWARDED,
-    "x-real-ip": _FORWARDED,
-    "x-original-url": _FORWARDED,
-    "x-rewrite-url": _FORWARDED,
-    "expect": _EXPECT,
-    "upgrade": _UPGRADE,
-}
 # Connection may not name these away: they frame or address the message (RFC 9110, 7.6.1),
 # or an attacker would strip what the next server decides by. Upgrade, which it has to name,
 # is kept on a 101 alone.
@@ -54,11 +37,11 @@ _NOT_NOMINABLE: Final = {
     "host", "content-length", "transfer-encoding", "cache-control", "authorization", "cookie",
     "content-type", "content-encoding", "range", "via", "set-cookie", "upgrade",
 }  # fmt: skip
-
-_NAMES: dict[bytes, tuple[str, int]] = {}
-_NAMES_MAX: Final = 2048
-_NAME_MAX_LENGTH: Final = 64
-_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+# Each is one value, and two readers may take different ones of two (RFC 9110, 5.3).
+_SINGLE: Final = {"content-type", "user-agent", "server", "etag", "max-forwards"}
+_OPTIONS: dict[bytes, frozenset[str]] = {}
+_OPTIONS_MAX: Final = 256
+_OPTIONS_LENGTH: Final = 64
 
 Underscores = Literal["drop", "refuse", "pass"]
 
@@ -79,7 +62,7 @@ class HeadRules(NamedTuple):
 class RequestHead:
     """A request head that was read.
 
-    headers: end-to-end fields. forwarded: the forwarding fields that came, taken out of
+    headers: end-to-end fields. forwarded: the forwarding lines that came, taken out of
     them. keep_alive: the client would send another request. expects: it waits for 100.
     upgrade: the protocol that it asks for, empty for none.
     """
@@ -94,7 +77,7 @@ class RequestHead:
     keep_alive: bool
     expects: bool
     upgrade: str
-    forwarded: tuple[Field, ...]
+    forwarded: tuple[Line, ...]
 
 
 @dataclass(slots=True)
@@ -114,27 +97,11 @@ class ResponseHead:
     idle: int
 
 
-def _learn(name: bytes, fault: str) -> tuple[str, int]:
-    # The parsers forgive some names in responses, `Content-Length ` with its blank for one.
-    if _TOKEN(name) is None:
-        raise GatewayError(fault, cause="field name", close=fault == "invalid_header")
-    key = key_of(name)
-    kind = _KINDS.get(key)
-    if kind is None:
-        if key.startswith("x-forwarded-"):
-            kind = _FORWARDED
-        else:
-            kind = _UNDERSCORE if "_" in key else _END_TO_END
-    if len(name) <= _NAME_MAX_LENGTH and len(_NAMES) < _NAMES_MAX:
-        _NAMES[name] = (key, kind)
-    return key, kind
-
-
 def read_request_head(
     method: str,
     raw_target: str,
     version: tuple[int, int],
-    fields: tuple[Field, ...],
+    lines: Sequence[Line],
     rules: HeadRules,
 ) -> RequestHead:
     """Check a request head and part it. Raises GatewayError, always closing."""
@@ -146,53 +113,64 @@ def read_request_head(
         raise GatewayError("unknown_version", close=True)
     if len(raw_target) > rules.target:
         raise GatewayError("target_too_long", close=True)
-    if len(fields) > rules.fields:
+    if len(lines) > rules.fields:
         raise GatewayError(
             "head_too_large", f"The request has more than {rules.fields} header fields.", close=True
         )
     # TRACE would show the client what was added to its request on the way.
     if method == "CONNECT" or method == "TRACE":
         raise GatewayError("method_not_supported", close=True)
-    kept: list[Field] = []
+    texts: list[bytes] = []
+    keys: list[str] = []
     index: dict[str, bytes] = {}
     host: bytes | None = None
     connection = length = coding = expect = None
     upgrade = b""
-    forwarded: tuple[Field, ...] = ()
-    known = _NAMES.get
-    for field in fields:
-        name, value = field
-        key, kind = known(name) or _learn(name, "invalid_header")
-        if kind == _END_TO_END:
-            kept.append(field)
-            index[key] = combine(key, index[key], value) if key in index else value
-        elif kind == _HOST:
-            if host is not None:
-                raise GatewayError("invalid_host", "The Host field is repeated.", close=True)
-            host = value
-        elif kind == _CONNECTION:
-            connection = value if connection is None else connection + b"," + value
-        elif kind == _FRAMING:
-            if key == "content-length":
-                length = value if length is None else length + b", " + value
-            else:
-                coding = value if coding is None else coding + b", " + value
-        elif kind == _FORWARDED:
-            forwarded += (field,)
-        elif kind == _EXPECT:
-            expect = value if expect is None else expect + b", " + value
-        elif kind == _UPGRADE:
-            upgrade = value
-        elif kind == _UNDERSCORE and rules.underscores != "drop":
+    forwarded: tuple[Line, ...] = ()
+    for line in lines:
+        text, key, kind, value = line
+        if kind == UNDERSCORE:
+            if rules.underscores == "drop":
+                continue
             if rules.underscores == "refuse":
                 raise GatewayError(
                     "invalid_header", "A field name holds an underscore.", close=True
                 )
-            kept.append(field)
-            index[key] = combine(key, index[key], value) if key in index else value
-    framing = request_framing(protocol, coding, length)
+            kind = END_TO_END
+        if kind == END_TO_END:
+            texts.append(text)
+            keys.append(key)
+            if key in index:
+                if key in _SINGLE:
+                    raise GatewayError(
+                        "invalid_header",
+                        "A field that may stand only once is repeated.",
+                        close=True,
+                    )
+                value = combine(key, index[key], value)
+            index[key] = value
+        elif kind == HOST:
+            if host is not None:
+                raise GatewayError("invalid_host", "The Host field is repeated.", close=True)
+            host = value
+        elif kind == CONNECTION:
+            connection = value if connection is None else connection + b"," + value
+        elif kind == LENGTH:
+            length = value if length is None else length + b", " + value
+        elif kind == CODING:
+            coding = value if coding is None else coding + b", " + value
+        elif kind == FORWARDED:
+            forwarded += (line,)
+        elif kind == EXPECT:
+            expect = value if expect is None else expect + b", " + value
+        elif kind == UPGRADE:
+            upgrade = value
+    framing: Framing = 0
+    if length is not None or coding is not None:
+        framing = request_framing(protocol, coding, length)
     keep_alive = protocol == "1.1"
     protocol_wanted = ""
+    options = None
     if connection is not None:
         options = connection_options(connection)
         if "close" in options:
@@ -202,7 +180,6 @@ def read_request_head(
         # Only WebSocket is tunnelled; any other upgrade may be ignored (RFC 9110, 7.8).
         if "upgrade" in options and upgrade.lower() == b"websocket" and protocol == "1.1":
             protocol_wanted = "websocket" if framing == 0 and method == "GET" else ""
-        _drop_nominated(options, kept, index)
     expects = False
     if expect is not None:
         # RFC 9110, 10.1.1: any other expectation may be refused; 1.0 clients have none.
@@ -211,8 +188,11 @@ def read_request_head(
         expects = protocol == "1.1" and framing != 0
     target = read_target(raw_target, method, rules.paths)
     name_text, authority = _read_host(host, protocol, target)
+    headers = Headers.of(texts, keys, index)
+    if options is not None:
+        headers.drop(options - _NOT_NOMINABLE)
     return RequestHead(
-        method, target, protocol, name_text, authority, Headers.of(kept, index), framing,
+        method, target, protocol, name_text, authority, headers, framing,
         keep_alive, expects, protocol_wanted, forwarded,
     )  # fmt: skip
 
@@ -242,68 +222,67 @@ def _with_port(authority: tuple[str, str], scheme: str) -> tuple[str, str]:
 
 
 def read_response_head(
-    status: int, version: tuple[int, int], fields: tuple[Field, ...], method: str
+    status: int, version: tuple[int, int], lines: Sequence[Line], method: str
 ) -> ResponseHead:
     """Check a response head and part it. Raises GatewayError `upstream_invalid`."""
     if not 100 <= status <= 599:
         raise GatewayError("upstream_invalid", cause=f"status {status}")
     if version not in ((1, 1), (1, 0)):
         raise GatewayError("upstream_invalid", cause=f"version {version[0]}.{version[1]}")
-    kept: list[Field] = []
+    texts: list[bytes] = []
+    keys: list[str] = []
     index: dict[str, bytes] = {}
     connection = length = coding = None
     idle = -1
-    known = _NAMES.get
-    for field in fields:
-        name, value = field
-        key, kind = known(name) or _learn(name, "upstream_invalid")
-        if kind == _FRAMING:
-            if key == "content-length":
-                # Equal repeats are one length said twice; anything else was tampered with.
-                if length is not None and length != value:
-                    raise GatewayError("upstream_invalid", cause="unequal Content-Length")
-                length = value
-            else:
-                coding = value if coding is None else coding + b", " + value
-        elif kind == _CONNECTION:
+    for text, key, kind, value in lines:
+        if kind == LENGTH:
+            # Equal repeats are one length said twice; anything else was tampered with.
+            if length is not None and length != value:
+                raise GatewayError("upstream_invalid", cause="unequal Content-Length")
+            length = value
+            continue
+        if kind == CODING:
+            coding = value if coding is None else coding + b", " + value
+            continue
+        if kind == CONNECTION:
             connection = value if connection is None else connection + b"," + value
-        elif kind == _DROP:
+            continue
+        if kind == DROP:
             if key == "keep-alive":
                 idle = _idle_time(value)
-            elif key == "proxy-authenticate":
-                kept.append(field)
-                index[key] = value
-        elif kind != _UPGRADE or status in (101, 426):
-            kept.append(field)
-            index[key] = combine(key, index[key], value) if key in index else value
+            if key != "proxy-authenticate":
+                continue
+        elif kind == UPGRADE and status != 101 and status != 426:
+            continue
+        texts.append(text)
+        keys.append(key)
+        index[key] = combine(key, index[key], value) if key in index else value
     framing = response_framing(method, status, coding, length)
     reuse = version == (1, 1)
+    headers = Headers.of(texts, keys, index)
     if connection is not None:
         options = connection_options(connection)
         if "close" in options:
             reuse = False
         elif "keep-alive" in options:
             reuse = True
-        _drop_nominated(options, kept, index)
+        headers.drop(options - _NOT_NOMINABLE)
     if framing == "close" or (coding is not None and version == (1, 0)):
         reuse = False
     return ResponseHead(
-        status, Headers.of(kept, index), framing,
-        None if length is None else int(length), reuse, idle,
-    )  # fmt: skip
+        status, headers, framing, None if length is None else int(length), reuse, idle
+    )
 
 
-def connection_options(value: bytes) -> set[str]:
+def connection_options(value: bytes) -> frozenset[str]:
     """The options of a Connection value, in lower case (RFC 9110, 7.6.1)."""
-    return {option.strip() for option in value.decode("latin-1").lower().split(",")}
-
-
-def _drop_nominated(options: set[str], kept: list[Field], index: dict[str, bytes]) -> None:
-    dropped = {option for option in options if option in index} - _NOT_NOMINABLE
-    if dropped:
-        kept[:] = [field for field in kept if key_of(field[0]) not in dropped]
-        for key in dropped:
-            del index[key]
+    options = _OPTIONS.get(value)
+    if options is None:
+        text = value.decode("latin-1").lower()
+        options = frozenset(option.strip() for option in text.split(","))
+        if len(value) <= _OPTIONS_LENGTH and len(_OPTIONS) < _OPTIONS_MAX:
+            _OPTIONS[value] = options
+    return options
 
 
 def _idle_time(value: bytes) -> int:

@@ -8,6 +8,6 @@ from typing import Final
 REASONS: Final[dict[int, str]] = {status.value: status.phrase for status in HTTPStatus}
 
 STATUS_LINES: Final[tuple[bytes, ...]] = tuple(
-    f"HTTP/1.1 {code} {REASONS.get(code, 'Unknown')}\r\n".encode() for code in range(600)
+    f"HTTP/1.1 {code} {REASONS.get(code, 'Unknown')}".encode() for code in range(600)
 )
-"""The status line of each code, by the code."""
+"""The status line of each code, without its end, by the code."""

@@ -14,7 +14,9 @@ from typing import Final
 
 from proxy.errors import GatewayError
 from proxy.http1.diagnosis import diagnose
+from proxy.http1.line import lines_of
 from proxy.http1.message import HeadRules, RequestHead, read_request_head
+from proxy.http1.plain import plain_request
 from proxy.wire.parser import END_OF_HEAD, RequestParser
 
 # Empty lines before a request, which old clients send after a POST (RFC 9112, 2.2).
@@ -59,6 +61,15 @@ class Arrival:
         limit: most bytes of a head. Raises GatewayError, after which nothing that follows
         can be read.
         """
+        if not self.partial:
+            end = data.find(END_OF_HEAD)
+            if 0 < end <= limit - 4:
+                plain = plain_request(data[:end])
+                if plain is not None:
+                    head = read_request_head(*plain, rules)
+                    self._empty_lines = 0
+                    end += 4
+                    return Arrived(head, end, head.keep_alive), data[end:]
         joined = self.partial + data if self.partial else data
         fed = self._fed
         if fed == 0 and not _A <= joined[0] <= _Z:
@@ -90,7 +101,11 @@ class Arrival:
             self._fed = end
             return None, b""
         head = read_request_head(
-            parsed.method, parsed.path, parsed.version, parsed.raw_headers, rules
+            parsed.method,
+            parsed.path,
+            parsed.version,
+            lines_of(parsed.raw_headers, "invalid_header"),
+            rules,
         )
         self.partial = b""
         self._fed = 0

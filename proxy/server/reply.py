@@ -61,7 +61,7 @@ def frame_response(request: Request, response: Response, keep_alive: bool, date:
     """Decide the framing of a response and render its head."""
     status = response.status
     headers = response.headers
-    fields = headers.fields()
+    lines = headers.lines()
     tail = b""
     body = True
     chunked = False
@@ -85,7 +85,7 @@ def frame_response(request: Request, response: Response, keep_alive: bool, date:
     if "date" not in headers:
         tail += date()
     if "via" in headers:
-        fields, via = extend_via(headers)
+        lines, via = extend_via(headers)
         tail += via
     else:
         tail += VIA_LINE
@@ -97,7 +97,7 @@ def frame_response(request: Request, response: Response, keep_alive: bool, date:
         tail += b"Connection: keep-alive\r\n\r\n"
     else:
         tail += b"\r\n"
-    return Reply(response_head(status, fields, tail), body, chunked, keep_alive)
+    return Reply(response_head(status, lines, tail), body, chunked, keep_alive)
 
 
 class Sender:
@@ -124,7 +124,7 @@ class Sender:
     def interim(self, status: int, headers: Headers) -> None:
         """Write a 1xx before the response, if there is a client that can read it."""
         if self.transport is not None and not self.begun and self._version == "1.1":
-            self.transport.write(response_head(status, headers.fields(), b"\r\n"))
+            self.transport.write(response_head(status, headers.lines(), b"\r\n"))
 
     def break_off(self, error: GatewayError) -> None:
         """End a response that failed: once a head has gone, closing is the only honest error."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from proxy.contract import Request
 from proxy.http1.forwarding import Client, direct_client, forwarded_client
-from proxy.http1.headers import Field, Headers
+from proxy.http1.headers import Headers
+from proxy.http1.line import Line
 from proxy.server.arrival import Arrived
 from proxy.server.listener import Listener
 
@@ -73,7 +74,7 @@ class Visitor:
             received=self._listener.clock(),
         )
 
-    def _client(self, authority: str, forwarded: tuple[Field, ...]) -> Client:
+    def _client(self, authority: str, forwarded: tuple[Line, ...]) -> Client:
         listener = self._listener
         if self._trusted and forwarded:
             return forwarded_client(

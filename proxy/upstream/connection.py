@@ -255,9 +255,8 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             end += 4
             try:
-                parsed = self._parser.read(data[:end])
-                status = parsed.code
-                head = read_response_head(status, parsed.version, parsed.raw_headers, self._method)
+                status, version, lines = self._parser.parts(data[:end])
+                head = read_response_head(status, version, lines, self._method)
             except GatewayError as error:
                 self._fail(error, "invalid")
                 return

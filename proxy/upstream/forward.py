@@ -165,18 +165,18 @@ class Forwarder:
         host = request.authority if self._host == "preserve" else self._host
         if host == "endpoint" or not host:
             host = endpoint.authority
-        line = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (
+        line = b"%b %b HTTP/1.1\r\nHost: %b" % (
             request.method.encode("ascii"),
             request.target,
             encode(host),
         )
-        fields, via = request.headers.fields(), VIA_LINE
+        lines, via = request.headers.lines(), VIA_LINE
         if "via" in request.headers:
-            fields, via = extend_via(request.headers)
+            lines, via = extend_via(request.headers)
         tail = request.forwarded + via
         if request.upgrade:
             tail += _UPGRADE_LINES
-            return request_head(line, fields, tail)
+            return request_head(line, lines, tail)
         if request.length is None:
             tail += b"Transfer-Encoding: chunked\r\n"
         elif request.length or request.method in _BODY_METHODS:
@@ -188,4 +188,4 @@ class Forwarder:
             tail += b"Expect: 100-continue\r\n\r\n"
         else:
             tail += b"\r\n"
-        return request_head(line, fields, tail)
+        return request_head(line, lines, tail)

@@ -16,6 +16,8 @@ from aiohttp.http import HttpRequestParser, HttpResponseParser
 
 from proxy.errors import GatewayError
 from proxy.http1.headers import Field
+from proxy.http1.line import lines_of
+from proxy.http1.plain import PlainResponse, plain_response
 
 END_OF_HEAD: Final = b"\r\n\r\n"
 # Our own limits are smaller and have their own codes; the parsers' must never answer first.
@@ -170,6 +172,18 @@ class ResponseParser:
             read_until_eof=True,
             auto_decompress=False,
         )
+
+    def parts(self, head: bytes) -> PlainResponse:
+        """The parts of one complete head, without the parser where it is of the plainest form.
+
+        Raises GatewayError `upstream_invalid`.
+        """
+        plain = plain_response(head[:-4])
+        if plain is None:
+            parsed = self.read(head)
+            lines = lines_of(parsed.raw_headers, "upstream_invalid")
+            plain = PlainResponse(parsed.code, parsed.version, lines)
+        return plain
 
     def read(self, head: bytes) -> ParsedResponse:
         """Read one complete head. Raises GatewayError `upstream_invalid`.

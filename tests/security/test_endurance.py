@@ -19,7 +19,9 @@ import pytest
 
 from proxy.http1 import headers as headers_module
 from proxy.http1 import host as host_module
+from proxy.http1 import line as line_module
 from proxy.http1 import message as message_module
+from proxy.http1 import plain as plain_module
 from tests.integration.client import CutShort, connected, until
 from tests.integration.origins import OK, RawOrigin, answering
 from tests.integration.process import process
@@ -301,7 +303,11 @@ async def test_distinct_names_and_hosts_fill_no_memory(tmp_path: Path) -> None:
             assert (await wire.answer()).status == 200
         assert number > 100_000
         assert len(headers_module._KEYS) <= 2048
-        assert len(message_module._NAMES) <= 2048
+        assert len(line_module._NAMES) <= 2048
+        assert len(line_module._LINES) <= 4096
+        assert len(line_module._VALUES) <= 4096
+        assert len(message_module._OPTIONS) <= 256
+        assert len(plain_module._STARTS) <= 256
         assert len(host_module._MEMORY) <= 1024
         heard = stage.witness.heard[-1]
         assert f"x-n{number - 1}" in heard.names

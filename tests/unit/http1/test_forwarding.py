@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from proxy.http1.forwarding import Client, append_via, direct_client, forwarded_client
 from proxy.http1.headers import Field
 from proxy.http1.host import read_authority
+from proxy.http1.line import lines_of
 
 PEER = "10.0.0.1"
 
@@ -18,11 +19,9 @@ def trusts(address: str) -> bool:
 
 
 def client(*texts: str, peer: str = PEER, standard: bool = False) -> Client:
-    came: tuple[Field, ...] = tuple(
-        (name, value)
-        for name, _, value in (text.encode("latin-1").partition(b": ") for text in texts)
-    )
-    return forwarded_client(peer, "http", "shop.example", "8080", came, trusts, standard)
+    parts = (text.encode("latin-1").partition(b": ") for text in texts)
+    came = lines_of([(name, value) for name, _, value in parts], "invalid_header")
+    return forwarded_client(peer, "http", "shop.example", "8080", tuple(came), trusts, standard)
 
 
 def told(client: Client) -> list[str]:
@@ -193,7 +192,8 @@ VALUES = st.lists(
 
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=6))
 def test_whatever_comes_what_is_told_is_well_formed(came: list[Field]) -> None:
-    found = forwarded_client(PEER, "http", "shop.example", "8080", tuple(came), trusts, True)
+    lines = tuple(lines_of(came, "invalid_header"))
+    found = forwarded_client(PEER, "http", "shop.example", "8080", lines, trusts, True)
     fields = dict(line.split(": ", 1) for line in told(found))
     assert set(fields) == {
         "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Host", "Forwarded",

@@ -18,6 +18,7 @@ def test_fields_keep_their_order_and_case() -> None:
     assert headers.fields() == FIELDS
     assert list(headers.items()) == [("host", "a"), ("x-y", "1"), ("accept", ""), ("x-y", "2")]
     assert list(headers.keys()) == ["host", "x-y", "accept"]
+    assert headers.lines() == [b"Host: a", b"X-Y: 1", b"accept: ", b"x-y: 2"]
     assert len(headers) == 4
 
 
@@ -95,7 +96,7 @@ def test_a_copy_is_independent_both_ways() -> None:
 
 
 def test_taken_over_lists_are_used_as_they_are() -> None:
-    headers = Headers.of([(b"A", b"1")], {"a": b"1"})
+    headers = Headers.of([b"A: 1"], ["a"], {"a": b"1"})
     headers.add("a", "2")
     assert headers.get("a") == "1, 2"
 

@@ -10,10 +10,10 @@ from proxy.http1.status import STATUS_LINES
 @pytest.mark.parametrize(
     ("status", "line"),
     [
-        (100, b"HTTP/1.1 100 Continue\r\n"),
-        (200, b"HTTP/1.1 200 OK\r\n"),
-        (431, b"HTTP/1.1 431 Request Header Fields Too Large\r\n"),
-        (599, b"HTTP/1.1 599 Unknown\r\n"),
+        (100, b"HTTP/1.1 100 Continue"),
+        (200, b"HTTP/1.1 200 OK"),
+        (431, b"HTTP/1.1 431 Request Header Fields Too Large"),
+        (599, b"HTTP/1.1 599 Unknown"),
     ],
 )
 def test_a_status_has_its_line(status: int, line: bytes) -> None:
@@ -24,4 +24,4 @@ def test_every_status_that_may_pass_has_one_line() -> None:
     for status in range(100, 600):
         line = STATUS_LINES[status]
         assert line.startswith(b"HTTP/1.1 %d " % status)
-        assert line.index(b"\r\n") == len(line) - 2
+        assert b"\r" not in line
