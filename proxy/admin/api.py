@@ -55,7 +55,7 @@ class Operator(Protocol):
         """Whether requests can be served, and if not, why."""
         ...
 
-    def status(self) -> Mapping[str, Any]:
+    async def status(self) -> Mapping[str, Any]:
         """Version, start, digest of the configuration, last reload."""
         ...
 
@@ -67,7 +67,7 @@ class Operator(Protocol):
         """Routes in the order of precedence."""
         ...
 
-    def upstreams(self) -> list[dict[str, Any]]:
+    async def upstreams(self) -> list[dict[str, Any]]:
         """Upstreams, their endpoints and connections."""
         ...
 
@@ -107,7 +107,7 @@ class _Api:
         return app
 
     async def _index(self, _: web.Request) -> web.Response:
-        return show_json({"sidegate": redact(self._operator.status()), "resources": _INDEX})
+        return show_json({"sidegate": redact(await self._operator.status()), "resources": _INDEX})
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return show_text("alive")
@@ -129,7 +129,7 @@ class _Api:
         return show_json({"routes": redact(self._operator.routes())})
 
     async def _upstreams(self, _: web.Request) -> web.Response:
-        return show_json({"upstreams": redact(self._operator.upstreams())})
+        return show_json({"upstreams": redact(await self._operator.upstreams())})
 
     async def _reload(self, request: web.Request) -> web.Response:
         reason = foreign(

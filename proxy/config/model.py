@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -90,8 +90,9 @@ class Server(Settings):
     timeouts: Timeouts = Timeouts()
     drain: Drain = Drain()
     paths: Paths = Paths()
-    workers: int = Field(default=1, ge=1, le=1)
-    """Processes that share the listeners. More than one comes with the supervisor."""
+    workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = 1
+    """Processes that share the listeners; `auto` for one on each processor. A change of it
+    takes effect at the next start. Rate limits are counted by each process on its own."""
 
     @field_validator("listen", "trusted_proxies", mode="before")
     @classmethod

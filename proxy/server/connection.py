@@ -53,7 +53,6 @@ class ClientConnection(asyncio.Protocol):
         self._keep_alive = True
         self._paused = False
         self._half_closed = False
-        self._draining = listener.draining
         self._lingering = -1
         self._tunnel: Tunnel | None = None
         self._broken_by = "client_closed"
@@ -246,7 +245,7 @@ class ClientConnection(asyncio.Protocol):
                 return
             # A body that was not read to its end leaves no way to find the next request.
             unread = self._intake is not None
-            keep = self._keep_alive and not (response.close or self._draining or unread)
+            keep = self._keep_alive and not (response.close or self._listener.leaving or unread)
             if self._half_closed and not self._waiting:
                 keep = False
             reply = frame_response(request, response, keep, self._listener.date)
@@ -313,7 +312,7 @@ class ClientConnection(asyncio.Protocol):
         self._pause(False)
         if self._half_closed:
             tunnel.client_ended()
-        if self._draining:
+        if listener.draining:
             tunnel.shut_down()
 
     def _next(self) -> None:
@@ -326,7 +325,7 @@ class ClientConnection(asyncio.Protocol):
             return
         elif self._intake is not None:
             self._linger(self._intake, transport)
-        elif not self._keep_alive:
+        elif not self._keep_alive or (self._listener.draining and not self._waiting):
             self._close("done")
         else:
             self._expire_in(self._listener.timeouts.idle)
@@ -365,7 +364,6 @@ class ClientConnection(asyncio.Protocol):
 
     def drain(self, *, tunnels: bool) -> None:
         """Finish what is going on, then close; with `tunnels`, ask those to end too."""
-        self._draining = True
         if tunnels and self._tunnel is not None:
             self._tunnel.shut_down()
         busy = self._task or self._tunnel or self._lingering >= 0 or self._arrival.partial

@@ -79,7 +79,8 @@ class Listener:
     """Settings, limits and open connections of one address. Reload swaps `gateway` and
     the settings; connections read them anew for each request.
 
-    port: its own port as text, told to upstreams; empty for a UNIX socket.
+    port: its own port as text, told to upstreams; empty for a UNIX socket. leaving: each
+    response closes its connection. draining: connections and tunnels end.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Listener:
         self.port = port
         self.date = DateLine(wall)
         self.connections: set[Client] = set()
+        self.leaving = False
         self.draining = False
         self.on_empty: Callable[[], None] | None = None
         self.configure(gateway, settings)

@@ -1,71 +1,97 @@
-"""The sockets that a worker listens on, and how they open, change and close."""
+"""Where a worker accepts connections, and how that begins, changes and ends."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
 import socket
-import stat
-from collections.abc import Callable
-from typing import Final
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from proxy.config.model import Address, Server, parse_address
+from proxy.config.model import Server
 from proxy.server.connection import ClientConnection
 from proxy.server.listener import Gateway, Listener
+from proxy.server.sockets import BACKLOG
 
-_BACKLOG: Final = 2048
 _LAST_SECONDS: Final = 1.0
+# The path belongs to whoever bound the socket, which may go on with it.
+_UNIX_OPTIONS: Final[dict[str, Any]] = (
+    {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+)
 
 MakeListener = Callable[[str, str], Listener]
 """Scheme and port as text to a listener."""
 
 
-class ListenError(Exception):
-    """An address can't be listened on; the text says which and why."""
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a worker accepts from at one address. port: as text, empty for a UNIX socket."""
+
+    sockets: tuple[socket.socket, ...]
+    port: str
+
+
+@dataclass(slots=True)
+class _Port:
+    listener: Listener
+    servers: list[asyncio.Server] = field(default_factory=list)
+    adopted: dict[int, list[asyncio.Server]] = field(default_factory=dict)
+
+    def close(self) -> None:
+        for server in [*self.servers, *(server for own in self.adopted.values() for server in own)]:
+            server.close()
 
 
 class Ports:
-    """The open listeners by their configured address."""
+    """The open ports of a worker by their configured address."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, make: MakeListener) -> None:
         self._loop = loop
         self._make = make
-        self._open: dict[str, tuple[Listener, asyncio.Server]] = {}
+        self._open: dict[str, _Port] = {}
         self._leaving: set[Listener] = set()
         self._emptied = asyncio.Event()
-        self.bound: dict[str, str] = {}
 
-    async def update(self, settings: Server, gateway: Gateway) -> None:
-        """Listen on exactly `settings.listen`, with this gateway.
+    async def update(self, settings: Server, gateway: Gateway, shares: Mapping[str, Share]) -> None:
+        """Accept at exactly `settings.listen`, with this gateway.
 
-        New addresses are opened first: raises ListenError and changes nothing when one
-        can't be.
+        shares: of the addresses that are new; their sockets are this worker's to close.
         """
-        opened: dict[str, tuple[Listener, asyncio.Server]] = {}
-        try:
-            for text in settings.listen:
-                if text not in self._open and text not in opened:
-                    opened[text] = await self._listen(text)
-        except ListenError:
-            for _, server in opened.values():
-                server.close()
-            raise
+        for text, share in shares.items():
+            port = self._open[text] = _Port(self._make("http", share.port))
+            port.servers = await self._serve(port.listener, share.sockets)
         for text in [text for text in self._open if text not in settings.listen]:
-            listener, server = self._open.pop(text)
-            self.bound.pop(text, None)
-            server.close()
+            port = self._open.pop(text)
+            port.close()
             # Tunnels finish on the configuration that they began with.
-            self._leave(listener, tunnels=False)
-        self._open.update(opened)
-        for listener, _ in self._open.values():
-            listener.configure(gateway, settings)
+            self._leave(port.listener, tunnels=False)
+        for port in self._open.values():
+            port.listener.configure(gateway, settings)
+
+    async def adopt(self, worker: int, shares: Mapping[str, Share]) -> None:
+        """Accept in the place of another worker as well, until it is back."""
+        for text, share in shares.items():
+            port = self._open.get(text)
+            if port is not None:
+                port.adopted[worker] = await self._serve(port.listener, share.sockets)
+
+    def disown(self, worker: int) -> None:
+        """That worker accepts for itself again."""
+        for port in self._open.values():
+            for server in port.adopted.pop(worker, ()):
+                server.close()
 
     def close(self) -> None:
         """Accept no more connections."""
-        for _, server in self._open.values():
-            server.close()
+        for port in self._open.values():
+            port.close()
+
+    def leave(self) -> None:
+        """Go on, but have every response close its connection, so that clients go elsewhere."""
+        for port in self._open.values():
+            port.listener.leaving = True
 
     async def drain(self, seconds: float) -> int:
         """Let connections finish what they do, for so many seconds at most.
@@ -73,7 +99,7 @@ class Ports:
         Returns how many had to be broken off.
         """
         self.close()
-        for listener in [*self._leaving, *(listener for listener, _ in self._open.values())]:
+        for listener in [*self._leaving, *(port.listener for port in self._open.values())]:
             self._leave(listener, tunnels=True)
         await self._wait_until_empty(seconds)
         left = self._connections()
@@ -99,56 +125,26 @@ class Ports:
             self._leaving.discard(listener)
             self._emptied.set()
 
-        listener.draining = True
+        listener.leaving = listener.draining = True
         listener.on_empty = emptied
         if listener.connections:
             self._leaving.add(listener)
         for connection in list(listener.connections):
             connection.drain(tunnels=tunnels)
 
-    async def _listen(self, text: str) -> tuple[Listener, asyncio.Server]:
-        address = parse_address(text, schemes=("http",))
-        unix = address.scheme == "unix"
-        listener = self._make("http", "" if unix else str(address.port))
-
+    async def _serve(
+        self, listener: Listener, sockets: tuple[socket.socket, ...]
+    ) -> list[asyncio.Server]:
         def connection() -> ClientConnection:
             return ClientConnection(listener)
 
-        try:
-            if unix:
-                _remove_stale_socket(address)
+        servers = []
+        for sock in sockets:
+            if sock.family == socket.AF_UNIX:
                 server = await self._loop.create_unix_server(
-                    connection, address.host, backlog=_BACKLOG
+                    connection, sock=sock, backlog=BACKLOG, **_UNIX_OPTIONS
                 )
-                self.bound[text] = text
             else:
-                server = await self._loop.create_server(
-                    connection, address.host, address.port, backlog=_BACKLOG
-                )
-                listener.port = str(server.sockets[0].getsockname()[1])
-                host = f"[{address.host}]" if ":" in address.host else address.host
-                self.bound[text] = f"http://{host}:{listener.port}"
-        except (OSError, UnicodeError) as error:
-            raise ListenError(f"can't listen on {text}: {describe(error)}") from None
-        return listener, server
-
-
-def _remove_stale_socket(address: Address) -> None:
-    """A socket file outlives a killed process, and would make binding fail for ever.
-
-    Raises OSError when somebody listens on it.
-    """
-    with contextlib.suppress(FileNotFoundError), socket.socket(socket.AF_UNIX) as probe:
-        if not stat.S_ISSOCK(os.stat(address.host).st_mode):
-            return
-        try:
-            probe.connect(address.host)
-        except ConnectionRefusedError:
-            os.unlink(address.host)
-        else:
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-
-
-def describe(error: OSError | UnicodeError) -> str:
-    """Why an address can't be used, in few words."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+                server = await self._loop.create_server(connection, sock=sock, backlog=BACKLOG)
+            servers.append(server)
+        return servers

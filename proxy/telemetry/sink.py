@@ -7,12 +7,16 @@ costs lines, which are counted, and never the event loop's time.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 from collections import deque
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Final, Protocol
+
+FLUSH_SECONDS: Final = 0.2
+"""How often whoever owns a sink flushes it."""
 
 # Each batch wakes the writer thread, which takes the interpreter lock from the loop.
 _BATCH: Final = 128 * 1024
@@ -56,6 +60,7 @@ class Sink:
         self._refused = 0
         self._lost = 0
         self._closed = False
+        self._shared: int | None = None
         self.errors = 0
         self._thread = Thread(target=self._run, name="sidegate-log", daemon=True)
         self._thread.start()
@@ -74,6 +79,14 @@ class Sink:
     def tty(self) -> bool:
         """A person reads this on a terminal."""
         return isinstance(self._target, int) and os.isatty(self._target)
+
+    def share(self, lock: int) -> None:
+        """Other processes write to the same target, with a lock on the same file.
+
+        lock: a descriptor of that file. A pipe takes what is longer than a page in pieces,
+        between which others' lines would come.
+        """
+        self._shared = lock
 
     def write(self, line: bytes) -> None:
         """Take one line, with its newline. Never blocks and never raises."""
@@ -137,13 +150,19 @@ class Sink:
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
+            lock = self._shared
             try:
+                if lock is not None:
+                    # Of the process, so that it ends with one that is killed.
+                    fcntl.lockf(lock, fcntl.LOCK_EX)
                 self._send(batch)
             except (OSError, ValueError):
                 # ValueError: somebody closed the stream. Logging has nobody to tell, so
                 # the counters do.
                 self.errors += 1
                 self._lost += batch.count(b"\n")
+            if lock is not None:
+                fcntl.lockf(lock, fcntl.LOCK_UN)
             self._finished += len(batch)
 
     def _send(self, batch: bytearray) -> None:

@@ -16,17 +16,39 @@ import yaml
 from proxy.app import App
 from proxy.catalog import load_catalog
 from proxy.config.load import Document, load
+from proxy.process.solo import Solo
 from proxy.telemetry.sink import Sink
 from tests.integration.origins import RawOrigin, Script
 
 NOTHING: Final[Mapping[str, Any]] = {}
 
 
+class Inside:
+    """What only tests look at: the instance, and its worker in this very process."""
+
+    def __init__(self, app: App, solo: Solo) -> None:
+        self._app = app
+        self.worker = solo.worker
+        self.ready = app.ready
+        self.reload = app.reload
+        self.drain = app.drain
+
+    def status(self) -> dict[str, Any]:
+        """What goes on, and with which configuration."""
+        return {**self._app.operations.facts(), **self.worker.status()}
+
+    def upstreams(self) -> list[dict[str, Any]]:
+        """Each endpoint with the state of its pool."""
+        return self.worker.upstreams()
+
+
 class Gateway:
     """A running proxy. url, admin: its addresses. file: its configuration."""
 
     def __init__(self, app: App, file: Path, log: Path, sink: Sink) -> None:
-        self.app = app
+        assert isinstance(app.crew, Solo)
+        self.app = Inside(app, app.crew)
+        self._instance = app
         self.file = file
         self._log = log
         self._sink = sink
@@ -34,7 +56,7 @@ class Gateway:
     @property
     def url(self) -> str:
         """Where clients connect."""
-        return next(iter(self.app.ports.bound.values()))
+        return self._instance.addresses.shown[0]
 
     @property
     def port(self) -> int:
@@ -44,7 +66,7 @@ class Gateway:
     @property
     def admin(self) -> str:
         """Where operators connect."""
-        return self.app.admin_address
+        return self._instance.admin_address
 
     async def lines(self, event: str = "request", count: int = 1) -> list[dict[str, Any]]:
         """The log lines of an event, once there are `count`."""

@@ -40,7 +40,7 @@ class Gateway:
     def ready(self) -> tuple[bool, str]:
         return not self.reason, self.reason
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         return {"version": "0.1.0", "digest": "abc123"}
 
     def config(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Gateway:
     def routes(self) -> list[dict[str, Any]]:
         return [{"name": "a", "match": {"headers": {"X-Api-Key": CANARY}}, "upstream": "app"}]
 
-    def upstreams(self) -> list[dict[str, Any]]:
+    async def upstreams(self) -> list[dict[str, Any]]:
         return [{"name": "app", "endpoints": [{"address": "http://a:80", "idle": 3}]}]
 
     async def reload(self) -> ReloadReport:

@@ -38,7 +38,9 @@ AMBIENT: Final = {
     "asyncio.create_task": "the toolkit's spawn, or the loop that owns the task",
     "asyncio.ensure_future": "the toolkit's spawn, or the loop that owns the task",
 }
-MAY_TOUCH_THE_WORLD: Final = frozenset({"app.py", "runtime/state.py"})
+MAY_TOUCH_THE_WORLD: Final = frozenset(
+    {"app.py", "process/operations.py", "process/team.py", "process/worker.py", "runtime/state.py"}
+)
 
 PARSERS: Final = ("aiohttp.http", "aiohttp._http", "aiohttp.http_parser")
 MAY_PARSE: Final = frozenset({"wire/parser.py"})

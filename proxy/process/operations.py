@@ -1,0 +1,137 @@
+"""What the admin API asks of an instance (`admin.api.Operator`), however many processes serve.
+
+May live here: facts put together for an operator, of this process and of the workers'
+answers. Must not live here: how they are shown, or how anything changes (`app`).
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from typing import Any, Protocol
+
+from proxy.admin.api import ReloadReport
+from proxy.process.solo import Serving
+from proxy.process.source import Generation
+from proxy.process.version import VERSION
+from proxy.routing.match import read_rules
+from proxy.routing.precedence import arrange
+from proxy.server.addresses import Addresses
+
+
+class Instance(Protocol):
+    """What runs here, as `app.App`."""
+
+    crew: Serving
+    addresses: Addresses
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether requests can be served, and if not, why."""
+        ...
+
+    async def reload(self) -> ReloadReport:
+        """Read the configuration again and use it if it is good."""
+        ...
+
+
+class Operations:
+    """An instance, as operators see it."""
+
+    def __init__(self, instance: Instance, generation: Generation) -> None:
+        self._instance = instance
+        self._generation = generation
+        self._started = self._loaded = time.time()
+        self._last_reload: dict[str, Any] | None = None
+
+    def reloaded(self, report: ReloadReport, generation: Generation) -> None:
+        """Note what became of a reload. generation: the one in use."""
+        now = time.time()
+        self._last_reload = {"ok": report.ok, "at": now, "problems": report.problems}
+        if report.ok:
+            self._loaded = now
+        self._generation = generation
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether to send traffic here, and if not, why."""
+        return self._instance.ready()
+
+    async def reload(self) -> ReloadReport:
+        """Read the configuration again and use it if it is good."""
+        return await self._instance.reload()
+
+    def config(self) -> dict[str, Any]:
+        """The effective configuration, without what came from `!file`."""
+        plan, document = self._generation.plan, self._generation.document
+        shown: dict[str, Any] = document.hide_all(plan.config.model_dump(mode="json"))
+        return shown
+
+    def routes(self) -> list[dict[str, Any]]:
+        """The routes by precedence, with their policies in the order they act."""
+        plan, hide = self._generation.plan, self._generation.document.hide_all
+        rules = arrange(read_rules([route.match for route in plan.routes]))
+        return [
+            {
+                "name": route.name,
+                "match": hide(route.match.model_dump(mode="json", exclude_defaults=True)),
+                "upstream": route.upstream,
+                "body_limit": route.body_limit,
+                "policies": [
+                    {
+                        "name": policy.spec.name,
+                        "mode": policy.options.mode,
+                        "from": str(policy.place or "default"),
+                        "options": hide(policy.options.model_dump(mode="json")),
+                    }
+                    for policy in route.policies
+                ],
+            }
+            for route in (plan.routes[rule.index] for rule in rules)
+        ]
+
+    async def upstreams(self) -> list[dict[str, Any]]:
+        """Each endpoint with the state of its pools, those of all workers together."""
+        return combine(await self._instance.crew.ask_all("upstreams"))
+
+    async def metrics(self, accept: str) -> tuple[str, bytes]:
+        """Content type and exposition."""
+        return await self._instance.crew.expose(accept)
+
+    async def status(self) -> dict[str, Any]:
+        """What runs here, since when, with which configuration."""
+        workers = await self._instance.crew.ask_all("status")
+        return {
+            **self.facts(),
+            "in_flight": sum(worker["in_flight"] for worker in workers),
+            "connections": sum(worker["connections"] for worker in workers),
+            "workers": workers,
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """The part of the status that no worker has to be asked for."""
+        return {
+            "version": VERSION,
+            "python": platform.python_version(),
+            "started": self._started,
+            "config": {"digest": self._generation.plan.digest, "loaded": self._loaded},
+            "last_reload": self._last_reload,
+            "listen": self._instance.addresses.shown,
+        }
+
+
+def combine(answers: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Rows of several workers about the same endpoints, as one row an endpoint: numbers, and
+    mappings of numbers, are added up."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in (row for answer in answers for row in answer):
+        key = row["upstream"], row["endpoint"]
+        rows[key] = _add(rows[key], row) if key in rows else row
+    return list(rows.values())
+
+
+def _add(one: Any, other: Any) -> Any:
+    if isinstance(one, dict):
+        both = {key: _add(one[key], other[key]) for key in one.keys() & other.keys()}
+        return {**one, **other, **both}
+    if isinstance(one, int | float) and not isinstance(one, bool):
+        return one + other
+    return one

@@ -1,0 +1,114 @@
+"""A worker's place in a team: the process that has it, and the line to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import proxy
+from proxy.control.line import ANSWER_SECONDS, Line, Unanswered
+from proxy.control.segments import Vault
+from proxy.server.ports import Share
+from proxy.server.sockets import Bound
+
+# Python, the program, and a large configuration, on a machine that has other things to do.
+_START_SECONDS: Final = 60.0
+
+
+class Seat:
+    """One of `count` places; its process may be replaced.
+
+    number: from 1. serving: there is a process, and it accepts connections. lent_to: who
+    accepts in its place meanwhile.
+    """
+
+    def __init__(self, number: int, count: int) -> None:
+        self.number = number
+        self._count = count
+        self._process: asyncio.subprocess.Process | None = None
+        self._line: Line | None = None
+        self.serving = False
+        self.lent_to: Seat | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the latest process."""
+        return 0 if self._process is None else self._process.pid
+
+    def shares(self, bound: Mapping[str, Bound]) -> dict[str, Share]:
+        """What it accepts from, by address."""
+        return {
+            text: Share(tuple(one.share(self.number - 1, self._count)), one.port)
+            for text, one in bound.items()
+        }
+
+    async def launch(self, loop: asyncio.AbstractEventLoop, vault: Vault) -> None:
+        """Start a process, which serves once it is told what. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        vault_ours, vault_theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, vault_theirs:
+            vault.serve(vault_ours)
+            self._line = Line(loop, ours, self._cut)
+            inherited = (theirs.fileno(), vault_theirs.fileno())
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", "proxy.process.child",
+                *map(str, inherited), str(self.number),
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=inherited, env=_environment(),
+            )  # fmt: skip
+
+    async def begin(self, told: dict[str, Any]) -> list[str]:
+        """Have the process serve; the problems if it can't. Raises Unanswered."""
+        problems: list[str] = await self.ask("start", told, seconds=_START_SECONDS)
+        self.serving = not problems
+        return problems
+
+    async def ask(self, name: str, argument: Any = None, *, seconds: float = ANSWER_SECONDS) -> Any:
+        """The worker's answer. Raises Unanswered."""
+        if self._line is None:
+            raise Unanswered(f"{name}: the process is gone")
+        return await self._line.ask(name, argument, seconds=seconds)
+
+    def tell(self, name: str, argument: Any = None) -> None:
+        """Let the worker know."""
+        if self._line is not None:
+            self._line.tell(name, argument)
+
+    async def ended(self) -> str:
+        """How the process ended, in words, once it has."""
+        if self._process is None:
+            return "never started"
+        code = await self._process.wait()
+        self._cut()
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return f"killed by {signal.Signals(-code).name}"
+        return f"exit code {code}"
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    def _cut(self) -> None:
+        self.serving = False
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
+
+
+def _environment() -> dict[str, str]:
+    """That of this process, in which the same code is found that runs here."""
+    root = str(Path(proxy.__file__).parents[1])
+    # What begins the path may be the working directory, which the worker leaves out.
+    if root in sys.path[0 if sys.flags.safe_path else 1 :]:
+        return dict(os.environ)
+    others = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, others] if others else [root])}

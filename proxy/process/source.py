@@ -1,0 +1,58 @@
+"""Where an instance gets its configuration from, and whether that has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.catalog import Catalog
+from proxy.config.load import Document
+from proxy.runtime.plan import Plan, make_plan
+from proxy.runtime.watch import Watch
+
+Load = Callable[[], Document]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A configuration that was read and planned."""
+
+    document: Document
+    plan: Plan
+
+
+class Source:
+    """Reads configurations. Raises ConfigError, also at once, when there is none to be had."""
+
+    def __init__(self, load: Load, catalog: Catalog) -> None:
+        self._load = load
+        self._catalog = catalog
+        self._read_last: tuple[Path, ...] = ()
+        self.first = self.read()
+        self._watch = Watch(self._read_last)
+
+    def read(self) -> Generation:
+        """The configuration as it is now. Blocks while it reads files."""
+        document = self._load()
+        self._read_last = document.sources
+        generation = Generation(document, make_plan(document, self._catalog))
+        self._read_last = _files(generation)
+        return generation
+
+    def changed(self) -> bool:
+        """Whether a file differs from the last look."""
+        return self._watch.changed()
+
+    def follow(self, used: Generation, *, attempted: bool = False) -> None:
+        """Watch the files of the configuration in use, and with `attempted` those that were
+        read in vain as well: one of them may be where the mistake is."""
+        tried = self._read_last if attempted else ()
+        self._watch.follow({*_files(used), *tried})
+
+
+def _files(generation: Generation) -> tuple[Path, ...]:
+    """The files that a change of would change the configuration."""
+    upstreams = generation.plan.config.upstreams.values()
+    authorities = [Path(tls.ca_file) for tls in (up.tls for up in upstreams) if tls.ca_file]
+    return (*generation.document.sources, *authorities, *generation.plan.files())

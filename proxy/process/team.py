@@ -1,0 +1,261 @@
+"""An instance of several processes: the supervisor's side.
+
+May live here: how workers begin, are replaced when they crash, change their configuration
+together, and end. Must not live here: what they serve (`worker`), or what makes the
+configuration change (`app`). The supervisor itself accepts no connections.
+
+A crashed worker's sockets, with the connections that wait in them, are lent to another one
+until its replacement serves. That one gets the configuration in use, whatever the file says
+by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final
+
+from proxy.config.problems import ConfigError
+from proxy.control.channel import Descriptor
+from proxy.control.line import Unanswered
+from proxy.control.segments import Vault
+from proxy.process.backoff import Backoff
+from proxy.process.counts import open_ledger
+from proxy.process.seat import Seat
+from proxy.process.solo import Unready
+from proxy.process.source import Generation
+from proxy.process.version import VERSION
+from proxy.runtime.rehearsal import rehearse
+from proxy.server.sockets import Bound
+from proxy.telemetry.ledger import forget_levels
+from proxy.telemetry.logs import BoundLogger, configure, loop_exception_handler
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.sink import Sink
+
+_CHANGE_SECONDS: Final = 30.0
+_LAST_SECONDS: Final = 5.0
+
+
+class Team:
+    """So many workers in processes of their own."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sink: Sink, count: int) -> None:
+        self._loop = loop
+        self._sink = sink
+        self._vault = Vault(loop)
+        self._ledgers = {number: open_ledger(self._vault, number) for number in range(1, count + 1)}
+        others = self._ledgers.values()
+        self.counts = Metrics(VERSION, sink, time.time, others=others)
+        self._lock = Descriptor(os.memfd_create("sidegate log", os.MFD_CLOEXEC))
+        sink.share(self._lock.number)
+        self._seats = [Seat(number, count) for number in range(1, count + 1)]
+        self._bound: dict[str, Bound] = {}
+        self._prepared: tuple[Generation, Mapping[str, Bound]] | None = None
+        # A replacement either begins before a change or after it.
+        self._changing = asyncio.Lock()
+        self._ending = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def log(self) -> BoundLogger:
+        """Of the configuration in use."""
+        return self._log
+
+    @property
+    def ready(self) -> bool:
+        """At least one worker serves."""
+        return any(seat.serving for seat in self._seats)
+
+    async def start(self, generation: Generation, bound: Mapping[str, Bound]) -> None:
+        """Start the workers. Raises ConfigError, or Unready when one of them can't serve."""
+        self._use(generation)
+        self._loop.set_exception_handler(loop_exception_handler(self.log))
+        _rehearse(generation)
+        self._bound = dict(bound)
+        problems = await asyncio.gather(*map(self._fill, self._seats))
+        if found := [problem for some in problems for problem in some]:
+            raise Unready(list(dict.fromkeys(found)))
+        for seat in self._seats:
+            self._spawn(self._keep(seat))
+
+    async def prepare(self, generation: Generation, opened: Mapping[str, Bound]) -> None:
+        """Have all workers build what a configuration asks for. Raises ConfigError, Unready."""
+        _rehearse(generation)
+        await self._changing.acquire()
+        self._prepared = generation, opened
+        try:
+            found = await self._each(
+                lambda seat: seat.ask(
+                    "prepare",
+                    {"document": generation.document, "shares": seat.shares(opened)},
+                    seconds=_CHANGE_SECONDS,
+                )
+            )
+            # A worker that died meanwhile is replaced by one of the configuration that is
+            # in use then; one that doesn't answer would serve by another than the rest.
+            problems = [problem for some in found.values() for problem in some]
+            problems += [
+                f"worker {seat.number} does not answer"
+                for seat in self._seats
+                if seat.serving and seat not in found
+            ]
+            if problems:
+                raise Unready(list(dict.fromkeys(problems)))
+        except BaseException:
+            await self.discard()
+            raise
+
+    async def commit(self) -> None:
+        """Have them all serve by it."""
+        if self._prepared is None:
+            raise RuntimeError("nothing was prepared")
+        generation, opened = self._prepared
+        self._prepared = None
+        self._use(generation)
+        listen = generation.plan.config.server.listen
+        bound = {**self._bound, **opened}
+        self._bound = {text: bound[text] for text in listen}
+        await self._each(lambda seat: seat.ask("commit", seconds=_CHANGE_SECONDS))
+        self._changing.release()
+        self._cover(anew=True)
+
+    async def discard(self) -> None:
+        """Have them stay with the one in use."""
+        self._prepared = None
+        await self._each(lambda seat: seat.ask("discard"))
+        self._changing.release()
+
+    async def leave(self) -> None:
+        """Have clients go elsewhere."""
+        await self.ask_all("leave")
+
+    async def drain(self, seconds: float) -> int:
+        """Accept no more, and finish; how many connections were broken off."""
+        self._ending = True
+        left = await self._each(
+            lambda seat: seat.ask("drain", seconds, seconds=seconds + _LAST_SECONDS)
+        )
+        for seat in self._seats:
+            seat.tell("end")
+        try:
+            async with asyncio.timeout(_LAST_SECONDS):
+                await asyncio.gather(*(seat.ended() for seat in self._seats))
+        except TimeoutError:
+            self.log.warning("workers killed at the end of draining")
+        return sum(left.values())
+
+    async def close(self) -> None:
+        """End at once whatever is left."""
+        self._ending = True
+        for seat in self._seats:
+            seat.kill()
+            await seat.ended()
+        for task in list(self._tasks):
+            task.cancel()
+        self._vault.close()
+
+    async def ask_all(self, name: str, argument: Any = None) -> list[Any]:
+        """The answers of all workers that serve, in the order of their numbers."""
+        answers = await self._each(lambda seat: seat.ask(name, argument))
+        return [answers[seat] for seat in self._seats if seat in answers]
+
+    async def expose(self, accept: str) -> tuple[str, bytes]:
+        """Content type and exposition of what all workers have counted."""
+        await self.ask_all("collect")
+        return await self.counts.expose(accept)
+
+    # -- one worker --------------------------------------------------------------------------
+
+    async def _fill(self, seat: Seat) -> list[str]:
+        """Have a new process serve at this place; the problems if it can't."""
+        try:
+            await seat.launch(self._loop, self._vault)
+            self.log.info("worker started", worker=seat.number, pid=seat.pid)
+            async with self._changing:
+                told = {
+                    "document": self._generation.document,
+                    "shares": seat.shares(self._bound),
+                    "log": self._lock,
+                }
+                problems = await seat.begin(told)
+        except (OSError, Unanswered) as error:
+            problems = [f"worker {seat.number} does not start: {error}"]
+        if problems:
+            seat.kill()
+        else:
+            self.log.info("worker serves", worker=seat.number, pid=seat.pid)
+        return problems
+
+    async def _keep(self, seat: Seat) -> None:
+        """Replace the process at this place whenever it ends."""
+        backoff = Backoff()
+        started = time.monotonic()
+        while True:
+            how = await seat.ended()
+            if self._ending:
+                return
+            pause = backoff.after(time.monotonic() - started)
+            self.log.error(
+                "worker ended", worker=seat.number, pid=seat.pid, how=how, again_in=pause
+            )
+            self.counts.counter(
+                "sidegate_worker_restarts_total", "Workers that ended and were replaced."
+            ).inc()
+            forget_levels(self._ledgers[seat.number])
+            self._cover()
+            await asyncio.sleep(pause)
+            started = time.monotonic()
+            if problems := await self._fill(seat):
+                self.log.error("worker does not serve", worker=seat.number, problems=problems)
+            self._cover()
+
+    def _cover(self, *, anew: bool = False) -> None:
+        """Have somebody accept in the place of each worker that doesn't serve.
+
+        anew: also where somebody does, since the addresses have changed.
+        """
+        for seat in self._seats:
+            host = seat.lent_to
+            if host is not None and (anew or seat.serving or not host.serving):
+                host.tell("disown", seat.number)
+                seat.lent_to = None
+        serving = [seat for seat in self._seats if seat.serving]
+        for seat in self._seats:
+            if serving and not seat.serving and seat.lent_to is None:
+                lent = [other.lent_to for other in self._seats]
+                host = min(serving, key=lent.count)
+                host.tell("adopt", {"worker": seat.number, "shares": seat.shares(self._bound)})
+                seat.lent_to = host
+
+    # -- all of them --------------------------------------------------------------------------
+
+    async def _each(self, ask: Any) -> dict[Seat, Any]:
+        """Ask all that serve, at once; the answers of those that gave one."""
+        seats = [seat for seat in self._seats if seat.serving]
+        answers = await asyncio.gather(*map(ask, seats), return_exceptions=True)
+        given: dict[Seat, Any] = {}
+        for seat, answer in zip(seats, answers, strict=True):
+            if isinstance(answer, Unanswered):
+                self.log.warning("worker gave no answer", worker=seat.number, reason=str(answer))
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                given[seat] = answer
+        return given
+
+    def _use(self, generation: Generation) -> None:
+        self._generation = generation
+        options = generation.plan.config.telemetry.log
+        self._log = configure(options.level, options.format, self._sink, time.time)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _rehearse(generation: Generation) -> None:
+    if problems := rehearse(generation.plan, generation.document):
+        raise ConfigError(problems)

@@ -1,0 +1,179 @@
+"""One process that serves: its state, its gateway, its listeners.
+
+May live here: how a worker is put together, and how it changes from one configuration to
+the next. Must not live here: where configurations come from, signals, the admin API; those
+are the instance's (`app`), which has one worker in its own process or several in others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.cells import Traffic
+from proxy.config.model import Drain
+from proxy.control.line import Handler
+from proxy.control.segments import Segments
+from proxy.process.source import Generation
+from proxy.process.version import VERSION
+from proxy.runtime.compile import Compiler
+from proxy.runtime.gateway import Gateway
+from proxy.runtime.state import Key, State
+from proxy.server.listener import Listener
+from proxy.server.ports import Ports, Share
+from proxy.store.memory import Memory
+from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.ledger import Ledger
+from proxy.telemetry.logs import BoundLogger, configure, loop_exception_handler, make_console
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.observer import Observer
+from proxy.telemetry.sink import Sink
+from proxy.upstream.pool import Pool
+from proxy.wire.deadlines import INTERVAL
+
+Shares = Mapping[str, Share]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    generation: Generation
+    gateway: Gateway
+    used: set[Key]
+
+
+class Worker:
+    """Serves one configuration after another. Raises ConfigError when the first can't be used.
+
+    number: of the worker among several, 0 for the only one. segments: memory shared with
+    the other workers. ledger: where it counts; in memory of its own by default.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sink: Sink,
+        segments: Segments,
+        generation: Generation,
+        *,
+        number: int = 0,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self._sink = sink
+        self._number = number
+        self._generation = generation
+        log = self._configure_logs(generation)
+        loop.set_exception_handler(loop_exception_handler(log))
+        traffic = Traffic()
+        self.counts = Metrics(VERSION, sink, time.time, self._pools, traffic, ledger)
+        self.segments = segments
+        store = Memory(time.monotonic)
+        self._state = State(loop, time.monotonic, time.time, store, self.counts, log, traffic)
+        self.ports = Ports(loop, self._listener)
+        self._prepared: _Prepared | None = self._compile(generation)
+        self._gateway = self._prepared.gateway
+        self.commands: dict[str, Handler] = {
+            "status": lambda _: self.status(),
+            "upstreams": lambda _: self.upstreams(),
+            "collect": lambda _: self.counts.collect(),
+        }
+        """What this worker does when the instance asks it, by name: see `control.line`."""
+        self._sweep()
+
+    @property
+    def log(self) -> BoundLogger:
+        """Of the configuration in use."""
+        log: BoundLogger = self._state.log  # type: ignore[assignment]
+        return log
+
+    @property
+    def drain(self) -> Drain:
+        """How to stop."""
+        return self._generation.plan.config.server.drain
+
+    def prepare(self, generation: Generation) -> None:
+        """Build what another configuration asks for. Raises ConfigError and changes nothing."""
+        self._state.log = self._configure_logs(generation)
+        try:
+            self._prepared = self._compile(generation)
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Stay with the configuration in use after all."""
+        self._prepared = None
+        self._state.log = self._configure_logs(self._generation)
+
+    async def commit(self, shares: Shares) -> None:
+        """Serve by what was prepared. shares: of the addresses that are new."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
+            raise RuntimeError("nothing was prepared")
+        self._generation, self._gateway = prepared.generation, prepared.gateway
+        await self.ports.update(prepared.generation.plan.config.server, self._gateway, shares)
+        self._state.keep_only(prepared.used)
+
+    def close(self) -> None:
+        """Close what is open."""
+        self.ports.close()
+        self._state.close()
+
+    def status(self) -> dict[str, Any]:
+        """What goes on here."""
+        return {
+            "worker": self._number,
+            "pid": os.getpid(),
+            "in_flight": self._state.traffic.in_flight,
+            "connections": self._state.traffic.open,
+        }
+
+    def upstreams(self) -> list[dict[str, Any]]:
+        """Each endpoint with the state of its pool."""
+        return [
+            {
+                "upstream": pool.upstream,
+                "endpoint": pool.endpoint,
+                "size": pool.size,
+                "overflow": pool.overflow,
+                "in_use": pool.in_use,
+                "idle": pool.idle,
+                "waiting": pool.waiting,
+                "opened": pool.opened,
+                "closed": dict(pool.closed),
+                "retries": dict(pool.retries),
+            }
+            for pool in self._state.pools()
+        ]
+
+    def _compile(self, generation: Generation) -> _Prepared:
+        plan = generation.plan
+        options = plan.config.telemetry.log
+        console = make_console(options.format, self._sink)
+        access_log = AccessLog(options, self._sink, time.time, console)
+        observer = Observer(self.counts, access_log)
+        compiler = Compiler(plan, generation.document, self._state, observer)
+        return _Prepared(generation, compiler.compile(), compiler.used)
+
+    def _configure_logs(self, generation: Generation) -> BoundLogger:
+        options = generation.plan.config.telemetry.log
+        log = configure(options.level, options.format, self._sink, time.time)
+        return log.bind(worker=self._number) if self._number else log
+
+    def _pools(self) -> list[Pool]:
+        return self._state.pools()
+
+    def _sweep(self) -> None:
+        # First, so that one sweep that fails is not the last.
+        self._state.loop.call_later(INTERVAL, self._sweep)
+        self._state.deadlines.sweep()
+
+    def _listener(self, scheme: str, port: str) -> Listener:
+        state = self._state
+        return Listener(
+            state.loop, state.clock, state.wall, state.deadlines, state.traffic, scheme, port,
+            self._gateway, self._generation.plan.config.server,
+        )  # fmt: skip

@@ -1,0 +1,185 @@
+"""Sockets bound to the addresses of a configuration, before anybody accepts from them.
+
+May live here: how an address becomes listening sockets, and how they are shared out. Must
+not live here: what is served on them (`ports`, `admin.site`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from proxy.config.model import Address, parse_address
+
+BACKLOG: Final = 2048
+"""Connections that may wait to be accepted, at each socket."""
+
+
+class ListenError(Exception):
+    """An address can't be listened on; the text says which and why."""
+
+
+def describe(error: OSError | UnicodeError) -> str:
+    """Why an address can't be used, in few words."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An address that is listened on.
+
+    groups: for each place that its name stands for, the sockets among which the kernel
+    shares out connections. shown: the address as bound, with the port that was found for 0.
+    """
+
+    groups: tuple[tuple[socket.socket, ...], ...]
+    shown: str
+
+    @property
+    def sockets(self) -> Iterator[socket.socket]:
+        """All of them."""
+        return (sock for group in self.groups for sock in group)
+
+    @property
+    def port(self) -> str:
+        """The port as text; empty for a UNIX socket."""
+        return "" if self.shown.startswith("unix:") else self.shown.rpartition(":")[2]
+
+    def share(self, index: int, count: int) -> list[socket.socket]:
+        """The sockets of one of `count` processes: every socket is somebody's, and everybody
+        has one at each place, if need be together with others."""
+        shares: list[socket.socket] = []
+        for group in self.groups:
+            own = group[index::count] or (group[index % len(group)],)
+            shares += own
+        return shares
+
+    def close(self) -> None:
+        """Close this process's copies; those of other processes go on."""
+        for sock in self.sockets:
+            sock.close()
+
+
+async def bind(
+    loop: asyncio.AbstractEventLoop, text: str, *, count: int = 1, held: Container[int] = ()
+) -> Bound:
+    """Listen on `http://HOST:PORT` or `unix:/path`. Raises ListenError.
+
+    count: of the processes that will accept. Each gets a socket of its own at each place;
+    only a UNIX socket is one for all. held: ports that this process itself listens on, at
+    whatever host, so that 127.0.0.1 can be followed by 0.0.0.0.
+    """
+    address = parse_address(text, schemes=("http", "https"))
+    try:
+        if address.scheme == "unix":
+            return Bound(((_listen_unix(address.host),),), text)
+        return await _bind_tcp(loop, address, count, held)
+    except (OSError, UnicodeError) as error:
+        raise ListenError(f"can't listen on {text}: {describe(error)}") from None
+
+
+async def _bind_tcp(
+    loop: asyncio.AbstractEventLoop, address: Address, count: int, held: Container[int]
+) -> Bound:
+    found = await loop.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    groups: list[tuple[socket.socket, ...]] = []
+    port = address.port
+    unusable: OSError | None = None
+    try:
+        for family, _, _, _, place in dict.fromkeys(found):
+            try:
+                if port not in held:
+                    port = _unclaimed(family, _at(place, port))
+            except OSError as error:
+                # A name such as `localhost` may stand for an IPv6 address without there
+                # being IPv6.
+                if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                    raise
+                unusable = error
+                continue
+            groups.append(tuple(_listen(family, _at(place, port)) for _ in range(count)))
+        if not groups:
+            raise unusable or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    except BaseException:
+        for group in groups:
+            for sock in group:
+                sock.close()
+        raise
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return Bound(tuple(groups), f"{address.scheme}://{host}:{port}")
+
+
+def _at(place: tuple[Any, ...], port: int) -> tuple[Any, ...]:
+    """A socket address with another port."""
+    return (place[0], port, *place[2:])
+
+
+def _unclaimed(family: int, place: tuple[Any, ...]) -> int:
+    """The port of a place that nobody listens on. Raises OSError when somebody does.
+
+    The sockets of a group let every process of the same user in: without this look another
+    instance would silently take a share of the connections.
+    """
+    with _socket(family) as probe:
+        probe.bind(place)
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _listen(family: int, place: tuple[Any, ...]) -> socket.socket:
+    sock = _socket(family)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(place)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _socket(family: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return sock
+
+
+def _listen_unix(path: str) -> socket.socket:
+    _remove_stale_socket(path)
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.setblocking(False)
+        sock.bind(path)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale_socket(path: str) -> None:
+    """A socket file outlives a killed process, and would make binding fail for ever.
+
+    Raises OSError when somebody listens on it.
+    """
+    with contextlib.suppress(FileNotFoundError), socket.socket(socket.AF_UNIX) as probe:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        else:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
