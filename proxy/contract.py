@@ -281,7 +281,8 @@ class Toolkit:
 
     clock: monotonic seconds. wall: seconds since 1970, UTC. random: n random bytes. spawn:
     run a coroutine in the background, supervised. route: name of the route being compiled.
-    identity: names this policy in this place; shared state is kept under it.
+    identity: names this policy in this place; shared state is kept under it. sampled:
+    whether a trace that starts here is recorded, by its ID; None where no traces are.
     """
 
     clock: Callable[[], float]
@@ -293,6 +294,7 @@ class Toolkit:
     spawn: Callable[[Coroutine[Any, Any, None]], None]
     route: str = ""
     identity: str = ""
+    sampled: Callable[[str], bool] | None = None
 
 
 class Gate(Protocol):

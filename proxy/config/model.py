@@ -12,17 +12,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from proxy.config.settings import Settings
+from proxy.config.telemetry import Telemetry
 from proxy.config.units import Duration, Size
 
 Network = IPv4Network | IPv6Network
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-
-
-class Settings(BaseModel):
-    """Base of every section: unknown keys are errors, values can't change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Limits(Settings):
@@ -119,30 +115,6 @@ class Admin(Settings):
         if value is not None:
             check_listen(value)
         return value
-
-
-class Logging(Settings):
-    """Structured logs on standard output."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least severe level that is written."""
-    access: bool = True
-    """One line for each request."""
-    format: Literal["auto", "json", "console"] = "auto"
-    """JSON lines, or text for people; `auto` is text on a terminal and JSON elsewhere."""
-    redact_query: tuple[str, ...] = (
-        "access_token", "api_key", "apikey", "code", "password", "secret", "sig", "signature",
-        "token",
-    )  # fmt: skip
-    """Query parameters whose values are never written."""
-    headers: tuple[str, ...] = ()
-    """Request header fields to write with each access line; credentials are redacted."""
-
-
-class Telemetry(Settings):
-    """What the proxy tells about itself."""
-
-    log: Logging = Logging()
 
 
 class Pool(Settings):

@@ -1,4 +1,8 @@
-"""W3C Trace Context: continue the caller's trace, or start one, and hand it on."""
+"""W3C Trace Context: continue the caller's trace, or start one, and hand it on.
+
+Traces that come in B3 fields, the form of Zipkin, are continued as well: the W3C fields are
+sent besides, and the B3 ones in the form they came in, so that a service knows either.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Final, Literal
 from pydantic import ConfigDict
 
 from proxy.contract import PolicyOptions, PolicySpec, Request, Toolkit, TraceContext
-from proxy.http1.headers import decode
+from proxy.http1.headers import Headers, decode
 from proxy.http1.identifiers import HexPool
 
 # Trace Context, 3.2.2: version ff and IDs of zeros are invalid; versions after 00 may have
@@ -25,14 +29,29 @@ _MEMBERS_MAX: Final = 32
 _STATE_MAX: Final = 512 + 514
 _LONG_MEMBER: Final = 128
 _KNOWN_FLAGS: Final = 0x03
+_SAMPLED: Final = 0x01
 _RANDOM: Final = 0x02
+# The fields of B3: all in one, or one each. Trace IDs have 64 or 128 bits.
+_B3_ONE: Final = "b3"
+_B3_TRACE: Final = "x-b3-traceid"
+_B3_SPAN: Final = "x-b3-spanid"
+_B3_SAMPLED: Final = "x-b3-sampled"
+_B3_DEBUG: Final = "x-b3-flags"
+_B3: Final = frozenset({_B3_ONE, _B3_TRACE, _B3_SPAN, _B3_SAMPLED, _B3_DEBUG, "x-b3-parentspanid"})
+_B3_VALUE: Final = re.compile(
+    r"(?!0+-)([0-9a-f]{32}|[0-9a-f]{16})-(?!0{16})([0-9a-f]{16})(?:-([01d]))?(?:-[0-9a-f]{16})?"
+).fullmatch
+# What a stranger sent of another trace, and what would contradict a trace that starts here.
+_FOREIGN: Final = _B3 | {"tracestate"}
 
 
 class Options(PolicyOptions):
     """Continue or start a W3C trace: `traceparent` and `tracestate`.
 
     The trace ID is in every log line, also where nothing records spans. A malformed
-    `traceparent` is ignored together with its `tracestate`, and a new trace is started.
+    `traceparent` is ignored together with its `tracestate`, and a new trace is started. Where
+    there is no `traceparent`, a trace that came in B3 fields is continued; those of anybody
+    who isn't believed are removed.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"accept": "any"}]})
@@ -48,22 +67,23 @@ class Trace:
         self._any = options.accept == "any"
         self._trusted = options.accept == "trusted"
         self._take = HexPool(toolkit.random).take
+        self._sampled = toolkit.sampled
 
     def edit_request(self, request: Request) -> None:
         """Continue the trace that came, if it may be believed; else start one."""
         headers = request.headers
+        if not (self._any or (self._trusted and request.trusted)):
+            headers.drop(_FOREIGN)
+            self._start(request)
+            return
         came = headers.raw("traceparent")
-        parent = None
-        if came is not None and (self._any or (self._trusted and request.trusted)):
-            parent = _PARENT(came)
-            if parent is not None and parent[1] == b"00" and parent[5] is not None:
-                parent = None
-        if parent is None:
-            digits = self._take(48)
-            trace_id, span_id = digits[:32], digits[32:]
-            request.trace = TraceContext(trace_id, span_id, "", _RANDOM, "")
+        parent = None if came is None else _PARENT(came)
+        if parent is None or (parent[1] == b"00" and parent[5] is not None):
             headers.remove("tracestate")
-            headers.set_raw(b"traceparent", f"00-{trace_id}-{span_id}-02".encode())
+            if _B3.isdisjoint(headers.keys()):
+                self._start(request)
+            else:
+                self._from_b3(request)
             return
         trace_id, span_id = parent[2].decode(), self._take(16)
         flags = int(parent[4], 16) & _KNOWN_FLAGS
@@ -75,6 +95,73 @@ class Trace:
             headers.remove("tracestate")
         elif state != came_state:
             headers.set_raw(b"tracestate", state)
+        if not _B3.isdisjoint(headers.keys()):
+            _write_b3(request)
+
+    def _start(self, request: Request, flags: int | None = None) -> None:
+        """Begin a trace. flags: what was decided about it elsewhere."""
+        digits = self._take(48)
+        trace_id, span_id = digits[:32], digits[32:]
+        if flags is None:
+            sampled = self._sampled is not None and self._sampled(trace_id)
+            flags = _RANDOM | _SAMPLED if sampled else _RANDOM
+        request.trace = TraceContext(trace_id, span_id, "", flags, "")
+        value = f"00-{trace_id}-{span_id}-{flags:02x}"
+        request.headers.set_raw(b"traceparent", value.encode())
+
+    def _from_b3(self, request: Request) -> None:
+        trace_id, parent_id, sampled = _read_b3(request.headers)
+        if not trace_id:
+            decided = None if sampled is None else _RANDOM | (_SAMPLED if sampled else 0)
+            self._start(request, decided)
+        else:
+            if sampled is None:
+                # The caller left the decision to whoever comes next.
+                sampled = self._sampled is not None and self._sampled(trace_id)
+            flags = _SAMPLED if sampled else 0
+            span_id = self._take(16)
+            request.trace = TraceContext(trace_id, span_id, parent_id, flags, "")
+            value = f"00-{trace_id}-{span_id}-{flags:02x}"
+            request.headers.set_raw(b"traceparent", value.encode())
+        _write_b3(request)
+
+
+def _read_b3(headers: Headers) -> tuple[str, str, bool | None]:
+    """Trace ID of 32 digits, span ID, whether it is sampled; None and empty if not said."""
+    one = (headers.get(_B3_ONE) or "").strip().lower()
+    if one in ("0", "1", "d"):
+        return "", "", one != "0"
+    if not one:
+        if headers.raw(_B3_DEBUG) == b"1":
+            said: bool | None = True
+        else:
+            word = (headers.get(_B3_SAMPLED) or "").strip().lower()
+            said = {"1": True, "true": True, "0": False, "false": False}.get(word)
+        one = f"{headers.get(_B3_TRACE, '')}-{headers.get(_B3_SPAN, '')}".lower()
+        match = _B3_VALUE(one)
+    else:
+        match = _B3_VALUE(one)
+        state = match[3] if match is not None else None
+        said = None if state is None else state != "0"
+    if match is None:
+        return "", "", said
+    return match[1].rjust(32, "0"), match[2], said
+
+
+def _write_b3(request: Request) -> None:
+    """Put this hop into the B3 fields, in the form that they came in."""
+    headers, trace = request.headers, request.trace
+    one = _B3_ONE in headers
+    headers.drop(_B3)
+    sampled = trace.flags & _SAMPLED
+    if one:
+        headers.set("b3", f"{trace.trace_id}-{trace.span_id}-{sampled}")
+        return
+    headers.set("X-B3-TraceId", trace.trace_id)
+    headers.set("X-B3-SpanId", trace.span_id)
+    headers.set("X-B3-Sampled", str(sampled))
+    if trace.parent_id:
+        headers.set("X-B3-ParentSpanId", trace.parent_id)
 
 
 def kept_state(value: bytes) -> bytes:

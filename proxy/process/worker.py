@@ -26,11 +26,10 @@ from proxy.runtime.state import Key, State
 from proxy.server.listener import Listener
 from proxy.server.ports import Ports, Share
 from proxy.store.memory import Memory
-from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.ledger import Ledger
-from proxy.telemetry.logs import BoundLogger, configure, loop_exception_handler, make_console
+from proxy.telemetry.logs import BoundLogger, configure, loop_exception_handler
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.observer import Observer
+from proxy.telemetry.observation import Observation
 from proxy.telemetry.sink import Sink
 from proxy.upstream.pool import Pool
 from proxy.wire.deadlines import INTERVAL
@@ -69,6 +68,9 @@ class Worker:
         loop.set_exception_handler(loop_exception_handler(log))
         traffic = Traffic()
         self.counts = Metrics(VERSION, sink, time.time, self._pools, traffic, ledger)
+        self._observation = Observation(
+            VERSION, sink, self.counts, time.monotonic, time.time, os.urandom
+        )
         self.segments = segments
         store = Memory(time.monotonic)
         self._state = State(loop, time.monotonic, time.time, store, self.counts, log, traffic)
@@ -116,9 +118,12 @@ class Worker:
         self._generation, self._gateway = prepared.generation, prepared.gateway
         await self.ports.update(prepared.generation.plan.config.server, self._gateway, shares)
         self._state.keep_only(prepared.used)
+        telemetry = prepared.generation.plan.config.telemetry
+        await self._state.loop.run_in_executor(None, self._observation.keep_only, telemetry)
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close what is open. Traces that wait are sent, for which this may block 2 s."""
+        self._observation.close()
         self.ports.close()
         self._state.close()
 
@@ -151,11 +156,9 @@ class Worker:
 
     def _compile(self, generation: Generation) -> _Prepared:
         plan = generation.plan
-        options = plan.config.telemetry.log
-        console = make_console(options.format, self._sink)
-        access_log = AccessLog(options, self._sink, time.time, console)
-        observer = Observer(self.counts, access_log)
-        compiler = Compiler(plan, generation.document, self._state, observer)
+        telemetry = plan.config.telemetry
+        observer, tracer = self._observation.begin(telemetry, plan.places, self._state.log)
+        compiler = Compiler(plan, generation.document, self._state, observer, tracer)
         return _Prepared(generation, compiler.compile(), compiler.used)
 
     def _configure_logs(self, generation: Generation) -> BoundLogger:

@@ -10,7 +10,7 @@ from proxy.contract import Handler, RouteInfo
 from proxy.routing.preflight import by_announced_method
 from proxy.routing.table import Find, Table
 from proxy.runtime.chain import BoundPolicy, bind
-from proxy.runtime.gateway import BoundRoute, Gateway, Observer, raise_failure
+from proxy.runtime.gateway import BoundRoute, Gateway, Observer, Tracer, raise_failure
 from proxy.runtime.plan import Plan, PolicyPlan
 from proxy.runtime.state import Key, State
 from proxy.upstream.forward import Forwarder
@@ -20,13 +20,24 @@ FALLBACK_ROUTE = ""
 
 
 class Compiler:
-    """Builds what a plan asks for. `used` are the endpoints that the gateway will use."""
+    """Builds what a plan asks for. `used` are the endpoints that the gateway will use.
 
-    def __init__(self, plan: Plan, document: Document, state: State, observer: Observer) -> None:
+    tracer: None where no traces are recorded.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        document: Document,
+        state: State,
+        observer: Observer,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._plan = plan
         self._document = document
         self._state = state
         self._observer = observer
+        self._tracer = tracer
         self._problems: list[Problem] = []
         self.used: set[Key] = set()
 
@@ -65,7 +76,8 @@ class Compiler:
         for plan in plans:
             name = plan.spec.name
             identity = f"{name}/{info.name}/{plan.options.model_dump_json()}"
-            toolkit = self._state.toolkit(info.name, identity)
+            sampled = self._tracer.sampled if self._tracer is not None else None
+            toolkit = self._state.toolkit(info.name, identity, sampled)
             try:
                 policy = plan.spec.build(plan.options, toolkit)
             except ValueError as error:
@@ -89,7 +101,7 @@ class Compiler:
                 continue
             self.used.add(key)
             members.append(member)
-        return Forwarder(
+        forwarder = Forwarder(
             name,
             tuple(members),
             upstream.host,
@@ -97,3 +109,4 @@ class Compiler:
             self._state.clock,
             self._state.spawn,
         )
+        return forwarder if self._tracer is None else self._tracer.around(forwarder, "")

@@ -5,6 +5,7 @@ Immutable: a reload makes another. Requests in flight keep the handlers that the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -45,6 +46,19 @@ class Observer(Protocol):
         aborted: str,
     ) -> None:
         """An exchange is over; `ended` in monotonic seconds, sizes in bytes on the wire."""
+        ...
+
+
+class Tracer(Protocol):
+    """Records traces of a configuration."""
+
+    @property
+    def sampled(self) -> Callable[[str], bool]:
+        """Whether a trace that starts here is sampled, by its ID."""
+        ...
+
+    def around(self, ask: Handler, endpoint: str) -> Handler:
+        """The handler that asks an endpoint, with each attempt noted."""
         ...
 
 

@@ -101,6 +101,19 @@ class Plan:
         plans = [*self.fallback, *(plan for route in self.routes for plan in route.policies)]
         return {FilePath(name) for plan in plans for name in plan.options.files()}
 
+    @property
+    def places(self) -> dict[tuple[str, str], str]:
+        """`file:line` of each policy that was written, by the names of route and policy."""
+        return {
+            (name, policy.spec.name): policy.place.brief
+            for name, policies in [
+                *((route.name, route.policies) for route in self.routes),
+                ("", self.fallback),
+            ]
+            for policy in policies
+            if policy.place is not None
+        }
+
 
 def make_plan(document: Document, catalog: Catalog) -> Plan:
     """Plan a configuration. Raises ConfigError with all problems, the document's included."""

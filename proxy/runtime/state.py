@@ -75,7 +75,9 @@ class State:
         """All pools in use."""
         return [member.pool for member in self._members.values()]
 
-    def toolkit(self, route: str, identity: str) -> Toolkit:
+    def toolkit(
+        self, route: str, identity: str, sampled: Callable[[str], bool] | None = None
+    ) -> Toolkit:
         """What a policy may use of the world."""
         return Toolkit(
             clock=self.clock,
@@ -87,6 +89,7 @@ class State:
             spawn=self._spawn_quietly,
             route=route,
             identity=identity,
+            sampled=sampled,
         )
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

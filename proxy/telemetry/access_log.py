@@ -41,7 +41,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.config.model import Logging
+from proxy.config.telemetry import Logging
 from proxy.contract import Decision, Request, Timings
 from proxy.telemetry.console import Console, printable
 from proxy.telemetry.logs import render_json

@@ -9,6 +9,7 @@ from proxy.contract import Request, RouteInfo
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.route_cells import RouteCells
+from proxy.telemetry.tracing.tracer import Tracer
 
 _UNROUTED: Final = "none"
 _ROUTES_MAX: Final = 10_000
@@ -19,10 +20,12 @@ class Observer:
     """Counts and logs requests that ended. One for each generation of the configuration.
 
     metrics: lives as long as the process. access_log: may change with the configuration.
+    every: each request's trace may be an exemplar, not only those that are recorded.
     """
 
-    def __init__(self, metrics: Metrics, access_log: AccessLog) -> None:
+    def __init__(self, metrics: Metrics, access_log: AccessLog, *, every: bool = True) -> None:
         self._metrics = metrics
+        self._every = every
         self._line = access_log.line if access_log.enabled else None
         self._cells: dict[RouteInfo, tuple[RouteCells, Histogram]] = {}
 
@@ -50,9 +53,8 @@ class Observer:
             waited = timings.first_byte - timings.forwarded
             overhead -= waited
             waits.observe(waited)
-        route.finished(
-            status, request.method, seconds, overhead, sent, received, request.trace.trace_id
-        )
+        trace_id = request.trace.trace_id if self._every else ""
+        route.finished(status, request.method, seconds, overhead, sent, received, trace_id)
         for policy, outcome, detail in request.decisions:
             if outcome in _MODES:
                 self._metrics.refused(policy, detail, _MODES[outcome])
@@ -60,6 +62,11 @@ class Observer:
             self._metrics.failed(error)
         if self._line is not None:
             self._line(request, status, sent, received, ended, error, aborted)
+
+    def mark(self, request: Request, ended: float) -> None:
+        """The trace of a request that was counted is recorded: make it an exemplar."""
+        cells, _ = self._cells.get(request.route) or self._learn(request.route)
+        cells.mark(request.trace.trace_id, ended - request.timings.received)
 
     def _learn(self, route: RouteInfo) -> tuple[RouteCells, Histogram]:
         # Routes come from the configuration; an upstream without a name observes nothing
@@ -69,3 +76,30 @@ class Observer:
         if len(self._cells) < _ROUTES_MAX:
             self._cells[route] = cells
         return cells
+
+
+class TracingObserver:
+    """Counts, logs, and records the trace where the tracer keeps it.
+
+    observer: made with `every=False`.
+    """
+
+    def __init__(self, observer: Observer, tracer: Tracer) -> None:
+        self._observer = observer
+        self._finished = observer.finished
+        self._trace = tracer.finished
+
+    def finished(
+        self,
+        request: Request,
+        status: int,
+        sent: int,
+        received: int,
+        ended: float,
+        error: str = "",
+        aborted: str = "",
+    ) -> None:
+        """As `Observer.finished`."""
+        self._finished(request, status, sent, received, ended, error, aborted)
+        if self._trace(request, status, sent, received, ended, error, aborted):
+            self._observer.mark(request, ended)

@@ -82,6 +82,10 @@ class RouteCells:
         self.sent[0] += sent
         self.received[0] += received
 
+    def mark(self, trace_id: str, seconds: float) -> None:
+        """The trace of a request that took so long can be looked up."""
+        self.exemplars[bisect_left(DURATION_BUCKETS, seconds)] = (trace_id, seconds)
+
     def _learn(self, method: str, status: int) -> None:
         method = method if method in METHODS else OTHER
         codes = self.codes.setdefault(method, {})

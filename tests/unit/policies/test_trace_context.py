@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -175,3 +176,102 @@ def assert_new(request: Request) -> None:
     assert (trace.parent_id, trace.flags, trace.state) == ("", 2, "")
     assert request.headers.get_all("traceparent") == [f"00-{trace.trace_id}-{trace.span_id}-02"]
     assert "tracestate" not in request.headers
+
+
+class TestSampling:
+    def test_a_trace_that_starts_here_asks_the_sampler(self, world: World) -> None:
+        asked: list[str] = []
+
+        def sampled(trace_id: str) -> bool:
+            asked.append(trace_id)
+            return len(asked) == 1
+
+        world.toolkit = replace(world.toolkit, sampled=sampled)
+        trace = Trace(Options(), world.toolkit)
+        for flags in (3, 2):
+            request = a_request("/")
+            trace.edit_request(request)
+            assert request.trace.flags == flags
+            assert request.headers.raw("traceparent") == (
+                f"00-{request.trace.trace_id}-{request.trace.span_id}-{flags:02x}".encode()
+            )
+            assert asked[-1] == request.trace.trace_id
+
+    def test_the_caller_of_a_trace_has_decided(self, world: World) -> None:
+        world.toolkit = replace(world.toolkit, sampled=lambda _: True)
+        assert passed(world, ("traceparent", f"00-{TRACE}-{SPAN}-00")).trace.flags == 0
+        assert passed(world, ("b3", f"{TRACE}-{SPAN}-0")).trace.flags == 0
+        assert passed(world, ("b3", f"{TRACE}-{SPAN}")).trace.flags == 1, "it left the decision"
+
+
+class TestB3:
+    @pytest.mark.parametrize(
+        ("value", "trace_id", "flags"),
+        [
+            (f"{TRACE}-{SPAN}-1", TRACE, 1),
+            (f"{TRACE}-{SPAN}-0", TRACE, 0),
+            (f"{TRACE}-{SPAN}-d-{SPAN}", TRACE, 1),
+            (f"{TRACE}-{SPAN}", TRACE, 0),
+            (f"{TRACE.upper()}-{SPAN.upper()}-1", TRACE, 1),
+            (f"{TRACE[:16]}-{SPAN}-1", "0" * 16 + TRACE[:16], 1),
+        ],
+    )
+    def test_one_field(self, world: World, value: str, trace_id: str, flags: int) -> None:
+        request = passed(world, ("b3", value))
+        trace = request.trace
+        assert (trace.trace_id, trace.parent_id, trace.flags) == (trace_id, SPAN, flags)
+        assert request.headers.get("b3") == f"{trace_id}-{trace.span_id}-{flags}"
+        assert request.headers.get("traceparent") == f"00-{trace_id}-{trace.span_id}-{flags:02x}"
+
+    @pytest.mark.parametrize(
+        ("fields", "flags"),
+        [
+            ({"X-B3-Sampled": "1"}, 1),
+            ({"X-B3-Sampled": "true"}, 1),
+            ({"X-B3-Sampled": "0"}, 0),
+            ({"X-B3-Flags": "1"}, 1),
+            ({}, 0),
+        ],
+    )
+    def test_several_fields(self, world: World, fields: dict[str, str], flags: int) -> None:
+        came = {"X-B3-TraceId": TRACE, "X-B3-SpanId": SPAN, "X-B3-ParentSpanId": "a" * 16, **fields}
+        request = passed(world, *came.items())
+        trace = request.trace
+        assert (trace.trace_id, trace.parent_id, trace.flags) == (TRACE, SPAN, flags)
+        sent = {name: value for name, value in request.headers.items() if "b3" in name}
+        assert sent == {
+            "x-b3-traceid": TRACE,
+            "x-b3-spanid": trace.span_id,
+            "x-b3-parentspanid": SPAN,
+            "x-b3-sampled": str(flags),
+        }
+
+    @pytest.mark.parametrize(("value", "flags"), [("0", 2), ("1", 3), ("d", 3)])
+    def test_a_decision_without_a_trace(self, world: World, value: str, flags: int) -> None:
+        request = passed(world, ("b3", value))
+        assert (request.trace.parent_id, request.trace.flags) == ("", flags)
+        assert request.trace.trace_id in (request.headers.get("b3") or "")
+
+    @pytest.mark.parametrize(
+        "value", ["", "x", f"{'0' * 32}-{SPAN}-1", f"{TRACE}-{'0' * 16}-1", f"{TRACE}-{SPAN}-7"]
+    )
+    def test_nonsense_starts_a_new_trace(self, world: World, value: str) -> None:
+        request = passed(world, ("b3", value))
+        assert request.trace.parent_id == ""
+        assert request.trace.trace_id not in (TRACE, "")
+        assert "traceparent" in request.headers
+
+    def test_traceparent_goes_before(self, world: World) -> None:
+        request = passed(
+            world, ("traceparent", f"00-{TRACE}-{SPAN}-01"), ("b3", f"{'b' * 32}-{SPAN}-0")
+        )
+        assert request.trace.trace_id == TRACE
+        assert request.headers.get("b3") == f"{TRACE}-{request.trace.span_id}-1"
+
+    @pytest.mark.parametrize(
+        "field", ["b3", "X-B3-TraceId", "X-B3-SpanId", "X-B3-Sampled", "X-B3-Flags"]
+    )
+    def test_a_stranger_names_no_trace(self, world: World, field: str) -> None:
+        request = passed(world, (field, f"{TRACE}-{SPAN}-1"), trusted=False)
+        assert request.trace.trace_id != TRACE
+        assert field.lower() not in request.headers

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.config.model import Logging
+from proxy.config.telemetry import Logging
 from proxy.contract import Decision, Request
 from proxy.http1.headers import Headers
 from proxy.telemetry.access_log import AccessLog

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.config.model import Logging
+from proxy.config.telemetry import Logging
 from proxy.contract import Request, RouteInfo
 from proxy.http1.headers import Headers
 from proxy.telemetry.access_log import AccessLog

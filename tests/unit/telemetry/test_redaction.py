@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.model import Logging
+from proxy.config.telemetry import Logging
 from proxy.telemetry.redaction import (
     REDACTED,
     QueryRedaction,

@@ -1,0 +1,218 @@
+"""Traces of a running proxy, read by a collector: what belongs together, and what is told.
+
+And what a collector that is down, slow or back does to traffic: nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.integration.client import ask, request
+from tests.integration.collector import Collector, collecting
+from tests.integration.gateway import before, running
+from tests.integration.origins import OK, RawOrigin, answering, free_port
+from tests.integration.test_telemetry import sent_upstream, total
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = "00f067aa0ba902b7"
+
+
+def tracing(collector: Collector, **options: Any) -> dict[str, Any]:
+    """The section of the configuration."""
+    return {"tracing": {"endpoint": collector.url, "ratio": 1.0, **options}}
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+async def test_a_sampled_request(protocol: str, compression: str, tmp_path: Path) -> None:
+    async with collecting(protocol) as collector:
+        telemetry = tracing(
+            collector,
+            protocol=protocol,
+            compression=compression,
+            headers={"X-Api-Key": "k"},
+            service="shop",
+        )
+        config: dict[str, Any] = {
+            "telemetry": telemetry,
+            "policies": {"rate_limit": {"limit": "100/s"}},
+        }
+        async with before(answering(OK), tmp_path, **config) as (origin, gateway):
+            answer = await ask(gateway.url, request("GET", "/a/b?token=canary&x=1"))
+            [line] = await gateway.lines()
+            server, client = await collector.trace(line["trace_id"], 2)
+            sent = sent_upstream(origin, "traceparent")
+    assert (server.kind, client.kind) == ("server", "client")
+    assert (server.parent_id, client.parent_id) == ("", server.span_id)
+    assert server.span_id == line["span_id"]
+    assert sent == f"00-{server.trace_id}-{client.span_id}-03", "the service's spans go below"
+    assert server.name == "GET /**"
+    assert server.attributes["http.response.status_code"] == answer.status == 200
+    assert server.attributes["url.query"] == "token=…redacted&x=1"
+    assert server.attributes["sidegate.request_id"] == answer.headers["x-request-id"]
+    assert client.attributes["url.full"] == f"{origin.url}/a/b?token=…redacted&x=1"
+    assert client.attributes["server.port"] == int(origin.url.rpartition(":")[2])
+    assert 0 < client.seconds < server.seconds < 5
+    [event] = server.events
+    assert event["sidegate.policy"] == "rate_limit"
+    assert re.fullmatch(r".*sidegate\.yaml:\d+", event["sidegate.configured_at"])
+    assert server.resource["service.name"] == "shop"
+    assert collector.headers["x-api-key"] == "k"
+    assert [span.failed for span in (server, client)] == [False, False]
+
+
+async def test_a_trace_of_a_trusted_caller_goes_on(tmp_path: Path) -> None:
+    fields = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "a=1,b=2"}
+    async with collecting() as collector:
+        config: dict[str, Any] = {
+            "telemetry": tracing(collector, ratio=0.0),
+            "server": {"trusted_proxies": ["127.0.0.0/8"]},
+        }
+        async with before(answering(OK), tmp_path, **config) as (_, gateway):
+            await ask(gateway.url, request("GET", "/", **fields))
+            server, client = await collector.trace(TRACE, 2)
+    assert (server.parent_id, server.state) == (SPAN, "a=1,b=2")
+    assert client.parent_id == server.span_id
+
+
+async def test_errors_and_slow_requests_are_kept_of_those_not_sampled(tmp_path: Path) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"/slow" in head:
+            await asyncio.sleep(0.3)
+        writer.write(OK)
+
+    routes = [
+        {"name": "down", "match": {"path": "/down"}, "upstream": "down"},
+        {"name": "rest", "upstream": "service"},
+    ]
+    async with collecting() as collector, RawOrigin(script) as origin:
+        config: dict[str, Any] = {
+            "telemetry": tracing(collector, ratio=0.0, slow="250ms"),
+            "upstreams": {"service": origin.url, "down": f"http://127.0.0.1:{free_port()}"},
+            "routes": routes,
+        }
+        async with running(config, tmp_path) as gateway:
+            for path in ("/quick", "/slow", "/down"):
+                await ask(gateway.url, request("GET", path))
+            lines = {line["path"]: line for line in await gateway.lines(count=3)}
+            slow = await collector.trace(lines["/slow"]["trace_id"], 2)
+            failed = await collector.trace(lines["/down"]["trace_id"], 2)
+            assert sent_upstream(origin, "traceparent").endswith("-02"), "nobody was told"
+            metrics = await gateway.metrics()
+    assert slow[0].seconds >= 0.3
+    assert slow[1].seconds >= 0.3
+    assert [span.failed for span in failed] == [True, True]
+    assert failed[0].attributes["error.type"] == "upstream_unreachable"
+    assert {span.trace_id for span in collector.spans} == {
+        lines["/slow"]["trace_id"],
+        lines["/down"]["trace_id"],
+    }
+    assert total(metrics, "sidegate_spans_total", outcome="exported") == 4
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\x00\x01\r\n\r\n", id="garbage"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="no host"),
+        pytest.param(request("GET", "/missing"), id="no route"),
+    ],
+)
+async def test_what_is_refused_has_a_span_too(data: bytes, tmp_path: Path) -> None:
+    routes = [{"name": "a", "match": {"path": "/a"}, "policies": {"respond": 204}}]
+    async with collecting() as collector:
+        config: dict[str, Any] = {"telemetry": tracing(collector), "routes": routes}
+        async with running(config, tmp_path) as gateway:
+            answer = await ask(gateway.url, data)
+            [line] = await gateway.lines()
+            [span] = await collector.trace(line["trace_id"], 1)
+    assert span.attributes["http.response.status_code"] == answer.status
+    assert span.attributes["error.type"] == answer.error
+    assert not span.failed, "the client is at fault"
+
+
+async def test_a_collector_that_is_down_costs_spans_only(tmp_path: Path) -> None:
+    port = free_port()
+    down = Collector()
+    down.port = port
+    config: dict[str, Any] = {"telemetry": tracing(down, timeout="300ms")}
+    async with before(answering(OK), tmp_path, **config) as (_, gateway):
+        for _ in range(5):
+            assert (await ask(gateway.url, request())).status == 200
+        [line] = await gateway.lines("spans are lost; sidegate_spans_total counts them")
+        assert line["level"] == "warning"
+        assert total(await gateway.metrics(), "sidegate_spans_total", outcome="failed") > 0
+        async with collecting(port=port) as collector:
+            # The thread may be in the midst of giving a batch up.
+            async with asyncio.timeout(20):
+                while not collector.spans:
+                    await ask(gateway.url, request())
+                    await asyncio.sleep(0.1)
+            assert await gateway.lines("spans are exported again")
+            log = (tmp_path / "sidegate.log").read_text(encoding="utf-8")
+    assert "Traceback" not in log
+
+
+async def test_a_collector_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
+    async with collecting() as collector:
+        collector.delay = 30.0
+        config: dict[str, Any] = {"telemetry": tracing(collector, queue=64, timeout="60s")}
+        async with before(answering(OK), tmp_path, **config) as (_, gateway):
+            began = time.monotonic()
+            for _ in range(400):
+                assert (await ask(gateway.url, request())).status == 200
+            took = time.monotonic() - began
+            metrics = await gateway.metrics()
+            lines = await gateway.lines(count=400)
+            closing = time.monotonic()
+        assert time.monotonic() - closing < 10, "nor does it hold up the end"
+        assert max(line["total_ms"] for line in lines) < 1000
+        assert took < 20
+        dropped = total(metrics, "sidegate_spans_total", outcome="dropped")
+        # What waits, and one batch that is on its way.
+        assert 800 - 64 - 256 <= dropped < 800
+
+
+async def test_a_reload_takes_another_collector(tmp_path: Path) -> None:
+    async with collecting() as first, collecting() as second:
+        config: dict[str, Any] = {"upstreams": {}, "telemetry": tracing(first)}
+        config["routes"] = [{"name": "a", "policies": {"respond": 204}}]
+        async with running(config, tmp_path) as gateway:
+            await ask(gateway.url, request())
+            gateway.rewrite({**config, "telemetry": tracing(second)})
+            assert (await gateway.reload())[0] == 200
+            assert len(await first.have(1)) == 1, "what waited was sent"
+            await ask(gateway.url, request())
+            await second.have(1)
+            gateway.rewrite({**config, "telemetry": {}})
+            assert (await gateway.reload())[0] == 200
+            await ask(gateway.url, request())
+            await gateway.lines(count=3)
+    assert (len(first.spans), len(second.spans)) == (1, 1)
+
+
+async def test_exemplars_name_recorded_traces(tmp_path: Path) -> None:
+    async with collecting() as collector:
+        config: dict[str, Any] = {
+            "telemetry": tracing(collector, ratio=0.0),
+            "server": {"trusted_proxies": ["127.0.0.0/8"]},
+        }
+        async with before(answering(OK), tmp_path, **config) as (_, gateway):
+            for flags in ("01", "00"):
+                parent = f"00-{TRACE[:-2]}{flags}-{SPAN}-{flags}"
+                await ask(gateway.url, request("GET", "/", traceparent=parent))
+            accept = {"Accept": "application/openmetrics-text"}
+            async with (
+                aiohttp.ClientSession(headers=accept) as session,
+                session.get(gateway.admin + "/metrics") as page,
+            ):
+                text = await page.text()
+    assert set(re.findall('trace_id="([0-9a-f]+)"', text)) == {TRACE[:-2] + "01"}

@@ -1,0 +1,155 @@
+"""A request as spans: names and attributes of OpenTelemetry's conventions."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+
+from proxy.contract import Request, TraceContext
+from proxy.http1.headers import Headers
+from proxy.telemetry.redaction import QueryRedaction
+from proxy.telemetry.tracing.attempts import Attempt
+from proxy.telemetry.tracing.spans import Ending, Span, SpanWriter
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+WALL = 1795521845.0
+NANO = 1_000_000_000
+
+
+def described(
+    request: Request, status: int = 200, error: str = "", aborted: str = ""
+) -> list[Span]:
+    numbers = count(1)
+    writer = SpanWriter(
+        QueryRedaction(["token"]),
+        {("catalogue", "rate_limit"): "sidegate.yaml:12"},
+        lambda size: f"{next(numbers):0{size}x}",
+    )
+    return writer.describe(request, Ending(status, 10, 20, 100.002, error, aborted, WALL))
+
+
+def attempted(request: Request, endpoint: str, status: int = 0, error: str = "") -> Attempt:
+    attempt = Attempt(endpoint, 100.0003)
+    attempt.ended, attempt.status, attempt.error = 100.0013, status, error
+    request.state.setdefault("attempts", []).append(attempt)
+    return attempt
+
+
+def test_the_span_of_a_request(request_in: Request) -> None:
+    request_in.target = b"/api/items/42?page=2&token=canary"
+    request_in.authority = "api.example.com:8443"
+    request_in.scheme = "https"
+    request_in.peer = "10.0.0.1"
+    [span] = described(request_in)
+    assert (span.name, span.kind, span.error) == ("GET /api/**", "server", "")
+    assert (span.trace_id, span.span_id, span.parent_id) == (TRACE, "00f067aa0ba902b7", "")
+    assert abs(span.ended - int(WALL * NANO)) < 1000
+    assert abs(span.ended - span.began - 2_000_000) < 1000
+    assert span.attributes == {
+        "http.request.method": "GET",
+        "url.path": "/api/items/42",
+        "url.query": "page=2&token=…redacted",
+        "url.scheme": "https",
+        "http.route": "/api/**",
+        "http.response.status_code": 200,
+        "server.address": "api.example.com",
+        "server.port": 8443,
+        "client.address": "203.0.113.9",
+        "network.peer.address": "10.0.0.1",
+        "network.protocol.version": "1.1",
+        "user_agent.original": "curl/8.5.0",
+        "sidegate.route": "catalogue",
+        "sidegate.upstream": "app",
+        "sidegate.request_id": request_in.id,
+    }
+
+
+def test_a_trace_that_came_from_elsewhere(request_in: Request) -> None:
+    request_in.trace = TraceContext(TRACE, "1" * 16, "2" * 16, 1, "a=1")
+    [span] = described(request_in)
+    assert (span.parent_id, span.remote, span.flags, span.state) == ("2" * 16, True, 1, "a=1")
+
+
+def test_decisions_are_events_that_name_their_place(request_in: Request) -> None:
+    request_in.decide("redirect", "answered", "https://user:pw@a.test/?token=canary")
+    [span] = described(request_in)
+    first, second = span.events
+    assert first.attributes == {
+        "sidegate.policy": "rate_limit",
+        "sidegate.outcome": "admitted",
+        "sidegate.configured_at": "sidegate.yaml:12",
+    }
+    assert span.began <= first.at <= span.ended
+    assert second.attributes["sidegate.outcome"] == "answered"
+    assert "canary" not in str(second)
+    assert "pw" not in str(second.attributes["sidegate.detail"])
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "aborted", "failed", "type_"),
+    [
+        (404, "route_not_found", "", "", "route_not_found"),
+        (404, "", "", "", None),
+        (502, "upstream_closed", "", "upstream_closed", "upstream_closed"),
+        (500, "", "", "500", "500"),
+        (200, "", "upstream_closed", "upstream_closed", "upstream_closed"),
+        (0, "", "client_closed", "client_closed", "client_closed"),
+    ],
+)
+def test_only_failures_of_servers_are_errors(
+    request_in: Request, status: int, error: str, aborted: str, failed: str, type_: str | None
+) -> None:
+    [span] = described(request_in, status, error, aborted)
+    assert span.error == failed
+    assert span.attributes.get("error.type") == type_
+    assert span.attributes.get("http.response.status_code", 0) == status
+
+
+def test_names_stay_few() -> None:
+    request = Request("BREW", b"/pot/7", "/pot/7", "", Headers())
+    request.trace = TraceContext(TRACE, "1" * 16, "", 1, "")
+    [span] = described(request, 404)
+    assert span.name == "HTTP"
+    assert span.attributes["http.request.method"] == "_OTHER"
+    assert span.attributes["http.request.method_original"] == "BREW"
+    assert "http.route" not in span.attributes
+
+
+def test_what_could_not_be_read_has_a_span_as_well() -> None:
+    request = Request("", b"", "", "", Headers())
+    request.trace = TraceContext(TRACE, "1" * 16, "", 1, "")
+    [span] = described(request, 400, "bad_request")
+    assert (span.name, span.error) == ("HTTP", "")
+
+
+def test_each_attempt_is_a_client_span_under_it(request_in: Request) -> None:
+    attempted(request_in, "http://10.0.0.1:3000", error="upstream_unreachable")
+    attempted(request_in, "https://[::1]", 404).span_id = "a" * 16
+    request_in.target = b"/api?token=canary&x=1"
+    server, first, second = described(request_in)
+    assert {span.parent_id for span in (first, second)} == {server.span_id}
+    assert first.span_id != second.span_id == "a" * 16
+    assert (first.kind, first.name, first.remote) == ("client", "GET", False)
+    assert server.began < first.began < first.ended < server.ended
+    assert first.attributes == {
+        "http.request.method": "GET",
+        "url.full": "http://10.0.0.1:3000/api?token=…redacted&x=1",
+        "server.address": "10.0.0.1",
+        "server.port": 3000,
+        "error.type": "upstream_unreachable",
+        "network.protocol.version": "1.1",
+    }
+    assert second.error == "404", "to a client, 4xx is a failure"
+    assert second.attributes["http.request.resend_count"] == 1
+    assert (second.attributes["server.address"], second.attributes["server.port"]) == (
+        "[::1]",
+        443,
+    )
+
+
+def test_a_socket_is_an_address_without_a_port(request_in: Request) -> None:
+    attempted(request_in, "unix:/run/app.sock", 200)
+    _, span = described(request_in)
+    assert span.attributes["server.address"] == "/run/app.sock"
+    assert "server.port" not in span.attributes
