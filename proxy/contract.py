@@ -16,14 +16,18 @@ large one is a folder there, whose `policy.py` has them:
 
     POLICY = PolicySpec("greeting", Options, Greeting, after={"error_envelope"})
 
-It takes one or more of four shapes; the first three are given shadow mode by the binder:
+It takes one or more of these shapes, and meets a request in this order; gates and editors
+are given shadow mode by the binder, the others honour `options.mode` themselves:
 
+- *request editor*: `def edit_request(request)`; changes the request in place.
 - *gate*: `async def check(request)`; returns to admit, raises `Refused` to refuse. A plain
   `def check(request)` does too, and costs less, where there is nothing to wait for.
-- *request editor*: `def edit_request(request)`; changes the request in place.
+- *responder*: `def answer(request)`; a response of its own, or None to let it pass.
+- *wrapper*: `def wrap(forward) -> Handler`; for what has to stand around the waiting: may
+  retry, time, buffer. Prefer the other shapes, which let a request do without a task.
+- *replacer*: `def replace(request, response)`; the response from inside, or another.
+- *rescuer*: `def rescue(request, error)`; a response for what was raised inside.
 - *response editor*: `def edit_response(request, response)`; changes the response's head.
-- *wrapper*: `def wrap(forward) -> Handler`; may answer itself, retry, time or buffer. It
-  honours `options.mode` itself.
 
 This module imports no I/O: time, randomness, tasks and stores come in through `Toolkit`.
 """
@@ -329,6 +333,14 @@ class ResponseEditor(Protocol):
         ...
 
 
+class Responder(Protocol):
+    """A policy that may answer in place of what is inside it."""
+
+    def answer(self, request: Request) -> Response | None:
+        """A response, or None to go on inside."""
+        ...
+
+
 class Wrapper(Protocol):
     """A policy that stands around everything inside it."""
 
@@ -337,7 +349,25 @@ class Wrapper(Protocol):
         ...
 
 
-Policy = Gate | PromptGate | RequestEditor | ResponseEditor | Wrapper
+class Replacer(Protocol):
+    """A policy that may put another response in the place of one from inside."""
+
+    def replace(self, request: Request, response: Response) -> Response | Awaitable[Response]:
+        """The response to hand on; something to await where it has to be waited for."""
+        ...
+
+
+class Rescuer(Protocol):
+    """A policy that answers failures."""
+
+    def rescue(self, request: Request, error: Exception) -> Response:
+        """A response for what was raised inside or by its own `replace`; or raise it on."""
+        ...
+
+
+Policy = (
+    RequestEditor | Gate | PromptGate | Responder | Wrapper | Replacer | Rescuer | ResponseEditor
+)
 """An instance bound to one route; it may have several of the shapes."""
 
 

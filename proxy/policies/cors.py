@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from proxy.config.listing import ONE_OR_MANY
 from proxy.config.units import Duration
-from proxy.contract import Handler, PolicyOptions, PolicySpec, Request, Response, Toolkit
+from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit
 from proxy.http1.field import check_name
 from proxy.http1.headers import Headers
 from proxy.http1.origin import Origins, check_origin
@@ -111,30 +111,25 @@ class Cors:
         self._headers = ", ".join(name for name in options.headers if name != "*")
         self._max_age = str(int(options.max_age))
 
-    def wrap(self, forward: Handler) -> Handler:
-        """A handler that answers preflights, and tells browsers about everything else."""
+    def answer(self, request: Request) -> Response | None:
+        """The answer to a preflight, which goes no further."""
+        preflight = request.method == "OPTIONS" and self._is_preflight(request)
         if self._shadow:
-            return self._watching(forward)
-
-        async def handle(request: Request) -> Response:
-            if request.method == "OPTIONS" and self._is_preflight(request):
-                request.decide("cors", "answered", "preflight")
-                return self._preflight(request)
-            response = await forward(request)
-            self._dress(request, response.headers)
-            return response
-
-        return handle
-
-    def _watching(self, forward: Handler) -> Handler:
-        async def handle(request: Request) -> Response:
-            if request.method == "OPTIONS" and self._is_preflight(request):
+            if preflight:
                 request.decide("cors", "would_answer", "preflight")
             elif "origin" in request.headers:
                 request.decide("cors", "would_change", "response headers")
-            return await forward(request)
+            return None
+        if not preflight:
+            return None
+        request.decide("cors", "answered", "preflight")
+        return self._preflight(request)
 
-        return handle
+    def replace(self, request: Request, response: Response) -> Response:
+        """The response from inside, with what browsers are told about it."""
+        if not self._shadow:
+            self._dress(request, response.headers)
+        return response
 
     def _is_preflight(self, request: Request) -> bool:
         fields = request.headers

@@ -6,6 +6,7 @@ failure is (see `errors`), or anything internal in what a client gets.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextlib import suppress
 from datetime import UTC, datetime
 from html import escape
@@ -14,7 +15,7 @@ from typing import Any, Final, Literal
 import orjson
 from pydantic import ConfigDict
 
-from proxy.contract import Handler, PolicyOptions, PolicySpec, Request, Response, Toolkit
+from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit
 from proxy.errors import CODES, Aborted, GatewayError
 from proxy.http1.headers import Headers
 from proxy.http1.negotiation import choose_format
@@ -70,24 +71,19 @@ class ErrorEnvelope:
         self._wall = toolkit.wall
         self._log = toolkit.log
 
-    def wrap(self, forward: Handler) -> Handler:
-        """A handler that raises nothing but `Aborted`."""
-        least = self._least
+    def replace(self, request: Request, response: Response) -> Response | Awaitable[Response]:
+        """The upstream's error as an envelope, if it is one that this is asked to replace."""
+        if response.status < self._least or response.origin != "upstream":
+            return response
+        return self._replaced(request, response)
 
-        async def handle(request: Request) -> Response:
-            try:
-                response = await forward(request)
-                if response.status < least or response.origin != "upstream":
-                    return response
-                return await self._replaced(request, response)
-            except Aborted:
-                raise
-            except GatewayError as error:
-                return self._of_error(request, error)
-            except Exception as error:
-                return self._of_exception(request, error)
-
-        return handle
+    def rescue(self, request: Request, error: Exception) -> Response:
+        """An envelope of whatever failed; raises nothing but `Aborted`."""
+        if isinstance(error, Aborted):
+            raise error
+        if isinstance(error, GatewayError):
+            return self._of_error(request, error)
+        return self._of_exception(request, error)
 
     def _of_error(self, request: Request, error: GatewayError) -> Response:
         # Without a cause the access line tells all there is.

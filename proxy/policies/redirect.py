@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, ConfigDict
 
-from proxy.contract import Handler, PolicyOptions, PolicySpec, Request, Response, Toolkit
+from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit
 from proxy.errors import Refused
 from proxy.http1.headers import Headers
 from proxy.http1.template import Template
@@ -74,29 +74,25 @@ class Redirect:
         self._keep_query = options.keep_query
         self._shadow = options.mode == "shadow"
 
-    def wrap(self, forward: Handler) -> Handler:
-        """A handler that answers without what is inside."""
-
-        async def handle(request: Request) -> Response:
-            if request.failure is not None:
-                # What is inside raises it: a malformed request isn't sent anywhere.
-                return await forward(request)
-            location = self.location(request)
-            if not location:
-                if not self._shadow:
-                    request.decide("redirect", "refused", "invalid_host")
-                    raise Refused("invalid_host")
-                request.decide("redirect", "would_refuse", "invalid_host")
-                return await forward(request)
-            if self._shadow:
-                request.decide("redirect", "would_answer", location)
-                return await forward(request)
-            request.decide("redirect", "answered", location)
-            response = Response(self._status, Headers())
-            response.headers.set("Location", location)
-            return response
-
-        return handle
+    def answer(self, request: Request) -> Response | None:
+        """The redirect, without what is inside."""
+        if request.failure is not None:
+            # What is inside raises it: a malformed request isn't sent anywhere.
+            return None
+        location = self.location(request)
+        if not location:
+            if not self._shadow:
+                request.decide("redirect", "refused", "invalid_host")
+                raise Refused("invalid_host")
+            request.decide("redirect", "would_refuse", "invalid_host")
+            return None
+        if self._shadow:
+            request.decide("redirect", "would_answer", location)
+            return None
+        request.decide("redirect", "answered", location)
+        response = Response(self._status, Headers())
+        response.headers.set("Location", location)
+        return response
 
     def location(self, request: Request) -> str:
         """The URL for this request, in ASCII; empty when it needs a host and there is none."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from proxy.contract import Handler, PolicyOptions, PolicySpec, Request, Response, Toolkit
+from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit
 from proxy.http1.field import check_editable, check_value
 from proxy.http1.headers import Headers, encode
 from proxy.http1.template import Template, check_template
@@ -68,6 +68,7 @@ class Respond:
 
     def __init__(self, options: Options, toolkit: Toolkit) -> None:
         self._status = options.status
+        self._detail = str(options.status)
         self._shadow = options.mode == "shadow"
         as_json = "json_body" in options.model_fields_set
         self._body = orjson.dumps(options.json_body) if as_json else encode(options.body or "")
@@ -78,21 +79,16 @@ class Respond:
         self._fields = tuple(fields)
         self._templates = tuple((name, Template(text)) for name, text in options.headers.items())
 
-    def wrap(self, forward: Handler) -> Handler:
-        """A handler that answers without what is inside."""
-        detail = str(self._status)
-
-        async def handle(request: Request) -> Response:
-            if request.failure is not None:
-                # What is inside raises it: a malformed request has no other answer.
-                return await forward(request)
-            if self._shadow:
-                request.decide("respond", "would_answer", detail)
-                return await forward(request)
-            request.decide("respond", "answered", detail)
-            return self._answer(request)
-
-        return handle
+    def answer(self, request: Request) -> Response | None:
+        """The response, without what is inside."""
+        if request.failure is not None:
+            # What is inside raises it: a malformed request has no other answer.
+            return None
+        if self._shadow:
+            request.decide("respond", "would_answer", self._detail)
+            return None
+        request.decide("respond", "answered", self._detail)
+        return self._answer(request)
 
     def _answer(self, request: Request) -> Response:
         headers = Headers()

@@ -15,6 +15,7 @@ from tests.unit.policies.world import (
     a_request,
     answering,
     raise_failure,
+    standing,
     upstream_response,
 )
 
@@ -32,7 +33,7 @@ async def asked(
     """The fields of the answer, and what was decided."""
     policy = Cors(Options.model_validate({"origins": APP, **options}), world.toolkit)
     request = a_request("/x", *fields, method=method)
-    answer = await policy.wrap(answering(response or upstream_response()))(request)
+    answer = await standing(policy, answering(response or upstream_response()))(request)
     return dict(answer.headers.items()), list(request.decisions)
 
 
@@ -168,7 +169,7 @@ async def test_a_request_that_failed_gets_its_failure(world: World) -> None:
     request = a_request("/x", *preflight(), method="OPTIONS")
     request.failure = GatewayError("route_not_found")
     with pytest.raises(GatewayError, match="route_not_found"):
-        await Cors(Options(origins=(APP,)), world.toolkit).wrap(raise_failure)(request)
+        await standing(Cors(Options(origins=(APP,)), world.toolkit), raise_failure)(request)
 
 
 @pytest.mark.parametrize(

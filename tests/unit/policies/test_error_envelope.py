@@ -18,6 +18,7 @@ from tests.unit.policies.world import (
     a_request,
     answering,
     failing,
+    standing,
     upstream_response,
 )
 
@@ -29,7 +30,7 @@ async def answered(
 ) -> Response:
     request = request or a_request("/api/login")
     request.id = "0199-id"
-    return await ErrorEnvelope(Options(**options), world.toolkit).wrap(inside)(request)
+    return await standing(ErrorEnvelope(Options(**options), world.toolkit), inside)(request)
 
 
 def facts(response: Response) -> dict[str, Any]:

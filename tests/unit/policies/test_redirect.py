@@ -18,6 +18,7 @@ from tests.unit.policies.world import (
     a_request,
     answering,
     raise_failure,
+    standing,
     upstream_response,
 )
 
@@ -25,7 +26,7 @@ PASSED = upstream_response()
 
 
 async def answered(world: World, request: Request, **options: Any) -> Response:
-    return await Redirect(Options(**options), world.toolkit).wrap(answering(PASSED))(request)
+    return await standing(Redirect(Options(**options), world.toolkit), answering(PASSED))(request)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ async def test_shadow_mode_notes_and_forwards(world: World) -> None:
 async def test_a_request_that_failed_is_not_redirected(world: World) -> None:
     request = a_request()
     request.failure = GatewayError("body_too_large")
-    handler = Redirect(Options(to="/b"), world.toolkit).wrap(raise_failure)
+    handler = standing(Redirect(Options(to="/b"), world.toolkit), raise_failure)
     with pytest.raises(GatewayError, match="body_too_large"):
         await handler(request)
 

@@ -15,6 +15,7 @@ from tests.unit.policies.world import (
     a_request,
     answering,
     raise_failure,
+    standing,
     upstream_response,
 )
 
@@ -23,7 +24,7 @@ PASSED = upstream_response()
 
 async def answered(world: World, request: Request | None = None, **options: Any) -> Response:
     policy = Respond(Options.model_validate(options), world.toolkit)
-    return await policy.wrap(answering(PASSED))(request or a_request())
+    return await standing(policy, answering(PASSED))(request or a_request())
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ async def test_head_tells_the_length_of_get(world: World) -> None:
 
 
 async def test_each_answer_has_headers_of_its_own(world: World) -> None:
-    handler = Respond(Options(body="a"), world.toolkit).wrap(answering(PASSED))
+    handler = standing(Respond(Options(body="a"), world.toolkit), answering(PASSED))
     first = await handler(a_request())
     first.headers.set("X-Only", "first")
     assert "x-only" not in (await handler(a_request())).headers
@@ -77,7 +78,7 @@ async def test_a_request_that_failed_gets_its_failure(world: World) -> None:
     request = a_request()
     request.failure = GatewayError("body_too_large")
     with pytest.raises(GatewayError, match="body_too_large"):
-        await Respond(Options(), world.toolkit).wrap(raise_failure)(request)
+        await standing(Respond(Options(), world.toolkit), raise_failure)(request)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from random import Random
 from typing import Any
 
 from proxy.cells import DURATION_BUCKETS, Histogram, Level
-from proxy.contract import Handler, PromptGate, Request, Response, Toolkit
+from proxy.contract import Handler, Policy, PromptGate, Request, Response, Toolkit
 from proxy.errors import GatewayError, Refused
 from proxy.http1.headers import Headers, encode
+from proxy.runtime.chain import BoundPolicy, bind
 from proxy.store.memory import Memory
 
 WALL = 1795446245.123
@@ -127,6 +128,11 @@ def refusal(gate: PromptGate, request: Request) -> Refused | None:
     except Refused as refused:
         return refused
     return None
+
+
+def standing(policy: Policy, inside: Handler) -> Handler:
+    """The policy in force around what is inside it."""
+    return bind([BoundPolicy("policy", "enforce", policy)], inside)
 
 
 def answering(response: Response) -> Handler:

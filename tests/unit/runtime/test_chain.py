@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.contract import Handler, Mode, Request, Response
@@ -20,8 +20,9 @@ from tests.unit.policies.world import Journal
 class Shaped:
     """A policy of some shapes that writes down when each was called.
 
-    shapes: `e` request editor, `c` check, `n` check at once, `w` wrap, `r` response editor.
-    fails: the shape that raises; `x` raises behind what is wrapped, `h` catches.
+    shapes: `e` request editor, `c` check, `n` check at once, `a` answer, `w` wrap, `p` replace,
+    `q` replace after waiting, `s` rescue, `r` response editor. fails: the shape that raises;
+    `x` raises behind what is wrapped, `h` catches there, `y` answers, `z` rescues.
     """
 
     def __init__(self, name: str, shapes: str, fails: str, told: list[str]) -> None:
@@ -35,6 +36,14 @@ class Shaped:
             self.check: Any = self._check
         if "n" in shapes:
             self.check = self._check_now
+        if "a" in shapes:
+            self.answer = self._answer
+        if "p" in shapes:
+            self.replace: Any = self._replace
+        if "q" in shapes:
+            self.replace = self._replace_later
+        if "s" in shapes:
+            self.rescue = self._rescue
         if "w" in shapes:
             self.wrap = self._wrap
         if "r" in shapes:
@@ -53,6 +62,25 @@ class Shaped:
 
     def _check_now(self, request: Request) -> None:
         self._note("n")
+
+    def _answer(self, request: Request) -> Response | None:
+        self._note("a")
+        return Response(201) if "y" in self._fails else None
+
+    def _replace(self, request: Request, response: Response) -> Response:
+        self._note("p")
+        return Response(response.status + 1)
+
+    async def _replace_later(self, request: Request, response: Response) -> Response:
+        await asyncio.sleep(0)
+        self._note("q")
+        return Response(response.status + 10)
+
+    def _rescue(self, request: Request, error: Exception) -> Response:
+        self._told.append(f"{self.name}.s {error.detail}")  # type: ignore[attr-defined]
+        if "z" in self._fails:
+            return Response(403)
+        raise Refused("forbidden", self.name + " again")
 
     def _wrap(self, forward: Handler) -> Handler:
         async def handle(request: Request) -> Response:
@@ -84,6 +112,23 @@ def nested(policies: Sequence[Shaped], terminal: Handler) -> Handler:
 def _around(policy: Shaped, forward: Handler) -> Handler:
     inside = policy.wrap(forward) if "w" in policy.shapes else forward
 
+    async def answered(request: Request) -> Response:
+        if "a" in policy.shapes:
+            answer = policy.answer(request)
+            if answer is not None:
+                return answer
+        try:
+            response = await inside(request)
+            if "p" in policy.shapes:
+                response = policy.replace(request, response)
+            if "q" in policy.shapes:
+                response = await policy.replace(request, response)
+        except Refused as error:
+            if "s" not in policy.shapes:
+                raise
+            return policy.rescue(request, error)
+        return response
+
     async def handle(request: Request) -> Response:
         if "e" in policy.shapes:
             policy.edit_request(request)
@@ -91,7 +136,7 @@ def _around(policy: Shaped, forward: Handler) -> Handler:
             await policy.check(request)
         if "n" in policy.shapes:
             policy.check(request)
-        response = await inside(request)
+        response = await answered(request)
         if "r" in policy.shapes:
             policy.edit_response(request, response)
         return response
@@ -104,11 +149,16 @@ def a_request() -> Request:
 
 
 SHAPES = st.sampled_from(
-    ["", "e", "c", "w", "r", "er", "ec", "ecr", "ew", "wr", "ecwr", "cr", "n", "en", "enwr"]
-)
-FAILS = st.sampled_from(["", "", "", "e", "c", "n", "w", "x", "r", "h", "h"])
+    ["", "e", "c", "w", "r", "er", "ec", "ecr", "ew", "wr", "ecwr", "cr", "n", "en", "enwr", "a",
+     "ar", "nar", "car", "ecaps", "p", "q", "s", "s", "sr", "ps", "qs", "qsr", "aw", "wps"]
+)  # fmt: skip
+FAILS = st.sampled_from(
+    ["", "", "", "", "e", "c", "n", "w", "x", "r", "h", "h", "a", "y", "y", "p", "q", "z", "z",
+     "zp", "zq", "zr"]
+)  # fmt: skip
 
 
+@settings(max_examples=500)
 @given(chain=st.lists(st.tuples(SHAPES, FAILS), max_size=7), broken=st.booleans())
 def test_any_chain_does_what_nesting_does(chain: list[tuple[str, str]], broken: bool) -> None:
     outcomes = []
@@ -145,10 +195,10 @@ async def ok(request: Request) -> Response:
 
 
 def test_without_policies_the_chain_is_its_terminal() -> None:
-    assert bind([], ok) is ok
+    assert bind([], ok).rest is ok
     told: list[str] = []
     off = BoundPolicy("p", "off", Shaped("p", "ecwr", "", told))
-    assert bind([off], ok) is ok
+    assert bind([off], ok).rest is ok
 
 
 class Gate:

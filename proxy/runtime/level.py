@@ -1,0 +1,165 @@
+"""Neighbouring policies that have nothing to wait for, around whatever may have to wait.
+
+The meaning is that of nesting. For each policy, outermost first: `edit_request`, `check`,
+`answer`, everything inside, `replace`, `edit_response`; what is raised inside, or by
+`replace`, goes to its `rescue`, and what that gives goes on outwards.
+
+The form is two flat lists of plain calls, down and up, since a coroutine for each policy
+costs more than most policies do: eight idle editors took 1.5 µs with one each and 0.4 µs
+when called from a loop. And calls that can't wait need no task: whoever runs a level may go
+down it, ask the upstream, and come up again when the response is there. Must not know any
+policy, how it was built, or what stands inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple
+
+from proxy.contract import Handler, Request, Response
+
+Down = Callable[[Request], Response | None]
+"""A step inwards: None to go on, or the answer."""
+Up = Callable[[Request, Response], Response | Awaitable[Response] | None]
+"""A step outwards: None for the response as it is now, or another."""
+Rescue = Callable[[Request, Exception], Response]
+"""Makes a response of a failure, or raises it on."""
+Given = Response | Awaitable[Response]
+"""The response that goes out of a level, or something to wait for it."""
+
+
+class Steps(NamedTuple):
+    """One policy's part of a level; whatever it doesn't do is empty or None."""
+
+    before: tuple[Down, ...] = ()
+    replace: Up | None = None
+    rescue: Rescue | None = None
+    amend: Up | None = None
+
+
+class _Catch(NamedTuple):
+    """A rescue, the step outwards that follows it, and the catch that stands outside of it."""
+
+    rescue: Rescue
+    resume: int
+    outer: _Catch | None
+
+
+class Level:
+    """Calls policies around `rest`; an instance is a `Handler` itself.
+
+    steps: of the policies, outermost first. rest: whatever stands inside.
+    """
+
+    __slots__ = ("_catches_down", "_catches_up", "_down", "_inmost", "_up", "rest")
+
+    def __init__(self, steps: Sequence[Steps], rest: Handler) -> None:
+        self.rest = rest
+        down: list[Down] = []
+        up: list[Up] = []
+        # How many steps outwards each policy has, its own and those outside of it.
+        remaining = sum((own.replace is not None) + (own.amend is not None) for own in steps)
+        total = remaining
+        catches_down: list[tuple[_Catch | None, int]] = []
+        catches_up: list[_Catch | None] = []
+        catch: _Catch | None = None
+        left = 0
+        for own in steps:
+            amends = own.amend is not None
+            left += amends
+            for step in own.before:
+                down.append(step)
+                catches_down.append((catch, total - left))
+            if amends:
+                catches_up.append(catch)
+            if own.rescue is not None:
+                catch = _Catch(own.rescue, total - left, catch)
+            if own.replace is not None:
+                left += 1
+                catches_up.append(catch)
+        for own in reversed(steps):
+            up.extend(step for step in (own.replace, own.amend) if step is not None)
+        self._down: Final = tuple(down)
+        self._up: Final = tuple(up)
+        self._catches_down: Final = tuple(catches_down)
+        self._catches_up: Final = tuple(reversed(catches_up))
+        self._inmost: Final = catch
+
+    async def __call__(self, request: Request) -> Response:
+        """Go down, wait for what is inside, and come up."""
+        given = self.descend(request)
+        if given is None:
+            return await self.go_on(request, self.rest)
+        return given if isinstance(given, Response) else await given
+
+    async def go_on(self, request: Request, rest: Handler) -> Response:
+        """From inside of all steps down: wait for `rest`, and come up."""
+        try:
+            response = await rest(request)
+        except Exception as error:
+            given = self.fail(request, error)
+        else:
+            given = self.ascend(request, response)
+        return given if isinstance(given, Response) else await given
+
+    def descend(self, request: Request) -> Given | None:
+        """All steps down: None when what is inside has to answer.
+
+        Raises what no rescue makes a response of; so do all of these.
+        """
+        place = 0
+        try:
+            for step in self._down:
+                answer = step(request)
+                if answer is not None:
+                    break
+                place += 1
+            else:
+                return None
+            if not isinstance(answer, Response):
+                raise TypeError(f"a policy returned {type(answer).__name__} where it edits")
+        except Exception as error:
+            return self._recover(request, error, self._catches_down[place][0])
+        return self._climb(request, answer, self._catches_down[place][1])
+
+    def ascend(self, request: Request, response: Response) -> Given:
+        """All steps up, with the response from inside."""
+        return self._climb(request, response, 0)
+
+    def fail(self, request: Request, error: Exception) -> Given:
+        """What comes out when this was raised inside."""
+        return self._recover(request, error, self._inmost)
+
+    def _climb(self, request: Request, response: Response, place: int) -> Given:
+        up = self._up
+        try:
+            for step in up[place:] if place else up:
+                other = step(request, response)
+                if other is not None:
+                    if not isinstance(other, Response):
+                        return self._wait(request, other, place)
+                    response = other
+                place += 1
+        except Exception as error:
+            return self._recover(request, error, self._catches_up[place])
+        return response
+
+    async def _wait(self, request: Request, given: Awaitable[Response], place: int) -> Response:
+        try:
+            response = await given
+        except Exception as error:
+            out = self._recover(request, error, self._catches_up[place])
+        else:
+            out = self._climb(request, response, place + 1)
+        return out if isinstance(out, Response) else await out
+
+    def _recover(self, request: Request, error: Exception, catch: _Catch | None) -> Given:
+        while catch is not None:
+            try:
+                response = catch.rescue(request, error)
+            except Exception as another:
+                error = another
+                catch = catch.outer
+            else:
+                return self._climb(request, response, catch.resume)
+        raise error
