@@ -109,9 +109,13 @@ def _cause(error: Exception) -> str:
 def _sort(specs: Mapping[str, PolicySpec]) -> tuple[str, ...]:
     """Names, outermost first; where the constraints leave a choice, by the alphabet.
 
-    Constraints that name policies that aren't installed say nothing.
+    Constraints that name policies that aren't installed say nothing; `*` names all that don't
+    say `*` themselves.
     """
-    outside: dict[str, set[str]] = {name: set() for name in specs}
+    ordinary = {name for name, spec in specs.items() if "*" not in spec.after}
+    outside: dict[str, set[str]] = {
+        name: set() if name in ordinary else ordinary.copy() for name in specs
+    }
     for name, spec in specs.items():
         outside[name] |= {other for other in spec.after if other in specs}
         for other in spec.before:

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -44,16 +44,24 @@ from proxy.body import Body as Body
 from proxy.body import BodyStream as BodyStream
 from proxy.body import gather as gather
 from proxy.errors import GatewayError
+from proxy.facts import Decision as Decision
+from proxy.facts import RouteInfo as RouteInfo
+from proxy.facts import Timings as Timings
+from proxy.facts import TraceContext as TraceContext
 from proxy.http1.headers import Headers
 from proxy.services import NO_EXCHANGE as NO_EXCHANGE
+from proxy.services import NO_TARGET as NO_TARGET
 from proxy.services import Counter as Counter
 from proxy.services import Exchange as Exchange
 from proxy.services import Gauge as Gauge
+from proxy.services import Keep as Keep
 from proxy.services import Log as Log
 from proxy.services import Metrics as Metrics
 from proxy.services import Observations as Observations
 from proxy.services import Store as Store
+from proxy.services import Target as Target
 from proxy.services import Verdict as Verdict
+from proxy.services import make_anew
 
 Mode = Literal["enforce", "shadow", "off"]
 
@@ -69,57 +77,6 @@ class PolicyOptions(BaseModel):
     def files(self) -> tuple[str, ...]:
         """Paths of files that the options name; a change of one reloads the configuration."""
         return ()
-
-
-class Decision(NamedTuple):
-    """What a policy decided about a request; log, metrics and traces read it.
-
-    outcome: `admitted`, `refused`, `changed` or `answered`; in shadow mode `would_refuse`,
-    `would_change`, `would_answer`, or `would_fail` with the exception's class.
-    """
-
-    policy: str
-    outcome: str
-    detail: str = ""
-
-
-class TraceContext(NamedTuple):
-    """W3C trace context of this exchange.
-
-    trace_id: 32 hex digits. span_id: 16 hex digits, this hop's own. parent_id: the caller's
-    span, empty when the trace starts here. flags: 0 to 255 (1 sampled, 2 random). state:
-    the tracestate value to hand on, possibly empty.
-    """
-
-    trace_id: str
-    span_id: str
-    parent_id: str
-    flags: int
-    state: str
-
-
-class RouteInfo(NamedTuple):
-    """The route that a request took: its name, its upstream's (empty if none), its pattern."""
-
-    name: str
-    upstream: str
-    pattern: str
-
-
-class Timings:
-    """Monotonic seconds at which an exchange passed its stations; 0.0 for not reached.
-
-    received: the request's head was complete. forwarded: the policies let it through.
-    connected: a connection to the upstream was ready. first_byte: the response's head came.
-    """
-
-    __slots__ = ("connected", "first_byte", "forwarded", "received")
-
-    def __init__(self, received: float) -> None:
-        self.received = received
-        self.forwarded = 0.0
-        self.connected = 0.0
-        self.first_byte = 0.0
 
 
 class Request:
@@ -271,12 +228,24 @@ class Response:
         return twin
 
 
+TRIED = "tried"
+"""In `request.state`: the endpoints, as `request.endpoint` names them, that failed already and
+are asked again only when there is no other."""
+
+DEADLINE = "deadline"
+"""In `request.state`: monotonic seconds at which nobody waits for the answer any more."""
+
 NO_TRACE = TraceContext("", "", "", 0, "")
 NO_ROUTE = RouteInfo("", "", "")
 NO_CAPTURES: Mapping[str, str] = {}
 
 Handler = Callable[[Request], Awaitable[Response]]
 """Answers a request. A policy wraps one around another."""
+
+
+def no_upstream(name: str) -> Handler:
+    """Knows of no upstream; stands for `Toolkit.ask` where there are none."""
+    raise ValueError(f'there is no upstream "{name}"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +256,8 @@ class Toolkit:
     run a coroutine in the background, supervised. route: name of the route being compiled.
     identity: names this policy in this place; shared state is kept under it. sampled:
     whether a trace that starts here is recorded, by its ID; None where no traces are.
+    target: the upstream of the route. keep: state that outlives reloads. ask: the handler
+    that asks an upstream by its name; raises ValueError, which names the fix, for none.
     """
 
     clock: Callable[[], float]
@@ -299,6 +270,9 @@ class Toolkit:
     route: str = ""
     identity: str = ""
     sampled: Callable[[str], bool] | None = None
+    target: Target = NO_TARGET
+    keep: Keep = make_anew
+    ask: Callable[[str], Handler] = no_upstream
 
 
 class Gate(Protocol):
@@ -377,10 +351,12 @@ class PolicySpec:
 
     name: the key in YAML. options: the pydantic model of what the user writes. build:
     options and toolkit to a policy. after, before: names of policies that this one stands
-    inside of, or outside of. default: on for every route unless said otherwise. shorthand:
+    inside of, or outside of; `*` in `after` puts it next to the upstream, inside of all that
+    don't say the same. default: on for every route unless said otherwise. shorthand:
     the option that a bare scalar sets (`respond: 204`), empty for none. answers: it answers
     every request itself, so that its route needs no upstream. preflights: it answers CORS
-    preflights, so its route takes those for the methods that it takes.
+    preflights, so its route takes those for the methods that it takes. idle: whether options
+    that nobody wrote do nothing on a route to such an upstream, so that it is left out.
     """
 
     name: str
@@ -392,3 +368,4 @@ class PolicySpec:
     shorthand: str = ""
     answers: bool = False
     preflights: bool = False
+    idle: Callable[[Any, Target], bool] = lambda options, target: False

@@ -106,6 +106,15 @@ class GatewayError(Exception):
         )
 
 
+class Unsent(GatewayError):
+    """The request was certainly not sent, so that any may be tried again."""
+
+
+class Unanswered(GatewayError):
+    """The request may have been handled, and no byte of a response came; it may be repeated if
+    repeating it is harmless."""
+
+
 class Refused(GatewayError):
     """A policy's refusal of a request; in shadow mode it is counted instead of sent."""
 

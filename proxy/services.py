@@ -5,8 +5,9 @@ Policies import these from `proxy.contract`, where `Toolkit` hands them out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 from proxy.cells import DURATION_BUCKETS
 from proxy.http1.headers import Headers
@@ -32,6 +33,25 @@ class Store(Protocol):
 
     async def gcra(self, key: str, interval: float, burst: int, cost: int = 1) -> Verdict:
         """Take `cost` from an allowance of `burst` that refills one each `interval` seconds."""
+        ...
+
+
+T = TypeVar("T")
+
+
+class Target(NamedTuple):
+    """Where the requests of a route go: the upstream's name, empty for none, and whether it
+    has or may come to have several endpoints."""
+
+    name: str
+    several: bool
+
+
+class Keep(Protocol):
+    """Gives state that lives as long as some configuration in use asks for its key."""
+
+    def __call__(self, key: str, make: Callable[[], T]) -> T:
+        """What is kept under the key, made on the first call. The key names all that shapes it."""
         ...
 
 
@@ -148,3 +168,11 @@ class _NoExchange:
 
 
 NO_EXCHANGE: Exchange = _NoExchange()
+
+
+NO_TARGET: Final = Target("", False)
+
+
+def make_anew(key: str, make: Callable[[], T]) -> T:
+    """Keeps nothing; stands for `Keep` where nothing runs, as in `check`."""
+    return make()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from proxy.config.model import parse_address
+from proxy.config.address import parse_address
 
 
 class AdminSite:

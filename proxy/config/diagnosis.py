@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from ipaddress import ip_network
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +17,14 @@ from pydantic_core import ErrorDetails
 
 from proxy.config.problems import Path, Place, Problem, meant, show_path
 from proxy.config.shape import at, fields_of, settings_paths
-from proxy.config.units import parse_duration, parse_size, show_duration, show_size
+from proxy.config.units import (
+    parse_duration,
+    parse_share,
+    parse_size,
+    show_duration,
+    show_share,
+    show_size,
+)
 
 Locate = Callable[[Path], Place]
 
@@ -35,6 +43,13 @@ _BOUNDS: Final = {
     "greater_than_equal": ("ge", "must be at least"), "greater_than": ("gt", "must be more than"),
     "less_than_equal": ("le", "must be at most"), "less_than": ("lt", "must be less than"),
 }  # fmt: skip
+
+
+_UNITS: Final[tuple[tuple[Callable[[object], float], Callable[[Any], str]], ...]] = (
+    (parse_size, show_size),
+    (parse_duration, show_duration),
+    (parse_share, show_share),
+)
 
 
 class _Finding(NamedTuple):
@@ -172,18 +187,10 @@ def _message(detail: ErrorDetails, value: Any) -> str:
 def _in_the_unit_of(value: Any, bound: Any) -> str:
     """A bound as the user would write it, going by how the value was written."""
     if isinstance(value, str) and isinstance(bound, (int, float)):
-        try:
-            parse_size(value)
-        except ValueError:
-            pass
-        else:
-            return show_size(int(bound))
-        try:
-            parse_duration(value)
-        except ValueError:
-            pass
-        else:
-            return show_duration(float(bound))
+        for parse, show in _UNITS:
+            with suppress(ValueError):
+                parse(value)
+                return show(bound)
     return f"{bound:g}" if isinstance(bound, float) else str(bound)
 
 

@@ -10,11 +10,13 @@ import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
+from proxy.config.address import check_listen
 from proxy.config.settings import Settings
 from proxy.config.telemetry import Telemetry
 from proxy.config.units import Duration, Size
+from proxy.config.upstream import Upstream
 
 Network = IPv4Network | IPv6Network
 
@@ -117,71 +119,6 @@ class Admin(Settings):
         return value
 
 
-class Pool(Settings):
-    """Connections kept to each endpoint."""
-
-    size: int = Field(default=64, ge=1)
-    """Connections that are kept when idle."""
-    overflow: int = Field(default=64, ge=0)
-    """Connections beyond `size` in a rush; closed once they are free."""
-    acquire_timeout: Duration = 2.0
-    """How long a request waits for a free connection; then 503 `pool_exhausted`."""
-    max_lifetime: Duration = 1800.0
-    """A connection older than this is not used again."""
-    max_idle: Duration = 60.0
-    """A connection idle for longer is closed. Keep it under the service's own keep-alive."""
-
-
-class UpstreamTimeouts(Settings):
-    """How long the service may take."""
-
-    connect: Duration = 1.0
-    """To accept a connection, TLS included; 504 `connect_timeout`."""
-    response: Duration = 15.0
-    """From the end of the request to the head of the response; 504 `upstream_timeout`."""
-    body_idle: Duration = 30.0
-    """Between two pieces of the response; the client's connection is closed."""
-
-
-class UpstreamTls(Settings):
-    """How HTTPS endpoints are verified."""
-
-    verify: bool = True
-    """Check certificate and name. Turning it off is for development only."""
-    ca_file: str | None = None
-    """PEM file of authorities to trust instead of the system's."""
-    server_name: str | None = None
-    """Name to ask for (SNI) and to verify; by default the endpoint's host."""
-
-
-class Upstream(Settings):
-    """A service and where its endpoints are."""
-
-    endpoints: tuple[str, ...] = Field(min_length=1)
-    """`http://host:port`, `https://host:port` or `unix:/path.sock`; used in turn."""
-    pool: Pool = Pool()
-    timeouts: UpstreamTimeouts = UpstreamTimeouts()
-    tls: UpstreamTls = UpstreamTls()
-    host: str = "preserve"
-    """Host field sent to it: `preserve` the client's, `endpoint`, or a literal name."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"endpoints": [value]}
-        if isinstance(value, dict) and isinstance(value.get("endpoints"), str):
-            return {**value, "endpoints": [value["endpoints"]]}
-        return value
-
-    @field_validator("endpoints")
-    @classmethod
-    def _endpoints(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            check_endpoint(text)
-        return value
-
-
 class Match(Settings):
     """Which requests a route takes; everything that is given has to hold."""
 
@@ -192,9 +129,9 @@ class Match(Settings):
     What `**` stands for is captured as `rest`."""
     methods: tuple[str, ...] = ()
     """Methods; empty for any. GET includes HEAD."""
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default={})
     """Field values: exact text, `~regex`, or `*` for present."""
-    query: dict[str, str] = {}
+    query: dict[str, str] = Field(default={})
     """Query parameters: exact text, `~regex`, or `*` for present."""
 
     @field_validator("methods", mode="before")
@@ -212,7 +149,7 @@ class Route(Settings):
     upstream: str | None = None
     """A key of `upstreams`; may be left out when there is only one, or a policy answers."""
     limits: RouteLimits | None = None
-    policies: dict[str, Any] = {}
+    policies: dict[str, Any] = Field(default={})
     """By name: options, `true` for the defaults, or `false` to leave one out."""
 
     @field_validator("name")
@@ -241,9 +178,9 @@ class Config(Settings):
     store: str | None = None
     """Shared state. In this version there is only process memory, so it must be absent."""
     telemetry: Telemetry = Telemetry()
-    upstreams: dict[str, Upstream] = {}
+    upstreams: dict[str, Upstream] = Field(default={})
     """Services by name."""
-    policies: dict[str, Any] = {}
+    policies: dict[str, Any] = Field(default={})
     """For every route; a route overrides one by name, or says `false`."""
     routes: tuple[Route, ...] = ()
     """Tried by precedence, not order; absent: everything goes to the only upstream."""
@@ -258,68 +195,3 @@ class Config(Settings):
 
 
 Route.model_rebuild()
-
-
-def check_listen(text: str) -> None:
-    """Raise ValueError, naming the fix, when `text` is no address to listen on."""
-    parse_address(text, schemes=("http",))
-
-
-def check_endpoint(text: str) -> None:
-    """Raise ValueError, naming the fix, when `text` is no endpoint of an upstream."""
-    parse_address(text, schemes=("http", "https"))
-
-
-class Address(BaseModel):
-    """A parsed `scheme://host:port` or `unix:/path`.
-
-    scheme: `http`, `https` or `unix`. host: without brackets, or the socket's path.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    scheme: Literal["http", "https", "unix"]
-    host: str
-    port: int = 0
-
-
-def parse_address(text: str, *, schemes: tuple[str, ...]) -> Address:
-    """Read an address. Raises ValueError with the fix in words."""
-    if text.startswith("unix:"):
-        path = text[5:].removeprefix("//")
-        if not path.startswith("/"):
-            raise ValueError(
-                f"{text!r}: the socket's path must be absolute, as in unix:/run/app.sock"
-            )
-        return Address(scheme="unix", host=path)
-    scheme, found, rest = text.partition("://")
-    if not found or scheme not in schemes:
-        wanted = " or ".join(f"{scheme}://HOST:PORT" for scheme in schemes)
-        raise ValueError(f"{text!r} is not an address; write {wanted}, or unix:/path.sock")
-    rest = rest.removesuffix("/")
-    if "@" in rest:
-        # What stands before it may be a password, and this text goes into logs.
-        shown = f"{scheme}://…@{rest.rpartition('@')[2]}"
-        raise ValueError(f"{shown!r}: only a host and a port belong here, no user")
-    if any(mark in rest for mark in "/?#"):
-        raise ValueError(f"{text!r}: only a host and a port belong here, no path")
-    if rest.startswith("["):
-        host, closed, port_text = rest[1:].partition("]")
-        if not closed:
-            raise ValueError(f"{text!r}: the bracket around the IPv6 address isn't closed")
-        port_text = port_text.removeprefix(":")
-    else:
-        host, _, port_text = rest.partition(":")
-    if not host:
-        raise ValueError(f"{text!r} names no host")
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        raise ValueError(f"{text!r}: {host!r} is no name of a host") from None
-    if not port_text:
-        port = 443 if scheme == "https" else 80
-    elif port_text.isascii() and port_text.isdigit() and int(port_text) <= 65535:
-        port = int(port_text)
-    else:
-        raise ValueError(f"{text!r}: the port must be a number up to 65535")
-    return Address.model_validate({"scheme": scheme, "host": host, "port": port})

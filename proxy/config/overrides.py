@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from proxy.config.diagnosis import describe
-from proxy.config.model import Config, Upstream
+from proxy.config.model import Config
 from proxy.config.problems import Path, Place, Problem, show_path
 from proxy.config.scalars import resolve
 from proxy.config.shape import (
@@ -24,6 +24,7 @@ from proxy.config.shape import (
     item_type,
     may_be_null,
     settings_paths,
+    shorthand_of,
     unwrap,
 )
 from proxy.config.yaml_source import Tree
@@ -111,7 +112,7 @@ def _from_environment(tree: Tree, name: str, text: str) -> None:
         message = str(error) or f"names no setting{_nearest(name)}"
         tree.problems.append(Problem(place, "", message))
         return
-    if fields_of(annotation) and unwrap(annotation) is not Upstream:
+    if fields_of(annotation) and not shorthand_of(annotation):
         message = f"{show_path(path)} is a section; name one of its settings, as in "
         message += f"{name}__{next(iter(fields_of(annotation))).upper()}"
         tree.problems.append(Problem(place, "", message))
@@ -182,7 +183,7 @@ def _value(text: str, annotation: Any) -> Any:
     kind = unwrap(annotation)
     if is_list(annotation):
         return [part.strip() for part in text.strip().strip("[]").split(",") if part.strip()]
-    if kind is str or kind is Upstream:
+    if kind is str or shorthand_of(kind):
         null = may_be_null(annotation) and resolve(text.strip()) is None
         return None if null else text
     return resolve(text.strip())

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Settings(BaseModel):
-    """Base of every section: unknown keys are errors, values can't change."""
+    """Base of every section: unknown keys are errors, values can't change.
+
+    shorthand: the setting that a bare value in place of the section sets; empty for none.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    shorthand: ClassVar[str] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, value: Any) -> Any:
+        if cls.shorthand and isinstance(value, str | int | float | list | tuple):
+            return {cls.shorthand: value}
+        return value

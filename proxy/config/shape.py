@@ -32,6 +32,11 @@ def is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
+def shorthand_of(annotation: Any) -> str:
+    """The setting that a bare value in place of this section sets; empty for none."""
+    return getattr(unwrap(annotation), "shorthand", "")
+
+
 def may_be_null(annotation: Any) -> bool:
     """Whether `null` is a value of its own here."""
     while get_origin(annotation) is Annotated:

@@ -1,4 +1,4 @@
-"""Durations, sizes and rates as a person writes them: `250ms`, `32KiB`, `5/min`.
+"""Durations, sizes, rates and shares as a person writes them: `250ms`, `32KiB`, `5/min`, `20%`.
 
 A bare number of unknown unit is refused; only `0` needs none.
 """
@@ -6,6 +6,7 @@ A bare number of unknown unit is refused; only `0` needs none.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -24,6 +25,7 @@ _PERIOD_NAMES: Final = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: 
 # Digits are bounded: a longer number would overflow instead of being refused in words.
 _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 _SIZE: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s?([KMG]i?B|B)")
+_SHARE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s?%")
 _RATE: Final = re.compile(r"([0-9]{1,12})\s?/\s?([0-9]{0,9})\s?([a-z]+)")
 
 
@@ -55,6 +57,20 @@ def parse_size(value: object) -> int:
     return int(float(match[1]) * _SIZE_UNITS[match[2]])
 
 
+def parse_share(value: object) -> float:
+    """A part of one from `20%`, `0.5%`, `100%` or `0`. Raises ValueError."""
+    if value == 0 and not isinstance(value, bool):
+        return 0.0
+    if not isinstance(value, str):
+        raise ValueError(f"a share needs a percent sign, as in 20%, not {value}")
+    match = _SHARE.fullmatch(value.strip())
+    if match is None:
+        if value.strip() == "0":
+            return 0.0
+        raise ValueError(f"{value!r} is not a share; write 20% or 0.5%")
+    return float(match[1]) / 100.0
+
+
 def show_duration(seconds: float) -> str:
     """The shortest spelling that `parse_duration` reads back."""
     if seconds == 0:
@@ -72,6 +88,11 @@ def show_size(count: int) -> str:
         if count >= _SIZE_UNITS[unit] and count % _SIZE_UNITS[unit] == 0:
             return f"{count // _SIZE_UNITS[unit]}{unit}"
     return f"{count}B"
+
+
+def show_share(part: float) -> str:
+    """The spelling that `parse_share` reads back."""
+    return f"{part * 100:g}%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,37 +133,49 @@ class Rate:
 
 
 class _Unit:
-    """Marks an annotated number as written with a unit."""
+    """Marks an annotated number as written with a unit.
 
-    def __init__(self, kind: str) -> None:
+    parse, show: from and to what is written. examples: for editors.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        parse: Callable[[object], float],
+        show: Callable[[Any], str],
+        examples: list[str],
+    ) -> None:
         self.kind = kind
+        self._parse = parse
+        self._show = show
+        self._examples = examples
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         # The inner schema carries the bounds that a field adds, so it must not be dropped.
-        duration = self.kind == "duration"
         return core_schema.no_info_before_validator_function(
-            parse_duration if duration else parse_size,
+            self._parse,
             handler(source),
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                show_duration if duration else show_size
-            ),
+            serialization=core_schema.plain_serializer_function_ser_schema(self._show),
         )
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         # Among numbers only 0 needs no unit.
-        if self.kind == "duration":
-            examples = ["250ms", "5s", "1m30s"]
-        else:
-            examples = ["512B", "32KiB", "10MiB"]
-        return {"type": ["string", "integer"], "minimum": 0, "maximum": 0, "examples": examples}
+        return {
+            "type": ["string", "integer"], "minimum": 0, "maximum": 0, "examples": self._examples,
+        }  # fmt: skip
 
 
-Duration = Annotated[float, _Unit("duration")]
+Duration = Annotated[
+    float, _Unit("duration", parse_duration, show_duration, ["250ms", "5s", "1m30s"])
+]
 """Seconds as a float; written `250ms`, `5s`, `1m30s`."""
 
-Size = Annotated[int, _Unit("size")]
+Size = Annotated[int, _Unit("size", parse_size, show_size, ["512B", "32KiB", "10MiB"])]
 """Bytes as an int; written `512B`, `32KiB`, `10MiB`."""
+
+Share = Annotated[float, _Unit("share", parse_share, show_share, ["20%", "0.5%"])]
+"""A part of one as a float; written `20%`."""

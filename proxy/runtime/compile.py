@@ -13,7 +13,7 @@ from proxy.runtime.chain import BoundPolicy, bind
 from proxy.runtime.gateway import BoundRoute, Gateway, Observer, Tracer, raise_failure
 from proxy.runtime.plan import Plan, PolicyPlan
 from proxy.runtime.state import Key, State
-from proxy.upstream.forward import Forwarder
+from proxy.runtime.upstreams import Upstreams
 
 FALLBACK_ROUTE = ""
 """The name under which requests without a route are counted and logged."""
@@ -44,14 +44,20 @@ class Compiler:
     def compile(self) -> Gateway:
         """The gateway. Raises ConfigError with every problem."""
         plan = self._plan
-        forwarders = {name: self._forwarder(name) for name in plan.config.upstreams}
+        self._state.begin()
+        upstreams = Upstreams(plan.config, self._document, self._state, self._tracer)
+        self.used = upstreams.used
+        self._problems += upstreams.problems
         entries = []
         for route in plan.routes:
-            terminal = forwarders[route.upstream] if route.upstream else raise_failure
+            terminal = upstreams.ask(route.upstream) if route.upstream else raise_failure
             info = RouteInfo(route.name, route.upstream or "", route.match.path)
-            bound = self._bind(info, route.policies, terminal, route.body_limit, route.preflights)
+            bound = self._bind(
+                upstreams, info, route.policies, terminal, route.body_limit, route.preflights
+            )
             entries.append((route.match, bound))
         fallback = self._bind(
+            upstreams,
             RouteInfo(FALLBACK_ROUTE, "", ""),
             plan.fallback,
             raise_failure,
@@ -66,6 +72,7 @@ class Compiler:
 
     def _bind(
         self,
+        upstreams: Upstreams,
         info: RouteInfo,
         plans: Iterable[PolicyPlan],
         terminal: Handler,
@@ -76,8 +83,9 @@ class Compiler:
         for plan in plans:
             name = plan.spec.name
             identity = f"{name}/{info.name}/{plan.options.model_dump_json()}"
+            target = upstreams.target(info.upstream)
             sampled = self._tracer.sampled if self._tracer is not None else None
-            toolkit = self._state.toolkit(info.name, identity, sampled)
+            toolkit = self._state.toolkit(info.name, identity, target, upstreams.ask, sampled)
             try:
                 policy = plan.spec.build(plan.options, toolkit)
             except ValueError as error:
@@ -88,25 +96,3 @@ class Compiler:
         handler = bind(policies, terminal, log=self._state.log, metrics=self._state.metrics)
         refuse = bind(policies, raise_failure, log=self._state.log, metrics=self._state.metrics)
         return BoundRoute(info, handler, refuse, body_limit, preflights)
-
-    def _forwarder(self, name: str) -> Handler:
-        upstream = self._plan.config.upstreams[name]
-        members = []
-        for text in upstream.endpoints:
-            try:
-                key, member = self._state.member(name, text, upstream)
-            except ValueError as error:
-                problem = self._document.problem(("upstreams", name), str(error))
-                self._problems.append(problem)
-                continue
-            self.used.add(key)
-            members.append(member)
-        forwarder = Forwarder(
-            name,
-            tuple(members),
-            upstream.host,
-            self._plan.config.server.timeouts.expect,
-            self._state.clock,
-            self._state.spawn,
-        )
-        return forwarder if self._tracer is None else self._tracer.around(forwarder, "")

@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from proxy.config.scalars import resolve
 from proxy.config.shape import fields_of, is_list, is_mapping, is_model, item_type, unwrap
-from proxy.config.units import Duration, Rate, Size, show_size
+from proxy.config.units import Duration, Rate, Share, Size, show_size
 
 _WORDS: Final[dict[Any, str]] = {
     str: "text", int: "whole number", float: "number", bool: "true or false", Rate: "rate",
@@ -23,6 +23,7 @@ _WORDS: Final[dict[Any, str]] = {
 _BREAKS: Final = (": ", " #", "\n", "\r", "\t")
 _DURATION: Final = get_args(Duration)[1]
 _SIZE: Final = get_args(Size)[1]
+_SHARE: Final = get_args(Share)[1]
 
 
 def as_written(value: Any, *, size: bool = False) -> str:
@@ -89,6 +90,8 @@ def kind_of(annotation: Any, metadata: list[Any] | None = None) -> str:
         return "duration"
     if _SIZE in parts:
         return "size"
+    if _SHARE in parts:
+        return "share"
     if hasattr(annotation, "__metadata__"):
         return kind_of(get_args(annotation)[0])
     origin = get_origin(annotation)

@@ -35,7 +35,8 @@ from proxy.config.problems import (
     meant,
     show_path,
 )
-from proxy.contract import PolicyOptions, PolicySpec
+from proxy.config.upstream import Upstream
+from proxy.contract import PolicyOptions, PolicySpec, Target
 from proxy.routing.table import problems as mistaken
 from proxy.routing.table import unreachable
 
@@ -120,6 +121,11 @@ def make_plan(document: Document, catalog: Catalog) -> Plan:
     return _Planner(document, catalog).plan()
 
 
+def target_of(name: str, upstream: Upstream | None) -> Target:
+    """What policies are told of a route's upstream; None if it has none."""
+    return Target(name, upstream is not None and len(upstream.endpoints) > 1)
+
+
 class _Planner:
     """Collects plans and problems of one document."""
 
@@ -140,6 +146,7 @@ class _Planner:
         fallback = self._in_order(
             {name: plan for name, plan in shared.items() if plan and plan.spec.default}
         )
+        fallback = self._without_idle(fallback, None)
         problems = [*self._document.problems, *self._problems]
         if problems:
             raise ConfigError(problems)
@@ -151,6 +158,7 @@ class _Planner:
         if not config.routes:
             policies = self._in_order(shared)
             upstream = self._upstream(None, policies, None)
+            policies = self._without_idle(policies, upstream)
             place = self._document.place(("upstreams",))
             return (RoutePlan(DEFAULT_ROUTE, Match(), upstream, limit, policies, place),)
         plans: list[RoutePlan] = []
@@ -159,6 +167,7 @@ class _Planner:
             own = self._read(route.policies, (*path, "policies"), "route")
             policies = self._in_order({**shared, **own})
             upstream = self._upstream(route.upstream, policies, index)
+            policies = self._without_idle(policies, upstream)
             body = route.limits.body if route.limits else None
             plans.append(
                 RoutePlan(
@@ -178,6 +187,18 @@ class _Planner:
             plan
             for name in self._catalog.order
             if (plan := chosen.get(name)) is not None and plan.options.mode != "off"
+        )
+
+    def _without_idle(
+        self, policies: tuple[PolicyPlan, ...], upstream: str | None
+    ) -> tuple[PolicyPlan, ...]:
+        """The policies less those that stand there by default and would do nothing."""
+        name = upstream or ""
+        target = target_of(name, self._document.config.upstreams.get(name))
+        return tuple(
+            plan
+            for plan in policies
+            if plan.origin != "default" or not plan.spec.idle(plan.options, target)
         )
 
     def _read(

@@ -3,13 +3,17 @@ can tell: an unreadable CA file, a pattern that a policy can't use. Opens no con
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 from proxy.config.load import Document
 from proxy.config.problems import Problem
-from proxy.contract import Toolkit, Verdict
-from proxy.runtime.plan import Plan
+from proxy.config.upstream import Upstream
+from proxy.contract import Handler, Toolkit, Verdict
+from proxy.runtime.gateway import raise_failure
+from proxy.runtime.plan import Plan, target_of
+from proxy.runtime.upstreams import unknown
 from proxy.upstream.endpoint import make_endpoint
 
 
@@ -42,15 +46,17 @@ def rehearse(plan: Plan, document: Document) -> list[Problem]:
     """Every problem that building finds, in the order of the plan."""
     problems: list[Problem] = []
     for name, upstream in plan.config.upstreams.items():
-        for text in upstream.endpoints:
+        for options in upstream.endpoints:
             try:
-                make_endpoint(text, upstream.tls, upstream.timeouts)
+                make_endpoint(options.url, upstream.tls, upstream.timeouts)
             except ValueError as error:
                 path = ("upstreams", name, "tls", "ca_file")
                 problems.append(document.problem(path, str(error)))
                 break
-    toolkit = _toolkit()
+    toolkit = _toolkit(plan.config.upstreams)
     for route in plan.routes:
+        target = target_of(route.upstream or "", plan.config.upstreams.get(route.upstream or ""))
+        toolkit = replace(toolkit, route=route.name, target=target)
         for policy in route.policies:
             try:
                 policy.spec.build(policy.options, toolkit)
@@ -59,8 +65,13 @@ def rehearse(plan: Plan, document: Document) -> list[Problem]:
     return list(dict.fromkeys(problems))
 
 
-def _toolkit() -> Toolkit:
+def _toolkit(upstreams: Mapping[str, Upstream]) -> Toolkit:
     nobody = _Nobody()
+
+    def ask(name: str) -> Handler:
+        if name not in upstreams:
+            raise ValueError(unknown(name, upstreams))
+        return raise_failure
 
     def spawn(work: Coroutine[Any, Any, None]) -> None:
         work.close()
@@ -73,4 +84,5 @@ def _toolkit() -> Toolkit:
         metrics=nobody,
         log=nobody,
         spawn=spawn,
+        ask=ask,
     )

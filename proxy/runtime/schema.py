@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from proxy.catalog import Catalog
 from proxy.config.model import Config
-from proxy.config.shape import is_list, is_model, key_of
+from proxy.config.shape import is_list, is_model, key_of, shorthand_of
 from proxy.contract import PolicySpec
 from proxy.runtime.reference import first_line
 
@@ -103,16 +103,20 @@ def _place_policies(schema: dict[str, Any], description: str) -> None:
 
 def _allow_short_forms(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
     """Where the model's validators take one text for a list or a section."""
-    upstream = schema["properties"]["upstreams"]
-    upstream["additionalProperties"] = {"anyOf": [upstream["additionalProperties"], _TEXT]}
     for definition, key in (
         ("Server", "listen"), ("Server", "trusted_proxies"), ("Upstream", "endpoints"),
         ("Match", "methods"),
     ):  # fmt: skip
-        rows = definitions[definition]["properties"]
-        row = rows[key]
-        kept = {name: row.pop(name) for name in ("title", "description", "default") if name in row}
-        rows[key] = {**kept, "anyOf": [row, _TEXT]}
+        _or_text(definitions[definition]["properties"], key)
+    for model in _models_below(Config):
+        if shorthand_of(model):
+            _or_text(definitions, model.__name__)
+
+
+def _or_text(rows: dict[str, Any], key: str) -> None:
+    row = rows[key]
+    kept = {name: row.pop(name) for name in ("title", "description", "default") if name in row}
+    rows[key] = {**kept, "anyOf": [row, _TEXT]}
 
 
 def _renamed(schema: Any, policy: str) -> Any:

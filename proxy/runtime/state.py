@@ -9,24 +9,27 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
-from typing import Any
+from random import Random
+from typing import Any, TypeVar
 
 from proxy.cells import Traffic
-from proxy.config.model import Upstream
-from proxy.contract import Log, Metrics, Store, Toolkit
+from proxy.config.upstream import Pool as PoolOptions
+from proxy.config.upstream import Upstream, UpstreamTimeouts, UpstreamTls
+from proxy.contract import Handler, Log, Metrics, Store, Target, Toolkit
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import make_endpoint, open_connection
-from proxy.upstream.forward import Member
+from proxy.upstream.member import Member
 from proxy.upstream.pool import Pool
 from proxy.wire.deadlines import Deadlines
 
-Key = tuple[str, str, Upstream, int]
+T = TypeVar("T")
+Key = tuple[str, str, PoolOptions, UpstreamTimeouts, UpstreamTls, int]
 
 
 class State:
     """The live state of one worker.
 
-    clock: monotonic seconds. wall: seconds since 1970, UTC.
+    clock: monotonic seconds. wall: seconds since 1970, UTC. uniform: from 0 to less than 1.
     """
 
     def __init__(
@@ -42,19 +45,23 @@ class State:
         self.loop = loop
         self.clock = clock
         self.wall = wall
+        # For choices between endpoints and for jitter, not for secrets.
+        self.uniform = Random(os.urandom(16)).random  # noqa: S311
         self.log = log
         self.deadlines = Deadlines(clock)
         self.traffic = traffic
         self._store = store
         self.metrics = metrics
         self._members: dict[Key, Member] = {}
+        self._kept: dict[str, Any] = {}
+        self._asked_for: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def member(self, name: str, text: str, upstream: Upstream) -> tuple[Key, Member]:
         """The endpoint `text` of an upstream, with its pool. Raises ValueError if unusable."""
-        own = upstream.model_copy(update={"endpoints": (text,), "host": ""})
+        tls = upstream.tls
         # A CA file that was replaced is another trust, and needs other connections.
-        key = (name, text, own, _stamp(upstream.tls.ca_file))
+        key = (name, text, upstream.pool, upstream.timeouts, tls, _stamp(tls.ca_file))
         member = self._members.get(key)
         if member is None:
             endpoint = make_endpoint(text, upstream.tls, upstream.timeouts)
@@ -63,20 +70,38 @@ class State:
                 return await open_connection(endpoint, pool, self.loop, self.clock, self.deadlines)
 
             pool = Pool(name, text, upstream.pool, open_, self.clock, self.loop)
-            member = self._members[key] = Member(endpoint, pool)
+            member = self._members[key] = Member(endpoint, pool, self.clock())
         return key, member
 
     def keep_only(self, keys: set[Key]) -> None:
-        """Let go of endpoints that no gateway uses any more; busy connections finish."""
+        """Let go of what only earlier gateways used; busy connections finish."""
         for key in [key for key in self._members if key not in keys]:
             self._members.pop(key).pool.retire()
+        self._kept = {key: self._kept[key] for key in self._asked_for}
 
     def pools(self) -> list[Pool]:
         """All pools in use."""
         return [member.pool for member in self._members.values()]
 
+    def keep(self, key: str, make: Callable[[], T]) -> T:
+        """State that lives as long as a gateway in use was compiled with it."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        self._asked_for.add(key)
+        found: T = self._kept[key]
+        return found
+
+    def begin(self) -> None:
+        """A configuration is compiled; from here on it is noted what it asks to keep."""
+        self._asked_for = set()
+
     def toolkit(
-        self, route: str, identity: str, sampled: Callable[[str], bool] | None = None
+        self,
+        route: str,
+        identity: str,
+        target: Target,
+        ask: Callable[[str], Handler],
+        sampled: Callable[[str], bool] | None = None,
     ) -> Toolkit:
         """What a policy may use of the world."""
         return Toolkit(
@@ -90,6 +115,9 @@ class State:
             route=route,
             identity=identity,
             sampled=sampled,
+            target=target,
+            keep=self.keep,
+            ask=ask,
         )
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -16,7 +16,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from proxy.config.model import Address, parse_address
+from proxy.config.address import Address, parse_address
 
 BACKLOG: Final = 2048
 """Connections that may wait to be accepted, at each socket."""

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final, Protocol, cast
 
 from proxy.contract import NO_EXCHANGE, Response
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, Unanswered
 from proxy.http1.chunked import ChunkedDecoder, ChunkedError
 from proxy.http1.framing import CHUNKED
 from proxy.http1.headers import Headers
@@ -37,9 +37,8 @@ _FRESH: Final = 0.02
 Interim = Callable[[int, Headers], None]
 
 
-class ConnectionClosed(GatewayError):
-    """The connection ended before any byte of the response; the request may be repeated
-    elsewhere if repeating it is harmless."""
+class ConnectionClosed(Unanswered):
+    """The connection ended before any byte of the response."""
 
 
 class Owner(Protocol):
@@ -178,8 +177,9 @@ class UpstreamConnection(asyncio.Protocol):
         if self._future is None:
             self.close("idle")
         else:
-            cause = "no response" if self._inflow is None else "the body stalled"
-            self._fail(GatewayError("upstream_timeout", cause=cause), "timeout")
+            waited = self._inflow is None
+            kind, cause = (Unanswered, "no response") if waited else (GatewayError, "body stalled")
+            self._fail(kind("upstream_timeout", cause=cause), "timeout")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""

@@ -7,14 +7,15 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.config.model import Address, UpstreamTimeouts, UpstreamTls, parse_address
-from proxy.errors import GatewayError
+from proxy.config.address import Address, parse_address
+from proxy.config.upstream import UpstreamTimeouts, UpstreamTls
+from proxy.errors import Unsent
 from proxy.upstream.connection import Owner, UpstreamConnection
 from proxy.wire.deadlines import Deadlines
 
 
-class Unreachable(GatewayError):
-    """No connection could be opened, so the request was certainly not sent."""
+class Unreachable(Unsent):
+    """No connection could be opened."""
 
 
 @dataclass(frozen=True, slots=True)

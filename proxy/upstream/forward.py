@@ -1,15 +1,14 @@
-"""The innermost handler: asks the upstream and gives its response.
+"""The innermost handler: asks one endpoint and gives its response.
 
-May live here: which endpoint in turn, what is sent, whether a failed attempt may be
-repeated. Must not live here: how bytes travel (`connection`), how connections are kept
-(`pool`).
+May live here: what is sent, and that a request is sent again when a kept-alive connection
+turns out dead. Must not live here: how bytes travel (`connection`), how connections are kept
+(`pool`), which endpoint is asked (`cluster`), whether to try another (the policy `retry`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.contract import BodyStream, Request, Response
@@ -19,7 +18,7 @@ from proxy.http1.forwarding import VIA_LINE, extend_via
 from proxy.http1.headers import encode
 from proxy.http1.serialize import request_head
 from proxy.upstream.connection import ConnectionClosed, UpstreamConnection
-from proxy.upstream.endpoint import Endpoint, Unreachable
+from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.pool import Pool
 
 # RFC 9110, 9.2.2.
@@ -31,16 +30,8 @@ _UPGRADE_LINES: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An endpoint of an upstream, with the pool of connections to it."""
-
-    endpoint: Endpoint
-    pool: Pool
-
-
 class Forwarder:
-    """Forwards to one upstream. An instance is the handler that policies wrap.
+    """Forwards to one endpoint. An instance is a handler.
 
     host: `preserve`, `endpoint` or a literal Host value. expect: seconds to wait for the
     upstream's word on `Expect: 100-continue`.
@@ -48,59 +39,41 @@ class Forwarder:
 
     def __init__(
         self,
-        name: str,
-        members: tuple[Member, ...],
+        endpoint: Endpoint,
+        pool: Pool,
         host: str,
         expect: float,
         clock: Callable[[], float],
         spawn: Spawn,
     ) -> None:
-        self.name = name
-        self._members = members
+        self._endpoint = endpoint
+        self._pool = pool
         self._host = host
         self._expect = expect
         self._clock = clock
         self._spawn = spawn
-        self._turn = 0
 
     async def __call__(self, request: Request) -> Response:
-        """Ask the upstream. Raises GatewayError when it can't be reached or fails."""
+        """Ask the endpoint. Raises GatewayError when it can't be reached or fails."""
         timings = request.timings
         timings.forwarded = self._clock()
         body = request.body
         stream = None if isinstance(body, bytes) else body
         repeatable = stream is None and request.method in IDEMPOTENT
-        members = self._members
-        first = self._turn
-        self._turn = first + 1 if first < 1_000_000 else 0
+        pool = self._pool
+        request.endpoint = self._endpoint.text
         fresh = False
-        tried = 0
         while True:
-            member = members[(first + tried) % len(members)]
-            pool = member.pool
-            if tried < len(members) - 1 and not pool.available:
-                # Another endpoint at once rather than a place in this one's queue.
-                tried += 1
-                continue
-            request.endpoint = member.endpoint.text
             connection = None if fresh else pool.take(not repeatable)
             if connection is None:
-                try:
-                    connection = await pool.get(not repeatable, fresh)
-                except Unreachable:
-                    # Nothing was sent, so any request may go to the next endpoint.
-                    tried += 1
-                    if tried == len(members):
-                        raise
-                    pool.count_retry("unreachable")
-                    continue
+                connection = await pool.get(not repeatable, fresh)
             timings.connected = self._clock()
             used = connection.used
             pump = future = None
             try:
                 future = connection.ask(
                     request.method,
-                    self._request(request, member.endpoint),
+                    self._request(request),
                     stream is None,
                     bool(request.upgrade),
                     request.exchange.interim,
@@ -160,11 +133,11 @@ class Forwarder:
                 connection.send(LAST_CHUNK)
             connection.sent_all()
 
-    def _request(self, request: Request, endpoint: Endpoint) -> bytes:
+    def _request(self, request: Request) -> bytes:
         """The bytes to send at once: the head, and the body if all of it is here."""
         host = request.authority if self._host == "preserve" else self._host
         if host == "endpoint" or not host:
-            host = endpoint.authority
+            host = self._endpoint.authority
         line = b"%b %b HTTP/1.1\r\nHost: %b" % (
             request.method.encode("ascii"),
             request.target,

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from proxy.cells import Histogram
-from proxy.config.model import Pool as PoolOptions
-from proxy.errors import GatewayError
+from proxy.config.upstream import Pool as PoolOptions
+from proxy.errors import Unsent
 from proxy.upstream.connection import UpstreamConnection
 
 _Waiter = asyncio.Future[UpstreamConnection | None]
@@ -69,6 +69,11 @@ class Pool:
         return bool(self._idle) or self._room()
 
     @property
+    def load(self) -> int:
+        """What balancing compares: connections in use, and requests that wait for one."""
+        return len(self._busy) + self._opening + len(self._waiters)
+
+    @property
     def waiting(self) -> int:
         """Requests that wait for a connection."""
         return sum(1 for waiter in self._waiters if not waiter.done())
@@ -95,7 +100,7 @@ class Pool:
     async def get(self, careful: bool, fresh: bool = False) -> UpstreamConnection:
         """A connection, waiting for one if need be.
 
-        fresh: a new one if there is room for it. Raises GatewayError `pool_exhausted` after
+        fresh: a new one if there is room for it. Raises Unsent `pool_exhausted` after
         `acquire_timeout`, and Unreachable when opening fails.
         """
         started = self._clock()
@@ -215,7 +220,7 @@ class Pool:
         except TimeoutError:
             self._give_back(waiter)
             self.acquire.observe(self._clock() - started)
-            raise GatewayError(
+            raise Unsent(
                 "pool_exhausted", headers=(("Retry-After", "1"),), cause=self.endpoint
             ) from None
         except asyncio.CancelledError:

@@ -55,7 +55,10 @@ async def test_the_next_endpoint_is_tried(tmp_path: Path) -> None:
 
 async def test_endpoints_take_turns(tmp_path: Path) -> None:
     async with RawOrigin(answering(OK)) as first, RawOrigin(answering(OK)) as second:
-        await two_endpoints(tmp_path, first.url, second.url)
+        service = {"endpoints": [first.url, second.url], "balance": "round_robin"}
+        async with running({"upstreams": {"service": service}}, tmp_path) as gateway:
+            for _ in range(4):
+                await ask(gateway.url, request("POST", "/", b"x"))
         assert first.bytes_received.count(b"POST") == 2
         assert second.bytes_received.count(b"POST") == 2
 

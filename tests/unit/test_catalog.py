@@ -44,6 +44,8 @@ class TestOrder:
             ([spec("a", after="c"), spec("b", after="a"), spec("c")], "c a b"),
             ([spec("d"), spec("c", after="d"), spec("b"), spec("a", after="d")], "b d a c"),
             ([spec("a", after="gone", before="lost"), spec("b")], "a b"),
+            ([spec("a", after="*"), spec("b"), spec("c")], "b c a"),
+            ([spec("a", after="*"), spec("b", after="*", before="a"), spec("c")], "c b a"),
         ],
     )
     def test_order(self, specs: list[PolicySpec], order: str) -> None:

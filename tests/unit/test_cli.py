@@ -241,7 +241,7 @@ class TestRun:
         environ: dict[str, str],
     ) -> None:
         assert sidegate("run", *arguments, **environ).code == 0
-        assert started[0].config.upstreams["app"].endpoints == ("http://127.0.0.1:3000",)
+        assert started[0].config.upstreams["app"].urls == ("http://127.0.0.1:3000",)
 
     def test_the_usual_file_needs_no_name(
         self, folder: Path, sidegate: Command, started: list[Document]

@@ -58,7 +58,7 @@ def test_what_was_not_written_is_placed_at_its_nearest_parent(
 
 def test_with_no_file_the_environment_is_enough() -> None:
     document = load(None, environ={"SIDEGATE_UPSTREAM": "http://a:1"})
-    assert document.config.upstreams["app"].endpoints == ("http://a:1",)
+    assert document.config.upstreams["app"].urls == ("http://a:1",)
     assert document.sources == ()
     assert str(document.place(("upstreams", "app"))) == "environment SIDEGATE_UPSTREAM"
 

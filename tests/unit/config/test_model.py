@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from proxy.config.model import Address, Config, Route, Upstream, parse_address
+from proxy.config.address import Address, parse_address
+from proxy.config.model import Config, Route
+from proxy.config.upstream import Upstream
 
 BOTH = ("http", "https")
 
@@ -28,7 +30,7 @@ def test_an_empty_file_has_a_value_for_everything() -> None:
     ],
 )
 def test_short_forms_of_an_upstream(written: Any, endpoints: tuple[str, ...]) -> None:
-    assert Upstream.model_validate(written).endpoints == endpoints
+    assert Upstream.model_validate(written).urls == endpoints
 
 
 @pytest.mark.parametrize(

@@ -83,19 +83,26 @@ def test_options_have_descriptions_and_defaults_as_they_are_written(
     [
         ("Server", "listen"),
         ("Server", "trusted_proxies"),
-        ("Upstream", "endpoints"),
         ("Match", "methods"),
     ],
 )
 def test_one_may_stand_for_a_list_of_one(schema: dict[str, Any], definition: str, key: str) -> None:
-    forms = schema["$defs"][definition]["properties"][key]["anyOf"]
-    assert {"type": "string"} in forms
-    assert any(form.get("type") == "array" for form in forms)
+    takes_text(schema["$defs"][definition]["properties"][key], "array")
 
 
-def test_an_upstream_may_be_its_address(schema: dict[str, Any]) -> None:
-    forms = schema["properties"]["upstreams"]["additionalProperties"]["anyOf"]
-    assert forms == [{"$ref": "#/$defs/Upstream"}, {"type": "string"}]
+@pytest.mark.parametrize("section", ["Upstream", "EndpointOptions", "Balance"])
+def test_a_section_may_have_a_short_form(schema: dict[str, Any], section: str) -> None:
+    takes_text(schema["$defs"][section], "object")
+
+
+def test_an_upstream_may_be_a_section_with_one_endpoint(schema: dict[str, Any]) -> None:
+    section = schema["$defs"]["Upstream"]["anyOf"][0]
+    takes_text(section["properties"]["endpoints"], "array")
+
+
+def takes_text(row: dict[str, Any], kind: str) -> None:
+    assert {"type": "string"} in row["anyOf"]
+    assert any(form.get("type") == kind for form in row["anyOf"])
 
 
 @pytest.mark.parametrize(

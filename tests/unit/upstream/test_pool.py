@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from proxy.config.model import Pool as PoolOptions
+from proxy.config.upstream import Pool as PoolOptions
 from proxy.errors import GatewayError
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import Unreachable

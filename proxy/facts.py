@@ -1,0 +1,60 @@
+"""Facts that are noted about a request on its way: decisions, times, its route and its trace.
+
+Policies import these from `proxy.contract`. Values only; what they mean for an answer is
+others' to say.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Decision(NamedTuple):
+    """What a policy decided about a request; log, metrics and traces read it.
+
+    outcome: `admitted`, `refused`, `changed` or `answered`; in shadow mode `would_refuse`,
+    `would_change`, `would_answer`, or `would_fail` with the exception's class.
+    """
+
+    policy: str
+    outcome: str
+    detail: str = ""
+
+
+class TraceContext(NamedTuple):
+    """W3C trace context of this exchange.
+
+    trace_id: 32 hex digits. span_id: 16 hex digits, this hop's own. parent_id: the caller's
+    span, empty when the trace starts here. flags: 0 to 255 (1 sampled, 2 random). state:
+    the tracestate value to hand on, possibly empty.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    flags: int
+    state: str
+
+
+class RouteInfo(NamedTuple):
+    """The route that a request took: its name, its upstream's (empty if none), its pattern."""
+
+    name: str
+    upstream: str
+    pattern: str
+
+
+class Timings:
+    """Monotonic seconds at which an exchange passed its stations; 0.0 for not reached.
+
+    received: the request's head was complete. forwarded: the policies let it through.
+    connected: a connection to the upstream was ready. first_byte: the response's head came.
+    """
+
+    __slots__ = ("connected", "first_byte", "forwarded", "received")
+
+    def __init__(self, received: float) -> None:
+        self.received = received
+        self.forwarded = 0.0
+        self.connected = 0.0
+        self.first_byte = 0.0

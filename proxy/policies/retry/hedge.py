@@ -1,0 +1,105 @@
+"""A second try beside a first that takes long; the first answer wins, the other is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from proxy.config.units import parse_duration
+from proxy.contract import TRIED, Handler, Request, Response, Toolkit
+from proxy.errors import GatewayError
+from proxy.policies.retry.budget import Budget
+from proxy.policies.retry.conditions import IDEMPOTENT
+from proxy.policies.retry.quantile import Quantile
+
+_PART: Final = 0.95
+
+
+class Hedge:
+    """Sends a request to a second endpoint when the first takes longer than `after`.
+
+    after: a duration, or `p95`. Counts within the same budget as retries.
+    """
+
+    def __init__(
+        self, after: str, methods: frozenset[str], budget: Budget, toolkit: Toolkit
+    ) -> None:
+        self._fixed = 0.0 if after == "p95" else parse_duration(after)
+        self._methods = methods & IDEMPOTENT
+        self._budget = budget
+        self._clock = toolkit.clock
+        name = toolkit.target.name
+        self._lately = toolkit.keep(f"retry/hedge/{name}", lambda: Quantile(_PART))
+        self._won, self._lost = (
+            toolkit.metrics.counter(
+                "sidegate_hedges_total",
+                "Second tries beside a slow first one, by which of them answered first.",
+                upstream=name,
+                winner=winner,
+            )
+            for winner in ("second", "first")
+        )
+
+    def wrap(self, forward: Handler) -> Handler:
+        """A handler that hedges what may be handled twice."""
+
+        async def handle(request: Request) -> Response:
+            started = self._clock()
+            after = self._fixed or self._lately.value
+            if request.method in self._methods and isinstance(request.body, bytes) and after:
+                response = await self._race(request, forward, after)
+            else:
+                response = await forward(request)
+            self._lately.observe(self._clock() - started)
+            return response
+
+        return handle
+
+    async def _race(self, request: Request, forward: Handler, after: float) -> Response:
+        loop = asyncio.get_running_loop()
+
+        async def run(asked: Request) -> Response:
+            return await forward(asked)
+
+        first = loop.create_task(run(request))
+        tries = {first: request}
+        try:
+            await asyncio.wait({first}, timeout=after)
+            if not first.done() and self._budget.take(self._clock()):
+                twin = request.copy()
+                twin.state = {**request.state, TRIED: {request.endpoint}}
+                second = loop.create_task(run(twin))
+                tries[second] = twin
+                request.decide("retry", "changed", "hedged")
+            winner = await _first_answer(set(tries))
+        except BaseException:
+            for task in tries:
+                await _drop(task)
+            raise
+        if len(tries) == 2:
+            (self._lost if winner is first else self._won).inc()
+        for task in tries:
+            if task is not winner:
+                await _drop(task)
+        request.endpoint = tries[winner].endpoint
+        return winner.result()
+
+
+async def _first_answer(tries: set[asyncio.Task[Response]]) -> asyncio.Task[Response]:
+    """The try that answered first; of those that only fail, the last."""
+    waiting = tries
+    while True:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if task.exception() is None or not waiting:
+                return task
+
+
+async def _drop(task: asyncio.Task[Response]) -> None:
+    """End a try; what it has got already is thrown away."""
+    task.cancel()
+    with suppress(asyncio.CancelledError, GatewayError):
+        response = await task
+        if not isinstance(response.body, bytes):
+            await response.body.aclose()

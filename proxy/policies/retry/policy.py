@@ -1,0 +1,294 @@
+"""Sends a request again when that is harmless and may help, to another endpoint first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from proxy.config.units import Duration, Rate, Share, Size, parse_duration
+from proxy.contract import (
+    DEADLINE,
+    TRIED,
+    Counter,
+    Handler,
+    PolicyOptions,
+    PolicySpec,
+    Request,
+    Response,
+    Toolkit,
+)
+from proxy.errors import GatewayError
+from proxy.http1.field import check_editable
+from proxy.http1.retry_after import seconds_of
+from proxy.policies.retry.budget import Budget
+from proxy.policies.retry.conditions import IDEMPOTENT, Conditions, check_condition
+from proxy.policies.retry.hedge import Hedge
+from proxy.policies.retry.replay import Replay
+
+
+class Backoff(BaseModel):
+    """How long to wait before sending again: anything from nothing to the bound, by lot, which
+    doubles with each try (full jitter)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    base: Duration = Field(default=0.025, le=60)
+    """The bound before the second try."""
+    max: Duration = Field(default=1.0, le=300)
+    """The bound that it doubles up to. A service that asks for more by Retry-After isn't asked
+    again."""
+
+
+class BudgetOptions(BaseModel):
+    """How much traffic all retries of an upstream together may add. Each worker counts for
+    itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    share: Share = Field(default=0.2, le=10)
+    """Of the requests of the last ten seconds."""
+    least: Rate = Rate(3, 1.0)
+    """Allowed whatever the traffic, so that a quiet service has retries as well."""
+
+
+class Options(PolicyOptions):
+    """Send a request again, to another endpoint first, when its failure allows it.
+
+    A request that was certainly not sent may always be sent again. One that may have been
+    handled is sent again only for idempotent methods, or those that `methods` names. On by
+    default where the upstream has several endpoints. The retries of an upstream share one
+    budget.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"attempts": 3, "on": ["connect", "reset", "timeout", "503"]},
+                {"attempts": 2, "methods": ["GET", "POST"], "body": "1MiB"},
+                {"hedge": "p95"},
+            ]
+        }
+    )
+
+    attempts: int = Field(default=3, ge=1, le=10)
+    """How often a request is sent at most, the first time included."""
+    on: tuple[Annotated[str, AfterValidator(check_condition)], ...] = ("connect", "reset")
+    """What is retried: `connect` (no connection), `reset` (closed before an answer), `timeout`
+    (no answer in time), `invalid` (an answer that is no HTTP), and statuses as `503` or `5xx`."""
+    methods: tuple[str, ...] | Literal["idempotent"] = "idempotent"
+    """Methods of requests that may be handled twice; `idempotent` are GET, HEAD, OPTIONS, TRACE,
+    PUT and DELETE. Name POST only where the service recognizes repeats."""
+    backoff: Backoff = Backoff()
+    """How long to wait before the next try."""
+    budget: BudgetOptions = BudgetOptions()
+    """How much traffic retries may add."""
+    body: Size = Field(default=64 * 1024, le=64 * 1024 * 1024)
+    """A streamed body is remembered up to this size to be sent again; a larger one isn't."""
+    header: Annotated[str, AfterValidator(partial(check_editable, side="request"))] | None = (
+        "X-Attempt-Count"
+    )
+    """Request field that tells the service which try a repeated request is, from 2; what
+    clients send in it is taken out. `null` for none."""
+    hedge: str | None = None
+    """Send idempotent requests without a streaming body a second time when there is no answer
+    after this duration, and take whichever answer comes first: `300ms`, or `p95` for the time
+    in which 95 of 100 lately had theirs. Off by default."""
+
+    @field_validator("on", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        rows = value if isinstance(value, list | tuple) else [value]
+        return [str(row) if isinstance(row, int) else row for row in rows]
+
+    @field_validator("hedge")
+    @classmethod
+    def _delay(cls, value: str | None) -> str | None:
+        if value is not None and value != "p95" and not 0.001 <= parse_duration(value) <= 600:
+            raise ValueError("must be p95, or a duration from 1ms to 10m")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Options:
+        if self.backoff.max < self.backoff.base:
+            raise ValueError("`backoff.max` must be at least `backoff.base`")
+        return self
+
+
+class Retry:
+    """Stands next to the upstream. Budgets are shared by all routes that ask the same one with
+    the same budget, and outlive reloads."""
+
+    def __init__(self, options: Options, toolkit: Toolkit) -> None:
+        target = toolkit.target
+        self._attempts = options.attempts
+        self._shadow = options.mode == "shadow"
+        methods = IDEMPOTENT if options.methods == "idempotent" else options.methods
+        self._conditions = Conditions(options.on, methods)
+        self._methods = frozenset(methods)
+        self._base = options.backoff.base
+        self._max = options.backoff.max
+        self._body = options.body
+        self._header = options.header or ""
+        self._clock = toolkit.clock
+        self._wall = toolkit.wall
+        self._random = toolkit.random
+        budget = options.budget
+        least = budget.least.count / budget.least.period
+        key = f"retry/budget/{target.name}/{budget.share}/{least}"
+        self._budget = toolkit.keep(key, lambda: Budget(budget.share, least))
+        self._count = _Counts(toolkit, target.name)
+        self._hedge: Hedge | None = None
+        if options.hedge is not None:
+            self._hedge = Hedge(options.hedge, self._methods, self._budget, toolkit)
+
+    def wrap(self, forward: Handler) -> Handler:
+        """A handler that asks again; `forward` itself when there is nothing to do."""
+        if self._hedge is not None and not self._shadow:
+            forward = self._hedge.wrap(forward)
+        if self._attempts == 1:
+            return forward
+        return self._retrying(forward)
+
+    def _retrying(self, forward: Handler) -> Handler:
+        budget, clock, conditions = self._budget, self._clock, self._conditions
+        header = self._header.lower()
+
+        async def handle(request: Request) -> Response:
+            budget.request(clock())
+            if header:
+                request.headers.remove(header)
+            replay = None
+            if not isinstance(request.body, bytes):
+                replay = Replay(request.body, self._body)
+                request.body = replay.body()
+            try:
+                response = await forward(request)
+                reason = conditions.of_response(response, request.method)
+                if not reason:
+                    return response
+                failed: Response | GatewayError = response
+            except GatewayError as error:
+                reason = conditions.of_error(error, request.method)
+                if not reason:
+                    raise
+                failed = error
+            return await self._again(request, forward, replay, failed, reason)
+
+        return handle
+
+    async def _again(
+        self,
+        request: Request,
+        forward: Handler,
+        replay: Replay | None,
+        failed: Response | GatewayError,
+        reason: str,
+    ) -> Response:
+        """Send again until there is an answer to keep. Returns it, or the last failure."""
+        first = request.timings.forwarded
+        asked: set[str] = request.state.setdefault(TRIED, set())
+        attempt = 1
+        while reason:
+            why_not = self._refusal(attempt, replay)
+            delay = self._delay(attempt, failed)
+            if not why_not and delay is None:
+                why_not = "retry_after"
+            elif not why_not and self._clock() + (delay or 0.0) >= request.state.get(
+                DEADLINE, float("inf")
+            ):
+                why_not = "deadline"
+            if not why_not and not self._shadow and not self._budget.take(self._clock()):
+                why_not = "budget"
+            if why_not:
+                self._count.given_up(why_not)
+                break
+            if self._shadow:
+                request.decide("retry", "would_change", f"retry on {reason}")
+                break
+            attempt += 1
+            self._count.retried(reason)
+            request.decide("retry", "changed", f"try {attempt} on {reason}")
+            asked.add(request.endpoint)
+            if isinstance(failed, Response) and not isinstance(failed.body, bytes):
+                await failed.body.aclose()
+            if delay:
+                await asyncio.sleep(delay)
+            if self._header:
+                request.headers.set(self._header, str(attempt))
+            if replay is not None:
+                request.body = replay.body()
+            try:
+                failed = await forward(request)
+                reason = self._conditions.of_response(failed, request.method)
+            except GatewayError as error:
+                failed = error
+                reason = self._conditions.of_error(error, request.method)
+            finally:
+                # All tries are the upstream's time, not the policies'.
+                request.timings.forwarded = first
+        if isinstance(failed, GatewayError):
+            raise failed
+        return failed
+
+    def _refusal(self, attempt: int, replay: Replay | None) -> str:
+        if attempt >= self._attempts:
+            return "attempts"
+        return "body" if replay is not None and not replay.possible else ""
+
+    def _delay(self, attempt: int, failed: Response | GatewayError) -> float | None:
+        """Seconds to wait before the next try; None when the service asks for more patience."""
+        bound = min(self._max, self._base * 2.0 ** (attempt - 1))
+        delay = bound * int.from_bytes(self._random(4), "little") / 2**32
+        if isinstance(failed, Response):
+            asked = seconds_of(failed.headers.get("retry-after"), self._wall())
+            if asked is not None:
+                return None if asked > self._max else max(asked, delay)
+        return delay
+
+
+class _Counts:
+    """The counters of one upstream's retries."""
+
+    def __init__(self, toolkit: Toolkit, upstream: str) -> None:
+        self._retried: dict[str, Counter] = {}
+        self._given_up: dict[str, Counter] = {}
+        self._make: Callable[..., Any] = toolkit.metrics.counter
+        self._upstream = upstream
+
+    def retried(self, reason: str) -> None:
+        self._cell(
+            self._retried, "sidegate_retries_total", "Requests sent once more, by cause.", reason
+        ).inc()
+
+    def given_up(self, reason: str) -> None:
+        self._cell(
+            self._given_up,
+            "sidegate_retries_denied_total",
+            "Failures that could have been retried and weren't, by what stood against it.",
+            reason,
+        ).inc()
+
+    def _cell(
+        self, cells: dict[str, Counter], name: str, documentation: str, reason: str
+    ) -> Counter:
+        cell = cells.get(reason)
+        if cell is None:
+            cell = cells[reason] = self._make(
+                name, documentation, upstream=self._upstream, reason=reason
+            )
+        return cell
+
+
+POLICY = PolicySpec(
+    "retry",
+    Options,
+    Retry,
+    after={"*"},
+    default=True,
+    shorthand="attempts",
+    idle=lambda options, target: not target.several,
+)

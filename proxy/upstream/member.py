@@ -1,0 +1,93 @@
+"""An endpoint of an upstream: what is kept of it across reloads, and its seat in one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import exp
+from typing import Final
+
+from proxy.contract import Handler
+from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.pool import Pool
+
+Clock = Callable[[], float]
+
+# The memory of how fast an endpoint answers, in seconds; a failure counts as so slow.
+_MEMORY: Final = 10.0
+_FAILED: Final = 1.0
+
+
+class Latency:
+    """How long an endpoint lately took to answer: a mean that forgets, and believes at once
+    what is worse (peak EWMA). Monotonic seconds."""
+
+    __slots__ = ("_seen", "_value")
+
+    def __init__(self, now: float) -> None:
+        self._value = 0.0
+        self._seen = now
+
+    def observe(self, now: float, seconds: float) -> None:
+        """Count one answer."""
+        kept = exp((self._seen - now) / _MEMORY)
+        self._seen = now
+        self._value = max(seconds, self._value * kept + seconds * (1.0 - kept))
+
+    def failed(self, now: float, seconds: float) -> None:
+        """Count a failure: an endpoint that fails at once must not look like a fast one."""
+        self.observe(now, max(seconds, _FAILED))
+
+    def read(self, now: float) -> float:
+        """The mean by now; an endpoint that nobody asks is slowly given another chance."""
+        return self._value * exp((self._seen - now) / _MEMORY)
+
+
+class Member:
+    """An endpoint with its connections and what is known of it; survives reloads.
+
+    since: when it came or came back, in monotonic seconds. asked: requests that wait for the
+    head of its response.
+    """
+
+    __slots__ = ("asked", "endpoint", "latency", "pool", "since")
+
+    def __init__(self, endpoint: Endpoint, pool: Pool, now: float) -> None:
+        self.endpoint = endpoint
+        self.pool = pool
+        self.latency = Latency(now)
+        self.since = now
+        self.asked = 0
+
+
+class Seat:
+    """A member's place in an upstream as one configuration has it.
+
+    ask: the handler that sends a request there. clock: monotonic seconds.
+    """
+
+    __slots__ = ("_clock", "ask", "member", "name", "pool", "priority", "weight")
+
+    def __init__(
+        self, member: Member, ask: Handler, weight: int, priority: int, clock: Clock
+    ) -> None:
+        self.member = member
+        self.pool = member.pool
+        self.name = member.endpoint.text
+        self.ask = ask
+        self.weight = weight
+        self.priority = priority
+        self._clock = clock
+
+    @property
+    def load(self) -> int:
+        """Exchanges that its connections have, and requests that wait for one."""
+        return self.pool.load
+
+    @property
+    def asked(self) -> int:
+        """Requests that wait for the head of its response."""
+        return self.member.asked
+
+    def delay(self) -> float:
+        """Seconds that it lately took to answer; 0.0 before its first answer."""
+        return self.member.latency.read(self._clock())
