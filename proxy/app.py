@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 import uvloop
@@ -21,13 +23,17 @@ from proxy.admin.api import ReloadReport, make_admin
 from proxy.admin.site import AdminSite, open_site
 from proxy.catalog import Catalog
 from proxy.config.problems import ConfigError
+from proxy.control.channel import Descriptor
+from proxy.control.line import Unanswered
+from proxy.process import handover
 from proxy.process.cores import cores
+from proxy.process.notify import notify
 from proxy.process.operations import Operations
 from proxy.process.solo import Serving, Solo, Unready
 from proxy.process.source import Generation, Load, Source
 from proxy.process.team import Team
 from proxy.server.addresses import Addresses, close
-from proxy.server.sockets import ListenError, describe
+from proxy.server.sockets import ListenError
 from proxy.telemetry.logs import BoundLogger
 from proxy.telemetry.sink import FLUSH_SECONDS, Sink
 from proxy.wire.parser import EngineError, require_c_parsers
@@ -40,25 +46,44 @@ def run(load: Load, catalog: Catalog) -> int:
     """Run until a signal says stop. Returns the exit code: 0, or 1 when it could not start."""
     try:
         require_c_parsers()
-        app = App(load, catalog, Sink(sys.stdout.fileno()))
+        line = os.environ.pop(handover.VARIABLE, None)
+        loose = handover.inherited(os.environ)
+        sink = Sink(sys.stdout.fileno())
+        app = App(load, catalog, sink, loose=loose, line=None if line is None else int(line))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(app.run())
-    except (ConfigError, EngineError, ListenError, Unready) as error:
+    except (ConfigError, EngineError, ListenError, Unanswered, Unready) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 
 
 class App:
-    """One instance. Raises ConfigError when the configuration can't be used."""
+    """One instance. Raises ConfigError when the configuration can't be used.
+
+    loose: sockets of a service manager. line: descriptor of the line to the process that
+    this one takes the place of.
+    """
 
     crew: Serving
     addresses: Addresses
 
-    def __init__(self, load: Load, catalog: Catalog, sink: Sink) -> None:
+    def __init__(
+        self,
+        load: Load,
+        catalog: Catalog,
+        sink: Sink,
+        *,
+        loose: Iterable[socket.socket] = (),
+        line: int | None = None,
+    ) -> None:
         self._sink = sink
+        self._loose = list(loose)
+        self._line = line
+        self._log_lock: Descriptor | None = None
         self._source = Source(load, catalog)
         self._generation = self._source.first
         self._stop = asyncio.Event()
+        self._relieved = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._unready = "starting"
         self._admin = AdminSite()
@@ -70,34 +95,56 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        loop.add_signal_handler(signal.SIGUSR2, self._upgrade_soon)
         try:
             await self.start()
-            await self._stop.wait()
+            stopped = loop.create_task(self._stop.wait())
+            relieved = loop.create_task(self._relieved.wait())
+            await asyncio.wait({stopped, relieved}, return_when=asyncio.FIRST_COMPLETED)
+            if not self._stop.is_set():
+                retired = loop.create_task(self.retire())
+                await asyncio.wait({stopped, retired}, return_when=asyncio.FIRST_COMPLETED)
             await self.drain()
         finally:
             await self.close()
         return 0
 
     async def start(self) -> None:
-        """Open everything. Raises ConfigError, ListenError or Unready."""
+        """Open everything. Raises ConfigError, ListenError, Unready or Unanswered."""
         loop = self._loop = asyncio.get_running_loop()
         plan = self._generation.plan
         wanted = plan.config.server.workers
         count = cores() if wanted == "auto" else wanted
-        self.addresses = Addresses(loop, count)
-        self.crew = Solo(loop, self._sink) if count == 1 else Team(loop, self._sink, count)
+        predecessor, estate = None, handover.NOTHING
+        if self._line is not None:
+            predecessor = handover.Predecessor(loop, self._line)
+            estate = await predecessor.estate()
+        if estate.log is not None:
+            self._share_log(estate.log)
+        self.addresses = Addresses(loop, count, estate.served, self._loose)
+        self._operators = Addresses(loop, 1, estate.admin, self._loose)
+        if count == 1:
+            self.crew = Solo(loop, self._sink)
+        else:
+            self.crew = Team(loop, self._sink, count, self._share_log())
         self._flush()
         listen = plan.config.server.listen
         self.addresses.replace(listen, await self.addresses.open(listen))
+        listen = _admin_listen(self._generation)
+        self._operators.replace(listen, await self._operators.open(listen))
         await self.crew.start(self._generation, self.addresses.bound)
         self.crew.counts.reloaded(True, plan.digest)
         self.operations = Operations(self, self._generation)
-        self._admin = await self._open_admin(plan.config.admin.listen)
+        self._admin = await self._open_admin()
         self._spawn(self._watch_files())
+        self._disclaim()
         # What exists now lives until the end; the collector need not look at it again.
         gc.collect()
         gc.freeze()
         self._unready = ""
+        if predecessor is not None:
+            predecessor.relieve()
+        notify(os.environ, "READY=1")
         self.log.info(
             "ready",
             listen=self.addresses.shown,
@@ -133,8 +180,9 @@ class App:
         """Fail readiness, stop accepting after the delay, and let requests finish."""
         options = self._generation.plan.config.server.drain
         self._unready = "draining"
+        notify(os.environ, "STOPPING=1")
         self.log.info("draining", delay=options.delay, timeout=options.timeout)
-        if options.delay:
+        if options.delay and not self._relieved.is_set():
             await self.crew.leave()
             await asyncio.sleep(options.delay)
         self.addresses.close()
@@ -142,10 +190,20 @@ class App:
         if left:
             self.log.warning("connections broken off at the end of draining", connections=left)
 
+    async def retire(self) -> None:
+        """Leave new connections to the process that has taken this one's place."""
+        options = self._generation.plan.config.server.drain
+        self._unready = "retired"
+        self.addresses.close()
+        self._operators.close()
+        await self._admin.close()
+        await self.crew.retire(options.upgrade)
+
     async def close(self) -> None:
         """Close what is open; harmless when little is."""
         if hasattr(self, "addresses"):
             self.addresses.close()
+            self._operators.close()
         for task in list(self._tasks):
             task.cancel()
         if hasattr(self, "crew"):
@@ -154,6 +212,44 @@ class App:
         if hasattr(self, "operations"):
             self.log.info("stopped")
         self._sink.close()
+
+    # -- upgrade -------------------------------------------------------------------------
+
+    async def upgrade(self) -> None:
+        """Start the process that is to take the place of this one, and hand everything on."""
+        await self._reloading.acquire()
+        lock = self._share_log()
+
+        def estate() -> handover.Estate:
+            return handover.Estate(self.addresses.bound, self._operators.bound, lock)
+
+        def serving(pid: int) -> None:
+            notify(os.environ, f"MAINPID={pid}")
+            self.log.info("upgraded; the old process takes no new connections", pid=pid)
+            self._relieved.set()
+
+        def failed(reason: str) -> None:
+            if not self._relieved.is_set():
+                self.log.error("upgrade failed; the old process goes on", reason=reason)
+                self._reloading.release()
+
+        successor = handover.Successor(self._loop, estate, serving, failed)
+        self.log.info("upgrade begins", pid=successor.pid)
+
+    def _share_log(self, lock: Descriptor | None = None) -> Descriptor:
+        """Have other processes write to the log as well."""
+        if self._log_lock is None:
+            self._log_lock = lock or Descriptor(os.memfd_create("sidegate log", os.MFD_CLOEXEC))
+            self._sink.share(self._log_lock.number)
+        return self._log_lock
+
+    def _disclaim(self) -> None:
+        self.addresses.disclaim()
+        self._operators.disclaim()
+        for sock in self._loose:
+            self.log.warning("a socket handed over is not configured", address=sock.getsockname())
+            sock.close()
+        self._loose.clear()
 
     # -- reload --------------------------------------------------------------------------
 
@@ -188,25 +284,25 @@ class App:
     async def _swap(self, generation: Generation) -> None:
         """Use another configuration; whatever is raised leaves the old one in use."""
         config, before = generation.plan.config, self._generation.plan.config
-        opened = await self.addresses.open(config.server.listen)
-        admin = self._admin
+        listen, operators = config.server.listen, _admin_listen(generation)
+        opened = await self.addresses.open(listen)
         try:
-            await self.crew.prepare(generation, opened)
+            opened_admin = await self._operators.open(operators)
             try:
-                if config.admin != before.admin:
-                    admin = await self._open_admin(config.admin.listen)
+                await self.crew.prepare(generation, opened)
             except BaseException:
-                await self.crew.discard()
+                close(opened_admin)
                 raise
         except BaseException:
             close(opened)
             raise
         await self.crew.commit()
-        self.addresses.replace(config.server.listen, opened)
-        if admin is not self._admin:
+        self.addresses.replace(listen, opened)
+        if operators != _admin_listen(self._generation):
+            self._operators.replace(operators, opened_admin)
             # Beside this, since the reload may have been asked for through it.
             self._spawn(self._admin.close())
-            self._admin = admin
+            self._admin = await self._open_admin()
         if config.server.workers != before.server.workers:
             self.log.warning("another number of workers takes effect at the next start")
         self._generation = generation
@@ -214,6 +310,9 @@ class App:
 
     def _reload_soon(self) -> None:
         self._spawn(self._reload_quietly())
+
+    def _upgrade_soon(self) -> None:
+        self._spawn(self.upgrade())
 
     async def _reload_quietly(self) -> None:
         await self.reload()
@@ -229,11 +328,11 @@ class App:
 
     # -- what goes on beside -------------------------------------------------------------
 
-    async def _open_admin(self, text: str | None) -> AdminSite:
-        try:
-            return await open_site(make_admin(self.operations, wall=time.time, log=self.log), text)
-        except (OSError, UnicodeError) as error:
-            raise ListenError(f"can't listen on {text} for admin: {describe(error)}") from None
+    async def _open_admin(self) -> AdminSite:
+        sites = self._operators.bound.values()
+        sockets = [sock.dup() for bound in sites for sock in bound.sockets]
+        api = make_admin(self.operations, wall=time.time, log=self.log)
+        return await open_site(api, sockets, "".join(self._operators.shown))
 
     def _flush(self) -> None:
         self._loop.call_later(FLUSH_SECONDS, self._flush)
@@ -248,3 +347,8 @@ class App:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.log.error("background task failed", exc_info=error)
+
+
+def _admin_listen(generation: Generation) -> tuple[str, ...]:
+    listen = generation.plan.config.admin.listen
+    return () if listen is None else (listen,)

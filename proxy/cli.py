@@ -59,7 +59,8 @@ Every setting can come from the environment as well; two underscores go one leve
   SIDEGATE_UPSTREAMS__APP__POOL__SIZE=128
 
 The command line stands above the environment, and the environment above the file.
-The file is read again on SIGHUP and when it changes; SIGTERM drains and stops.
+The file is read again on SIGHUP and when it changes; SIGTERM drains and stops; SIGUSR2
+hands the sockets on to a new process, as after an upgrade.
 """
 _EXPLAIN: Final = """\
 Nothing is sent. URL is http://HOST/PATH, or /PATH alone.

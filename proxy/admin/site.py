@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from collections.abc import Iterable
+
 from aiohttp import web
 
-from proxy.config.address import parse_address
+from proxy.wire.accept import Acceptor, accept
 
 
 class AdminSite:
-    """The admin API on one address. address: as bound, empty when it is turned off."""
+    """The admin API on the sockets of one address.
 
-    def __init__(self, runner: web.AppRunner | None = None, address: str = "") -> None:
-        self._runner = runner
+    address: as bound, empty when it is turned off.
+    """
+
+    def __init__(
+        self,
+        address: str = "",
+        runner: web.AppRunner | None = None,
+        acceptors: Iterable[Acceptor] = (),
+    ) -> None:
         self.address = address
+        self._runner = runner
+        self._acceptors = tuple(acceptors)
 
     async def close(self) -> None:
         """Stop listening; requests in progress end first."""
+        for acceptor in self._acceptors:
+            acceptor.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
 
-async def open_site(application: web.Application, text: str | None) -> AdminSite:
-    """Serve on an address of the configuration; None for nowhere. Raises OSError."""
-    if text is None:
-        return AdminSite()
-    address = parse_address(text, schemes=("http",))
+async def open_site(
+    application: web.Application, sockets: Iterable[socket.socket], address: str
+) -> AdminSite:
+    """Serve on listening sockets, which are closed with the site."""
+    loop = asyncio.get_running_loop()
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=2)
     await runner.setup()
-    site: web.BaseSite
-    if address.scheme == "unix":
-        site = web.UnixSite(runner, address.host)
-    else:
-        site = web.TCPSite(runner, address.host, address.port)
-    try:
-        await site.start()
-    except BaseException:
-        await runner.cleanup()
-        raise
-    bound = runner.addresses[0]
-    return AdminSite(runner, text if isinstance(bound, str) else f"http://{bound[0]}:{bound[1]}")
+    make = runner.server
+    if make is None:
+        raise RuntimeError("the runner was not set up")
+    return AdminSite(address, runner, [await accept(loop, make, sock) for sock in sockets])

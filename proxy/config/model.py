@@ -60,6 +60,10 @@ class Drain(Settings):
     """Go on accepting connections for so long, while load balancers take notice."""
     timeout: Duration = 30.0
     """Requests in flight may take so long; then their connections are closed."""
+    upgrade: Duration = 3600.0
+    """After SIGUSR2 the old process goes on for so long with connections that it has; then it
+    drains what is left. Clients move to the new one with their next response, and WebSockets
+    when they end."""
 
 
 class Paths(Settings):

@@ -4,8 +4,9 @@ May live here: how a message and the descriptors in it travel. Must not live her
 messages there are (`line`).
 
 A message is any value that can be pickled. Sockets and `Descriptor`s in it arrive as open
-sockets and descriptors of the receiver, who owns and closes them. Both ends are this
-program, started one by the other, so what arrives is trusted as this process trusts itself.
+sockets, which don't block, and descriptors of the receiver, who owns and closes them. Both
+ends are this program, started one by the other, so what arrives is trusted as this process
+trusts itself.
 """
 
 from __future__ import annotations
@@ -190,4 +191,8 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: tuple[str, int]) -> socket.socket | Descriptor:
         kind, place = pid
         number = self._descriptors[place]
-        return socket.socket(fileno=number) if kind == "socket" else Descriptor(number)
+        if kind == "descriptor":
+            return Descriptor(number)
+        sock = socket.socket(fileno=number)
+        sock.setblocking(False)
+        return sock

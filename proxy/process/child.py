@@ -59,6 +59,7 @@ class Child:
         line.on("adopt", self._adopt)
         line.on("disown", self._disown)
         line.on("leave", lambda _: self._served.ports.leave())
+        line.on("retire", self._retire)
         line.on("drain", self._drain)
         line.on("end", lambda _: self._ended.set())
         try:
@@ -123,6 +124,9 @@ class Child:
 
     def _disown(self, worker: int) -> None:
         self._served.ports.disown(worker)
+
+    async def _retire(self, seconds: float) -> None:
+        await self._served.ports.retire(seconds)
 
     async def _drain(self, seconds: float) -> int:
         self._draining = True

@@ -57,6 +57,10 @@ class Serving(Protocol):
         """Have clients go elsewhere: each response closes its connection."""
         ...
 
+    async def retire(self, seconds: float) -> None:
+        """Accept no more, and wait for so long until all clients have gone elsewhere."""
+        ...
+
     async def drain(self, seconds: float) -> int:
         """Accept no more, and finish within so many seconds; how many were broken off."""
         ...
@@ -125,6 +129,10 @@ class Solo:
     async def leave(self) -> None:
         """Have clients go elsewhere."""
         self.worker.ports.leave()
+
+    async def retire(self, seconds: float) -> None:
+        """Accept no more, and wait until all clients have gone elsewhere."""
+        await self.worker.ports.retire(seconds)
 
     async def drain(self, seconds: float) -> int:
         """Accept no more, and finish; how many were broken off."""

@@ -12,7 +12,6 @@ by then.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final
@@ -39,17 +38,18 @@ _LAST_SECONDS: Final = 5.0
 
 
 class Team:
-    """So many workers in processes of their own."""
+    """So many workers in processes of their own. lock: the file that writers to the log lock."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sink: Sink, count: int) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sink: Sink, count: int, lock: Descriptor
+    ) -> None:
         self._loop = loop
         self._sink = sink
         self._vault = Vault(loop)
         self._ledgers = {number: open_ledger(self._vault, number) for number in range(1, count + 1)}
         others = self._ledgers.values()
         self.counts = Metrics(VERSION, sink, time.time, others=others)
-        self._lock = Descriptor(os.memfd_create("sidegate log", os.MFD_CLOEXEC))
-        sink.share(self._lock.number)
+        self._lock = lock
         self._seats = [Seat(number, count) for number in range(1, count + 1)]
         self._bound: dict[str, Bound] = {}
         self._prepared: tuple[Generation, Mapping[str, Bound]] | None = None
@@ -130,6 +130,11 @@ class Team:
     async def leave(self) -> None:
         """Have clients go elsewhere."""
         await self.ask_all("leave")
+
+    async def retire(self, seconds: float) -> None:
+        """Accept no more, and wait until all clients have gone elsewhere."""
+        self._ending = True
+        await self._each(lambda seat: seat.ask("retire", seconds, seconds=seconds + _LAST_SECONDS))
 
     async def drain(self, seconds: float) -> int:
         """Accept no more, and finish; how many connections were broken off."""

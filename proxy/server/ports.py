@@ -5,21 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from proxy.config.model import Server
 from proxy.server.connection import ClientConnection
 from proxy.server.listener import Gateway, Listener
-from proxy.server.sockets import BACKLOG
+from proxy.wire.accept import Acceptor, accept
 
 _LAST_SECONDS: Final = 1.0
-# The path belongs to whoever bound the socket, which may go on with it.
-_UNIX_OPTIONS: Final[dict[str, Any]] = (
-    {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-)
+_MOMENT_SECONDS: Final = 0.02
 
 MakeListener = Callable[[str, str], Listener]
 """Scheme and port as text to a listener."""
@@ -36,12 +32,19 @@ class Share:
 @dataclass(slots=True)
 class _Port:
     listener: Listener
-    servers: list[asyncio.Server] = field(default_factory=list)
-    adopted: dict[int, list[asyncio.Server]] = field(default_factory=dict)
+    acceptors: list[Acceptor] = field(default_factory=list)
+    adopted: dict[int, list[Acceptor]] = field(default_factory=dict)
+
+    @property
+    def all(self) -> list[Acceptor]:
+        return [*self.acceptors, *(one for own in self.adopted.values() for one in own)]
 
     def close(self) -> None:
-        for server in [*self.servers, *(server for own in self.adopted.values() for server in own)]:
-            server.close()
+        for acceptor in self.all:
+            acceptor.close()
+
+    async def finish(self) -> int:
+        return sum([await acceptor.finish() for acceptor in self.all])
 
 
 class Ports:
@@ -61,10 +64,10 @@ class Ports:
         """
         for text, share in shares.items():
             port = self._open[text] = _Port(self._make("http", share.port))
-            port.servers = await self._serve(port.listener, share.sockets)
+            port.acceptors = await self._serve(port.listener, share.sockets)
         for text in [text for text in self._open if text not in settings.listen]:
             port = self._open.pop(text)
-            port.close()
+            await self._finish([port])
             # Tunnels finish on the configuration that they began with.
             self._leave(port.listener, tunnels=False)
         for port in self._open.values():
@@ -80,8 +83,8 @@ class Ports:
     def disown(self, worker: int) -> None:
         """That worker accepts for itself again."""
         for port in self._open.values():
-            for server in port.adopted.pop(worker, ()):
-                server.close()
+            for acceptor in port.adopted.pop(worker, ()):
+                acceptor.close()
 
     def close(self) -> None:
         """Accept no more connections."""
@@ -93,12 +96,23 @@ class Ports:
         for port in self._open.values():
             port.listener.leaving = True
 
+    async def retire(self, seconds: float) -> None:
+        """Accept no more, and wait until clients have gone elsewhere, so many seconds at most.
+
+        No connection is closed but after a response, so that none is lost.
+        """
+        self.close()
+        self.leave()
+        for port in self._open.values():
+            self._await_end(port.listener)
+        await self._wait_until_empty(seconds)
+
     async def drain(self, seconds: float) -> int:
         """Let connections finish what they do, for so many seconds at most.
 
         Returns how many had to be broken off.
         """
-        self.close()
+        await self._finish(self._open.values())
         for listener in [*self._leaving, *(port.listener for port in self._open.values())]:
             self._leave(listener, tunnels=True)
         await self._wait_until_empty(seconds)
@@ -110,6 +124,12 @@ class Ports:
         await self._wait_until_empty(_LAST_SECONDS)
         return left
 
+    async def _finish(self, ports: Iterable[_Port]) -> None:
+        """Accept what waits, and no more."""
+        if sum([await port.finish() for port in list(ports)]):
+            # What these clients have sent already is read in the loop's next rounds.
+            await asyncio.sleep(_MOMENT_SECONDS)
+
     async def _wait_until_empty(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -120,31 +140,25 @@ class Ports:
     def _connections(self) -> int:
         return sum(len(listener.connections) for listener in self._leaving)
 
-    def _leave(self, listener: Listener, *, tunnels: bool) -> None:
+    def _await_end(self, listener: Listener) -> None:
         def emptied() -> None:
             self._leaving.discard(listener)
             self._emptied.set()
 
-        listener.leaving = listener.draining = True
         listener.on_empty = emptied
         if listener.connections:
             self._leaving.add(listener)
+
+    def _leave(self, listener: Listener, *, tunnels: bool) -> None:
+        listener.leaving = listener.draining = True
+        self._await_end(listener)
         for connection in list(listener.connections):
             connection.drain(tunnels=tunnels)
 
     async def _serve(
         self, listener: Listener, sockets: tuple[socket.socket, ...]
-    ) -> list[asyncio.Server]:
+    ) -> list[Acceptor]:
         def connection() -> ClientConnection:
             return ClientConnection(listener)
 
-        servers = []
-        for sock in sockets:
-            if sock.family == socket.AF_UNIX:
-                server = await self._loop.create_unix_server(
-                    connection, sock=sock, backlog=BACKLOG, **_UNIX_OPTIONS
-                )
-            else:
-                server = await self._loop.create_server(connection, sock=sock, backlog=BACKLOG)
-            servers.append(server)
-        return servers
+        return [await accept(self._loop, connection, sock) for sock in sockets]

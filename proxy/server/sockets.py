@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.config.address import Address, parse_address
+from proxy.wire.accept import BACKLOG
 
-BACKLOG: Final = 2048
-"""Connections that may wait to be accepted, at each socket."""
+_WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104
 
 
 class ListenError(Exception):
@@ -85,6 +85,34 @@ async def bind(
         raise ListenError(f"can't listen on {text}: {describe(error)}") from None
 
 
+async def claim(
+    loop: asyncio.AbstractEventLoop, text: str, loose: list[socket.socket]
+) -> Bound | None:
+    """Those of the sockets, which listen already, that are bound to an address; they are
+    taken out of the list. A wildcard is as good as another: service managers bind `[::]`."""
+    address = parse_address(text, schemes=("http", "https"))
+    if address.scheme == "unix":
+        names: set[Any] = {address.host}
+    else:
+        try:
+            found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return None
+        names = {place[:2] for _, _, _, _, place in found}
+        if any(host in _WILDCARDS for host, _ in names):
+            names |= {(host, address.port) for host in _WILDCARDS}
+    own = [sock for sock in loose if _name(sock) in names]
+    for sock in own:
+        loose.remove(sock)
+    shown = text if address.scheme == "unix" else _shown(address, address.port)
+    return Bound(tuple((sock,) for sock in own), shown) if own else None
+
+
+def _name(sock: socket.socket) -> Any:
+    name = sock.getsockname()
+    return name if isinstance(name, str) else name[:2]
+
+
 async def _bind_tcp(
     loop: asyncio.AbstractEventLoop, address: Address, count: int, held: Container[int]
 ) -> Bound:
@@ -114,8 +142,12 @@ async def _bind_tcp(
             for sock in group:
                 sock.close()
         raise
+    return Bound(tuple(groups), _shown(address, port))
+
+
+def _shown(address: Address, port: int) -> str:
     host = f"[{address.host}]" if ":" in address.host else address.host
-    return Bound(tuple(groups), f"{address.scheme}://{host}:{port}")
+    return f"{address.scheme}://{host}:{port}"
 
 
 def _at(place: tuple[Any, ...], port: int) -> tuple[Any, ...]:

@@ -4,36 +4,50 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from tests.integration.gateway import completed
+from tests.integration.gateway import NOTHING, completed
 
 ROOT: Final = Path(__file__).parents[2]
 TIMEOUT: Final = 30.0
 
 
 class Process:
-    """`python -m proxy run FILE`. url, admin: its addresses. file: its configuration."""
+    """`python -m proxy run FILE`. url, admin: its addresses. file: its configuration.
 
-    def __init__(self, file: Path, log: Path) -> None:
+    command: what runs it, if not this Python. environ: more variables. descriptors: open
+    files that it inherits.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        log: Path,
+        *,
+        command: Sequence[str] = (sys.executable, "-m", "proxy"),
+        environ: Mapping[str, str] = NOTHING,
+        descriptors: Sequence[int] = (),
+    ) -> None:
         self.file = file
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "proxy", "run", str(file)],
+                [*command, "run", str(file)],
                 cwd=ROOT,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={"PATH": "/usr/bin:/bin"},
+                env={"PATH": "/usr/bin:/bin", **environ},
+                pass_fds=descriptors,
             )
         [ready] = self.lines("ready")
         self.url: str = ready["listen"][0]
@@ -51,6 +65,11 @@ class Process:
         found = re.search(r"VmRSS:\s+(\d+) kB", text)
         assert found is not None
         return int(found[1]) * 1024
+
+    @property
+    def pid(self) -> int:
+        """Its process ID; at an upgrade another process takes its place."""
+        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -82,17 +101,24 @@ class Process:
         return self._process.wait(TIMEOUT)
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """End it and whoever took its place, whatever they do."""
         self._process.kill()
         self._process.wait()
+        for line in self._log.read_text(encoding="utf-8").splitlines():
+            if '"event":"upgrade begins"' in line:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(json.loads(line)["pid"], signal.SIGKILL)
 
 
 @contextlib.contextmanager
-def process(config: dict[str, Any], folder: Path) -> Iterator[Process]:
-    """Run Sidegate with a configuration; `listen` and `admin` get free ports."""
+def process(config: dict[str, Any], folder: Path, **how: Any) -> Iterator[Process]:
+    """Run Sidegate with a configuration; `listen` and `admin` get free ports.
+
+    how: as `Process` takes it.
+    """
     file = folder / "sidegate.yaml"
     file.write_text(yaml.safe_dump(completed(config)), encoding="utf-8")
-    running = Process(file, folder / "sidegate.log")
+    running = Process(file, folder / "sidegate.log", **how)
     try:
         yield running
     finally:

@@ -135,3 +135,36 @@ async def test_nothing_to_finish(tmp_path: Path) -> None:
         with process(config(origin), tmp_path) as sidegate:
             sidegate.tell(signal.SIGINT)
             assert await ended(sidegate) == 0
+
+
+async def test_connections_that_wait_to_be_accepted_are_served(tmp_path: Path) -> None:
+    """The listener closes without taking them down with it."""
+    async with RawOrigin(Service()) as origin:
+        with process(config(origin, timeout="5s"), tmp_path) as sidegate:
+            sidegate.tell(signal.SIGSTOP)
+            async with contextlib.AsyncExitStack() as stack:
+                wires = [
+                    await stack.enter_async_context(connected(sidegate.url)) for _ in range(20)
+                ]
+                for wire in wires:
+                    await wire.send(request())
+                sidegate.tell(signal.SIGTERM)
+                sidegate.tell(signal.SIGCONT)
+                answers = [await wire.answer() for wire in wires]
+            assert {answer.status for answer in answers} == {200}
+            assert await ended(sidegate) == 0
+
+
+async def test_responses_say_that_it_is_time_to_go(tmp_path: Path) -> None:
+    """While listeners are still open, so that clients that keep connections leave in time."""
+    async with RawOrigin(Service()) as origin:
+        with process(config(origin, delay="1s"), tmp_path) as sidegate:
+            async with connected(sidegate.url) as wire:
+                await wire.send(request())
+                assert "connection" not in (await wire.answer()).headers
+                sidegate.tell(signal.SIGTERM)
+                await asyncio.to_thread(sidegate.lines, "draining")
+                await wire.send(request())
+                assert (await wire.answer()).headers["connection"] == "close"
+                assert await wire.ended()
+            assert await ended(sidegate) == 0

@@ -1,0 +1,19 @@
+"""Telling a service manager how things stand (systemd's `sd_notify`)."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Mapping
+
+
+def notify(environ: Mapping[str, str], state: str) -> None:
+    """Say `READY=1`, `STOPPING=1` or `MAINPID=…`, if there is anybody who wants to know."""
+    name = environ.get("NOTIFY_SOCKET", "")
+    if not name.startswith(("/", "@")):
+        return
+    # A name that begins with a zero byte stands in no file system.
+    address = "\0" + name[1:] if name.startswith("@") else name
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.sendto(state.encode(), address)
