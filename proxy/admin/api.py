@@ -34,7 +34,7 @@ _INDEX: Final = {
     "GET /metrics": "Prometheus or OpenMetrics exposition",
     "GET /config": "the configuration in use, secrets redacted",
     "GET /routes": "routes in the order of precedence",
-    "GET /upstreams": "upstreams and their connections",
+    "GET /upstreams": "endpoints, their health and connections, and what each upstream decided",
     "POST /reload": "read the configuration again; 409 and the problems if it can't be used",
 }
 
@@ -69,6 +69,10 @@ class Operator(Protocol):
 
     async def upstreams(self) -> list[dict[str, Any]]:
         """Upstreams, their endpoints and connections."""
+        ...
+
+    async def balance(self) -> list[dict[str, Any]]:
+        """Upstreams that choose among endpoints, and what they decided."""
         ...
 
     async def reload(self) -> ReloadReport:
@@ -129,7 +133,12 @@ class _Api:
         return show_json({"routes": redact(self._operator.routes())})
 
     async def _upstreams(self, _: web.Request) -> web.Response:
-        return show_json({"upstreams": redact(await self._operator.upstreams())})
+        return show_json(
+            {
+                "upstreams": redact(await self._operator.upstreams()),
+                "balance": redact(await self._operator.balance()),
+            }
+        )
 
     async def _reload(self, request: web.Request) -> web.Response:
         reason = foreign(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from proxy.config.address import check_endpoint
 from proxy.config.settings import Settings
-from proxy.config.units import Duration
+from proxy.config.units import Duration, Share
 
+_STATUS: Final = re.compile(r"[1-5]xx|[1-5][0-9][0-9]")
+_TARGET: Final = re.compile(r"/[!-~]{0,1023}")
+_HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 _KEY: Final = re.compile(r"(client_ip|path|(?:header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128})")
 
 
@@ -51,6 +54,9 @@ class Balance(Settings):
     slow_start: Duration = Field(default=0.0, le=3600)
     """A new or recovered endpoint's share grows from a tenth to the whole over this time; not
     for `hash`. Off by default."""
+    panic: Share = Field(default=0.25, le=1)
+    """When fewer of the endpoints than this are usable, all are used again: better some failures
+    than all requests on the last ones, and perhaps it is the checks that are wrong."""
 
     @field_validator("key")
     @classmethod
@@ -60,6 +66,93 @@ class Balance(Settings):
                 f"{value!r} is no key; write client_ip, path, header:NAME or cookie:NAME"
             )
         return value
+
+
+class HealthCheck(Settings):
+    """Ask each endpoint from time to time how it is; the short form is `path` alone. Each worker
+    asks for itself."""
+
+    shorthand = "path"
+
+    path: str | None = None
+    """Target of a GET, such as `/healthz`; without one it is enough that a connection opens."""
+    host: str | None = None
+    """Host field of the GET; by default the endpoint's own."""
+    interval: Duration = Field(default=5.0, ge=0.05, le=3600)
+    """From one check to the next, varied by lot by up to a fifth so that checks spread out."""
+    timeout: Duration = Field(default=1.0, ge=0.01, le=60)
+    """A check that takes longer is bad."""
+    rise: int = Field(default=2, ge=1, le=100)
+    """Good checks in a row until an unhealthy endpoint is used again."""
+    fall: int = Field(default=3, ge=1, le=100)
+    """Bad checks in a row until a healthy endpoint is no longer used. The first check of all
+    decides alone."""
+    status: tuple[str, ...] = ("2xx", "3xx")
+    """Statuses of a good answer: `200`, `2xx`."""
+    body: str | None = Field(default=None, max_length=1024)
+    """Text that a good answer has in its first 64 KiB."""
+    latency: Duration | None = None
+    """A good answer comes within this time."""
+
+    @field_validator("status", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        rows = value if isinstance(value, list | tuple) else [value]
+        return [str(row) if isinstance(row, int) else row for row in rows]
+
+    @field_validator("status")
+    @classmethod
+    def _statuses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if _STATUS.fullmatch(text) is None:
+                raise ValueError(f"{text!r} is no status; write 200 or 2xx")
+        return value
+
+    @field_validator("path")
+    @classmethod
+    def _target(cls, value: str | None) -> str | None:
+        if value is not None and _TARGET.fullmatch(value) is None:
+            raise ValueError(f"{value!r} is no path; write /healthz")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _plain_host(cls, value: str | None) -> str | None:
+        if value is not None and _HOST.fullmatch(value) is None:
+            raise ValueError(f"{value!r} is no value of a Host field")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> HealthCheck:
+        if self.path is None and self.model_fields_set & {"host", "status", "body", "latency"}:
+            raise ValueError("`host`, `status`, `body` and `latency` are of a GET; give its `path`")
+        return self
+
+
+class Outliers(Settings):
+    """Take an endpoint out of use for a while when its own answers give it away. Works where
+    there are several endpoints; `consecutive: null` and the rest left out turns it off."""
+
+    consecutive: int | None = Field(default=5, ge=1, le=10_000)
+    """Failures in a row: no connection, no answer, no HTTP, or 502, 503 or 504."""
+    consecutive_5xx: int | None = Field(default=None, ge=1, le=10_000)
+    """Answers of 500 and above in a row. Off by default: a bug in one page gives them as well."""
+    success_rate: Share | None = Field(default=None, gt=0, le=1)
+    """So far below the success rate of the other endpoints, in an `interval`. Off by default."""
+    latency: float | None = Field(default=None, gt=1, le=1000)
+    """So many times the usual mean time of the other endpoints, in an `interval`. Off by
+    default."""
+    interval: Duration = Field(default=10.0, ge=0.1, le=3600)
+    """How long answers are counted before endpoints are compared."""
+    volume: int = Field(default=20, ge=1)
+    """Endpoints with fewer requests in an interval aren't compared."""
+    ejection: Duration = Field(default=5.0, ge=0.1, le=3600)
+    """For how long the first time; doubles with each time that follows. Back in use, one failure
+    ejects it again until it has answered well."""
+    longest: Duration = Field(default=300.0, ge=0.1, le=86400)
+    """The bound of that doubling."""
+    most: Share = Field(default=0.7, gt=0, le=1)
+    """Of the endpoints; more are not ejected, and one always stays."""
 
 
 class Pool(Settings):
@@ -107,6 +200,9 @@ class Upstream(Settings):
     endpoints: tuple[EndpointOptions, ...]
     """Addresses, each a URL or a mapping of `url`, `weight` and `priority`."""
     balance: Balance = Balance()
+    health: HealthCheck | None = None
+    """Active checks; off unless given."""
+    outliers: Outliers = Outliers()
     pool: Pool = Pool()
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     tls: UpstreamTls = UpstreamTls()

@@ -92,6 +92,15 @@ class Operations:
         """Each endpoint with the state of its pools, those of all workers together."""
         return combine(await self._instance.crew.ask_all("upstreams"))
 
+    async def balance(self) -> list[dict[str, Any]]:
+        """Each upstream that has something to decide, as each worker decides for itself."""
+        answers = await self._instance.crew.ask_all("balance")
+        return [
+            {**row, "worker": number} if len(answers) > 1 else row
+            for number, answer in enumerate(answers, start=1)
+            for row in answer
+        ]
+
     async def metrics(self, accept: str) -> tuple[str, bytes]:
         """Content type and exposition."""
         return await self._instance.crew.expose(accept)

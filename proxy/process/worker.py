@@ -22,7 +22,8 @@ from proxy.process.source import Generation
 from proxy.process.version import VERSION
 from proxy.runtime.compile import Compiler
 from proxy.runtime.gateway import Gateway
-from proxy.runtime.state import Key, State
+from proxy.runtime.state import State
+from proxy.runtime.upstreams import Upstreams
 from proxy.server.listener import Listener
 from proxy.server.ports import Ports, Share
 from proxy.store.memory import Memory
@@ -41,7 +42,7 @@ Shares = Mapping[str, Share]
 class _Prepared:
     generation: Generation
     gateway: Gateway
-    used: set[Key]
+    upstreams: Upstreams
 
 
 class Worker:
@@ -80,6 +81,7 @@ class Worker:
         self.commands: dict[str, Handler] = {
             "status": lambda _: self.status(),
             "upstreams": lambda _: self.upstreams(),
+            "balance": lambda _: self._state.balance(),
             "collect": lambda _: self.counts.collect(),
         }
         """What this worker does when the instance asks it, by name: see `control.line`."""
@@ -117,7 +119,7 @@ class Worker:
             raise RuntimeError("nothing was prepared")
         self._generation, self._gateway = prepared.generation, prepared.gateway
         await self.ports.update(prepared.generation.plan.config.server, self._gateway, shares)
-        self._state.keep_only(prepared.used)
+        prepared.upstreams.adopt()
         telemetry = prepared.generation.plan.config.telemetry
         await self._state.loop.run_in_executor(None, self._observation.keep_only, telemetry)
 
@@ -137,29 +139,15 @@ class Worker:
         }
 
     def upstreams(self) -> list[dict[str, Any]]:
-        """Each endpoint with the state of its pool."""
-        return [
-            {
-                "upstream": pool.upstream,
-                "endpoint": pool.endpoint,
-                "size": pool.size,
-                "overflow": pool.overflow,
-                "in_use": pool.in_use,
-                "idle": pool.idle,
-                "waiting": pool.waiting,
-                "opened": pool.opened,
-                "closed": dict(pool.closed),
-                "retries": dict(pool.retries),
-            }
-            for pool in self._state.pools()
-        ]
+        """Each endpoint with its health and the state of its pool."""
+        return self._state.endpoints()
 
     def _compile(self, generation: Generation) -> _Prepared:
         plan = generation.plan
         telemetry = plan.config.telemetry
         observer, tracer = self._observation.begin(telemetry, plan.places, self._state.log)
         compiler = Compiler(plan, generation.document, self._state, observer, tracer)
-        return _Prepared(generation, compiler.compile(), compiler.used)
+        return _Prepared(generation, compiler.compile(), compiler.upstreams)
 
     def _configure_logs(self, generation: Generation) -> BoundLogger:
         options = generation.plan.config.telemetry.log

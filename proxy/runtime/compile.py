@@ -12,7 +12,7 @@ from proxy.routing.table import Find, Table
 from proxy.runtime.chain import BoundPolicy, bind
 from proxy.runtime.gateway import BoundRoute, Gateway, Observer, Tracer, raise_failure
 from proxy.runtime.plan import Plan, PolicyPlan
-from proxy.runtime.state import Key, State
+from proxy.runtime.state import State
 from proxy.runtime.upstreams import Upstreams
 
 FALLBACK_ROUTE = ""
@@ -20,7 +20,7 @@ FALLBACK_ROUTE = ""
 
 
 class Compiler:
-    """Builds what a plan asks for. `used` are the endpoints that the gateway will use.
+    """Builds what a plan asks for. upstreams: to be adopted when the gateway is used.
 
     tracer: None where no traces are recorded.
     """
@@ -39,25 +39,21 @@ class Compiler:
         self._observer = observer
         self._tracer = tracer
         self._problems: list[Problem] = []
-        self.used: set[Key] = set()
+        state.begin()
+        self.upstreams = Upstreams(plan.config, document, state, tracer)
 
     def compile(self) -> Gateway:
         """The gateway. Raises ConfigError with every problem."""
         plan = self._plan
-        self._state.begin()
-        upstreams = Upstreams(plan.config, self._document, self._state, self._tracer)
-        self.used = upstreams.used
+        upstreams = self.upstreams
         self._problems += upstreams.problems
         entries = []
         for route in plan.routes:
             terminal = upstreams.ask(route.upstream) if route.upstream else raise_failure
             info = RouteInfo(route.name, route.upstream or "", route.match.path)
-            bound = self._bind(
-                upstreams, info, route.policies, terminal, route.body_limit, route.preflights
-            )
+            bound = self._bind(info, route.policies, terminal, route.body_limit, route.preflights)
             entries.append((route.match, bound))
         fallback = self._bind(
-            upstreams,
             RouteInfo(FALLBACK_ROUTE, "", ""),
             plan.fallback,
             raise_failure,
@@ -72,7 +68,6 @@ class Compiler:
 
     def _bind(
         self,
-        upstreams: Upstreams,
         info: RouteInfo,
         plans: Iterable[PolicyPlan],
         terminal: Handler,
@@ -83,9 +78,9 @@ class Compiler:
         for plan in plans:
             name = plan.spec.name
             identity = f"{name}/{info.name}/{plan.options.model_dump_json()}"
-            target = upstreams.target(info.upstream)
+            target = self.upstreams.target(info.upstream)
             sampled = self._tracer.sampled if self._tracer is not None else None
-            toolkit = self._state.toolkit(info.name, identity, target, upstreams.ask, sampled)
+            toolkit = self._state.toolkit(info.name, identity, target, self.upstreams.ask, sampled)
             try:
                 policy = plan.spec.build(plan.options, toolkit)
             except ValueError as error:

@@ -16,10 +16,13 @@ from proxy.cells import Traffic
 from proxy.config.upstream import Pool as PoolOptions
 from proxy.config.upstream import Upstream, UpstreamTimeouts, UpstreamTls
 from proxy.contract import Handler, Log, Metrics, Store, Target, Toolkit
+from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import make_endpoint, open_connection
+from proxy.upstream.means import Means
 from proxy.upstream.member import Member
 from proxy.upstream.pool import Pool
+from proxy.upstream.report import endpoint_facts
 from proxy.wire.deadlines import Deadlines
 
 T = TypeVar("T")
@@ -53,6 +56,7 @@ class State:
         self._store = store
         self.metrics = metrics
         self._members: dict[Key, Member] = {}
+        self.clusters: list[Cluster] = []
         self._kept: dict[str, Any] = {}
         self._asked_for: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,15 +77,37 @@ class State:
             member = self._members[key] = Member(endpoint, pool, self.clock())
         return key, member
 
-    def keep_only(self, keys: set[Key]) -> None:
-        """Let go of what only earlier gateways used; busy connections finish."""
+    def adopt(self, keys: set[Key], clusters: list[Cluster]) -> None:
+        """Use these from now on, and let go of what only earlier gateways used; busy
+        connections finish."""
+        for cluster in self.clusters:
+            cluster.stop()
+        self.clusters = clusters
+        for cluster in clusters:
+            cluster.start()
         for key in [key for key in self._members if key not in keys]:
             self._members.pop(key).pool.retire()
         self._kept = {key: self._kept[key] for key in self._asked_for}
 
+    @property
+    def means(self) -> Means:
+        """What upstreams are given to work with."""
+        return Means(
+            self.loop, self.clock, self.uniform, self.deadlines, self.spawn, self.metrics, self.log
+        )
+
     def pools(self) -> list[Pool]:
         """All pools in use."""
         return [member.pool for member in self._members.values()]
+
+    def endpoints(self) -> list[dict[str, Any]]:
+        """What an operator is told of each endpoint."""
+        now = self.clock()
+        return [endpoint_facts(member, now) for member in self._members.values()]
+
+    def balance(self) -> list[dict[str, Any]]:
+        """What an operator is told of each upstream that has something to decide."""
+        return [cluster.facts() for cluster in self.clusters]
 
     def keep(self, key: str, make: Callable[[], T]) -> T:
         """State that lives as long as a gateway in use was compiled with it."""

@@ -22,9 +22,10 @@ from proxy.upstream.member import Member, Seat
 
 
 class Upstreams:
-    """The handler of each upstream by name. used: the endpoints that they will ask.
+    """The handler of each upstream by name.
 
-    problems: why some can't be built; those have a handler that is never reached.
+    clusters: those that have something to watch. problems: why some can't be built; those
+    have a handler that is never reached.
     """
 
     def __init__(
@@ -35,7 +36,8 @@ class Upstreams:
         self._state = state
         self._tracer = tracer
         self.problems: list[Problem] = []
-        self.used: set[Key] = set()
+        self.clusters: list[Cluster] = []
+        self._used: set[Key] = set()
         self._handlers = {
             name: self._handler(name, upstream) for name, upstream in config.upstreams.items()
         }
@@ -50,6 +52,10 @@ class Upstreams:
         """What policies are told of an upstream."""
         return target_of(name, self._config.upstreams.get(name))
 
+    def adopt(self) -> None:
+        """These are the upstreams in use from now on."""
+        self._state.adopt(self._used, self.clusters)
+
     def _handler(self, name: str, upstream: Upstream) -> Handler:
         seats = []
         for options in upstream.endpoints:
@@ -59,12 +65,14 @@ class Upstreams:
                 problem = self._document.problem(("upstreams", name), str(error))
                 self.problems.append(problem)
                 return raise_failure
-            self.used.add(key)
+            self._used.add(key)
             ask = self._forwarder(member, upstream)
             seats.append(Seat(member, ask, options.weight, options.priority, self._state.clock))
-        if len(seats) == 1:
+        if len(seats) == 1 and upstream.health is None:
             return seats[0].ask
-        return Cluster(name, seats, upstream.balance, self._state.clock, self._state.uniform)
+        cluster = Cluster(name, seats, upstream, self._state.means)
+        self.clusters.append(cluster)
+        return cluster
 
     def _forwarder(self, member: Member, upstream: Upstream) -> Handler:
         forwarder = Forwarder(

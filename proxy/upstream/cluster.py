@@ -2,48 +2,62 @@
 
 May live here: which seats are usable, which choice stands over them, what an outcome means
 for the endpoint that gave it. Must not live here: how to choose (`balance`), how to ask
-(`forward`), whether to ask again (the policy `retry`).
+(`forward`), what gives an endpoint away (`outlier`), whether to ask again (the policy
+`retry`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
-from proxy.config.upstream import Balance
+from proxy.config.upstream import Upstream
 from proxy.contract import TRIED, Request, Response
-from proxy.http1.cookie import cookie_value
+from proxy.errors import GatewayError
 from proxy.upstream.balance import Choice, Hashed, Lot, Ramp, RoundRobin, ewma, least_request, whole
-from proxy.upstream.member import Seat
+from proxy.upstream.health import Health
+from proxy.upstream.key import read_key
+from proxy.upstream.means import Means
+from proxy.upstream.member import Member, Seat
+from proxy.upstream.outlier import Detector, blames
+from proxy.upstream.probe import Probe
+from proxy.upstream.report import Report
+from proxy.wire.deadlines import NEVER
 
 # A new endpoint begins with a tenth of its share.
 _FIRST_PART: Final = 0.1
-
-Key = Callable[[Request], bytes]
+# Checks of one interval are spread over a fifth of it either way.
+_JITTER: Final = 0.2
 
 
 class Cluster:
     """Sends each request to one of its seats, by the choice that the user named.
 
-    uniform: random numbers from 0 to less than 1. clock: monotonic seconds.
+    Its checks run, and it is swept, between `start` and `stop`. deadline: when something is
+    due, in monotonic seconds.
     """
 
-    def __init__(
-        self,
-        name: str,
-        seats: Sequence[Seat],
-        balance: Balance,
-        clock: Callable[[], float],
-        uniform: Callable[[], float],
-    ) -> None:
+    def __init__(self, name: str, seats: Sequence[Seat], options: Upstream, means: Means) -> None:
         self.name = name
-        self.balance = balance
-        self.seats = tuple(seats)
-        self._clock = clock
-        self._uniform = uniform
+        self.options = options
+        self.seats: tuple[Seat, ...] = ()
+        self.panic = False
+        """All endpoints are used, since too few are usable."""
+        self.deadline = NEVER
+        self._means = means
+        self._clock = means.clock
+        balance = options.balance
         self._key = read_key(balance.key) if balance.by == "hash" else None
         self._asked = 0
-        self._choice = self._choose_among(self._usable())
+        self._checks: dict[Member, asyncio.Task[None]] = {}
+        self._report = Report(name, means)
+        self._started = False
+        self._detector = Detector(options.outliers, self._members, self._ejected)
+        compared = options.outliers.success_rate or options.outliers.latency
+        self._compare_at = self._clock() + options.outliers.interval if compared else NEVER
+        self._choice: Choice[Seat]
+        self.update(seats)
 
     async def __call__(self, request: Request) -> Response:
         """Ask one endpoint. Raises GatewayError when it can't be reached or fails."""
@@ -54,16 +68,98 @@ class Cluster:
         member.asked += 1
         try:
             response = await seat.ask(request)
-        except Exception:
-            now = self._clock()
-            member.latency.failed(now, now - started)
+        except GatewayError as error:
+            if blames(error):
+                now = self._clock()
+                member.latency.failed(now, now - started)
+                self._detector.error(member, now)
             raise
         finally:
             self._asked -= 1
             member.asked -= 1
         now = self._clock()
-        member.latency.observe(now, now - started)
+        seconds = now - started
+        member.latency.observe(now, seconds)
+        self._detector.response(member, response.status, seconds, now)
         return response
+
+    def start(self) -> None:
+        """This is the configuration in use from now on."""
+        self._started = True
+        self._means.deadlines.add(self)
+        for member in self._members():
+            self._adopt(member)
+        self._refresh()
+
+    def stop(self) -> None:
+        """It is in use no more; requests that it has finish."""
+        self._started = False
+        self._means.deadlines.discard(self)
+        for check in self._checks.values():
+            check.cancel()
+        self._checks.clear()
+
+    def update(self, seats: Iterable[Seat]) -> None:
+        """Other seats are there now; those that stay keep what is known of them."""
+        self.seats = tuple(seats)
+        if self._started:
+            present = set(self._members())
+            for member in self._checks.keys() - present:
+                self._checks.pop(member).cancel()
+            for member in present:
+                self._adopt(member)
+        self._refresh()
+
+    def expire(self, now: float) -> None:
+        """An ejection is over, or it is time to compare."""
+        for member in self._members():
+            if not member.ejection.usable and member.ejection.until <= now:
+                member.ejection.release()
+                member.since = now
+                self._report.returned(member)
+        if self._compare_at <= now:
+            self._compare_at = now + self.options.outliers.interval
+            self._detector.compare(now)
+        self._refresh()
+
+    def facts(self) -> dict[str, Any]:
+        """What an operator is told of it as a whole."""
+        return {
+            "upstream": self.name,
+            "balance": self.options.balance.by,
+            "endpoints": len(self.seats),
+            "usable": sum(seat.member.usable for seat in self.seats),
+            "panic": self.panic,
+        }
+
+    def _members(self) -> list[Member]:
+        return [seat.member for seat in self.seats]
+
+    def _adopt(self, member: Member) -> None:
+        """Watch a member by this upstream's options; what was seen of it before still counts."""
+        outliers, check = self.options.outliers, self.options.health
+        member.ejection.base, member.ejection.longest = outliers.ejection, outliers.longest
+        if check is None:
+            member.health = Health(1, 1)
+        elif member not in self._checks:
+            member.health.rise, member.health.fall = check.rise, check.fall
+            probe = Probe(member.endpoint, check, self._means)
+            self._checks[member] = self._means.spawn(self._check(member, probe, check.interval))
+
+    async def _check(self, member: Member, probe: Probe, interval: float) -> None:
+        while True:
+            cause = await probe.check()
+            self._report.checked(member, not cause)
+            if member.health.result(cause):
+                member.since = self._clock()
+                self._report.health(member)
+                self._refresh()
+            await asyncio.sleep(interval * (1.0 + _JITTER * (2.0 * self._means.uniform() - 1.0)))
+
+    def _ejected(self, member: Member, reason: str, seconds: float) -> None:
+        self._report.ejected(member, reason, seconds)
+        # What is idle there has the same fate.
+        self._refresh()
 
     def _seat(self, request: Request) -> Seat:
         key = b"" if self._key is None else self._key(request)
@@ -84,13 +180,19 @@ class Cluster:
             or self._choice.pick(key)
         )
 
-    def _usable(self) -> list[Seat]:
-        """Those of the first priority."""
-        first = min(seat.priority for seat in self.seats)
-        return [seat for seat in self.seats if seat.priority == first]
+    def _refresh(self) -> None:
+        """Choose among the seats that are usable now."""
+        if not self.seats:
+            return
+        seats, self.panic = usable(self.seats, self.options.balance.panic)
+        self._choice = self._choose_among(seats)
+        ends = [member.ejection.until for member in self._members() if not member.ejection.usable]
+        self.deadline = min([self._compare_at, *ends])
+        if self._started:
+            self._report.show(self.seats, self.panic)
 
     def _choose_among(self, seats: list[Seat]) -> Choice[Seat]:
-        options, uniform = self.balance, self._uniform
+        options, uniform = self.options.balance, self._means.uniform
         ramp: Ramp[Seat] = self._ramp if options.slow_start else whole
         if options.by == "hash":
             return Hashed(seats, options.bound, lambda: self._asked)
@@ -102,26 +204,28 @@ class Cluster:
 
     def _ramp(self, seat: Seat) -> float:
         age = self._clock() - seat.member.since
-        return min(1.0, max(_FIRST_PART, age / self.balance.slow_start))
+        return min(1.0, max(_FIRST_PART, age / self.options.balance.slow_start))
+
+
+def usable(seats: Sequence[Seat], panic: float) -> tuple[list[Seat], bool]:
+    """The seats to choose among, and whether those include broken ones for want of others.
+
+    The first priority that has enough usable seats serves by those. Where none has, the first
+    that has any serves by all of its seats. panic: the share that is enough.
+    """
+    groups: dict[int, list[Seat]] = {}
+    for seat in seats:
+        groups.setdefault(seat.priority, []).append(seat)
+    ordered = [groups[priority] for priority in sorted(groups)]
+    good = [[seat for seat in group if seat.member.usable] for group in ordered]
+    for group, well in zip(ordered, good, strict=True):
+        if well and len(well) >= panic * len(group):
+            return well, False
+    for group, well in zip(ordered, good, strict=True):
+        if well:
+            return group, True
+    return ordered[0], True
 
 
 def _is_full(seat: Seat) -> bool:
     return not seat.pool.available
-
-
-def read_key(text: str) -> Key:
-    """What requests are told apart by, from `client_ip`, `path`, `header:NAME`, `cookie:NAME`."""
-    kind, _, name = text.partition(":")
-    if kind == "path":
-        return lambda request: request.path.encode("utf-8", "surrogateescape")
-    lower = name.lower()
-
-    def key(request: Request) -> bytes:
-        value: bytes | None = None
-        if kind == "header":
-            value = request.headers.raw(lower)
-        elif kind == "cookie":
-            value = cookie_value(request.headers, name)
-        return request.client_ip.encode() if value is None else value
-
-    return key

@@ -7,7 +7,9 @@ from math import exp
 from typing import Final
 
 from proxy.contract import Handler
+from proxy.upstream.ejection import Ejection
 from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.health import Health
 from proxy.upstream.pool import Pool
 
 Clock = Callable[[], float]
@@ -42,21 +44,61 @@ class Latency:
         return self._value * exp((self._seen - now) / _MEMORY)
 
 
+class Tally:
+    """What came of an endpoint's requests in the present interval. seconds: of those that
+    succeeded, together. row_5xx: answers of 500 and above in a row."""
+
+    __slots__ = ("failed", "row_5xx", "seconds", "succeeded")
+
+    def __init__(self) -> None:
+        self.row_5xx = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin another interval."""
+        self.succeeded = 0
+        self.failed = 0
+        self.seconds = 0.0
+
+    @property
+    def total(self) -> int:
+        """Requests that ended."""
+        return self.succeeded + self.failed
+
+    @property
+    def share(self) -> float:
+        """The part that succeeded; 1.0 when there was none."""
+        return self.succeeded / self.total if self.total else 1.0
+
+    @property
+    def mean(self) -> float:
+        """Seconds that a success took; 0.0 when there was none."""
+        return self.seconds / self.succeeded if self.succeeded else 0.0
+
+
 class Member:
     """An endpoint with its connections and what is known of it; survives reloads.
 
     since: when it came or came back, in monotonic seconds. asked: requests that wait for the
-    head of its response.
+    head of its response. health: by active checks. ejection: by what came of its requests.
     """
 
-    __slots__ = ("asked", "endpoint", "latency", "pool", "since")
+    __slots__ = ("asked", "ejection", "endpoint", "health", "latency", "pool", "since", "tally")
 
     def __init__(self, endpoint: Endpoint, pool: Pool, now: float) -> None:
         self.endpoint = endpoint
         self.pool = pool
         self.latency = Latency(now)
+        self.tally = Tally()
+        self.health = Health(1, 1)
+        self.ejection = Ejection(1.0, 1.0)
         self.since = now
         self.asked = 0
+
+    @property
+    def usable(self) -> bool:
+        """Neither checks nor its own answers speak against it."""
+        return self.health.usable and self.ejection.usable
 
 
 class Seat:

@@ -51,6 +51,9 @@ class Gateway:
     def routes(self) -> list[dict[str, Any]]:
         return [{"name": "a", "match": {"headers": {"X-Api-Key": CANARY}}, "upstream": "app"}]
 
+    async def balance(self) -> list[dict[str, Any]]:
+        return [{"upstream": "app", "balance": "ewma"}]
+
     async def upstreams(self) -> list[dict[str, Any]]:
         return [{"name": "app", "endpoints": [{"address": "http://a:80", "idle": 3}]}]
 
@@ -132,7 +135,12 @@ async def test_metrics_pass_the_accept_field_on(client: Client, gateway: Gateway
         ),
         (
             "/upstreams",
-            {"upstreams": [{"name": "app", "endpoints": [{"address": "http://a:80", "idle": 3}]}]},
+            {
+                "upstreams": [
+                    {"name": "app", "endpoints": [{"address": "http://a:80", "idle": 3}]}
+                ],
+                "balance": [{"upstream": "app", "balance": "ewma"}],
+            },
         ),
     ],
 )

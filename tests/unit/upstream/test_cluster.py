@@ -3,65 +3,99 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from math import isnan
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from proxy.config.upstream import Balance
+from proxy.config.upstream import Upstream
 from proxy.contract import TRIED, Request, Response
-from proxy.errors import Unsent
-from proxy.upstream.cluster import Cluster, read_key
+from proxy.errors import GatewayError, Unanswered, Unsent
+from proxy.upstream.cluster import Cluster, usable
 from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.key import read_key
+from proxy.upstream.means import Means
 from proxy.upstream.member import Member, Seat
+from proxy.upstream.outlier import blames
 from proxy.upstream.pool import Pool
-from tests.unit.policies.world import a_request, upstream_response
+from proxy.wire.deadlines import Deadlines
+from tests.unit.policies.world import World, a_request, upstream_response
 
 
 class Fleet:
-    """An upstream whose endpoints answer, or fail when they are in `down`."""
+    """An upstream whose endpoints answer, fail when in `down`, or give a status.
 
-    def __init__(self, *names: str, **balance: Any) -> None:
-        self.now = 1000.0
+    now: the paused clock; `wait` lets it go on as a sweep sees it.
+    """
+
+    def __init__(self, *names: str, balance: Any = "least_request", **options: Any) -> None:
+        self.world = World()
         self.down: set[str] = set()
+        self.status: dict[str, int] = {}
+        self.seconds: dict[str, float] = {}
         self.asked: Counter[str] = Counter()
         self.loads: dict[str, int] = {}
         self.pools = {name: SimpleNamespace(available=True, load=0) for name in names}
         self.members = {name: self._member(name) for name in names}
-        self.cluster = Cluster(
-            "users",
-            [self._seat(name) for name in names],
-            Balance.model_validate(balance),
-            lambda: self.now,
-            Random(7).random,
-        )
+        self.deadlines = Deadlines(lambda: self.now)
+        self.means = Means(
+            cast("Any", None), lambda: self.now, Random(7).random, self.deadlines,
+            cast("Any", None), self.world.journal, self.world.journal,
+        )  # fmt: skip
+        options = {"endpoints": [f"http://{name}" for name in names], "balance": balance, **options}
+        self.cluster = self.configured(options, names)
+        self.cluster.start()
+
+    def configured(self, options: dict[str, Any], names: Iterable[str]) -> Cluster:
+        seats = [self.seat(name) for name in names]
+        return Cluster("users", seats, Upstream.model_validate(options), self.means)
+
+    @property
+    def now(self) -> float:
+        return self.world.now
 
     def _member(self, name: str) -> Member:
         endpoint = cast("Endpoint", SimpleNamespace(text=name))
         return Member(endpoint, cast("Pool", self.pools[name]), self.now)
 
-    def _seat(self, name: str) -> Seat:
+    def seat(self, name: str) -> Seat:
         async def ask(request: Request) -> Response:
             self.asked[name] += 1
             self.loads[name] = self.members[name].asked
+            self.world.now += self.seconds.get(name, 0.0)
             if name in self.down:
                 raise Unsent("upstream_unreachable")
-            return upstream_response(200)
+            return upstream_response(self.status.get(name, 200))
 
         priority = 1 if name.startswith("spare") else 0
         return Seat(self.members[name], ask, 1, priority, lambda: self.now)
 
-    async def ask(self, times: int = 1, **state: Any) -> None:
+    async def ask(self, times: int = 1, **state: Any) -> int:
+        """Ask so often; how often it failed."""
+        failures = 0
         for _ in range(times):
             request = a_request()
             request.state = dict(state)
-            await self.cluster(request)
+            try:
+                await self.cluster(request)
+            except Unsent:
+                failures += 1
+        return failures
+
+    def wait(self, seconds: float) -> None:
+        self.world.now += seconds
+        self.deadlines.sweep()
+
+    def up(self, name: str) -> float:
+        return self.world.journal.gauges["sidegate_upstream_endpoint_up", "users", name].value
 
 
 @pytest.mark.parametrize("by", ["least_request", "ewma", "round_robin", "random"])
 async def test_all_endpoints_are_asked(by: str) -> None:
-    fleet = Fleet("a", "b", "c", by=by)
+    fleet = Fleet("a", "b", "c", balance=by)
     await fleet.ask(300)
     assert set(fleet.asked) == {"a", "b", "c"}
 
@@ -103,32 +137,26 @@ async def test_one_that_is_full_is_better_than_one_that_failed() -> None:
 
 
 async def test_failures_are_passed_on_and_remembered_as_slowness() -> None:
-    fleet = Fleet("a", "b", by="ewma")
+    fleet = Fleet("a", "b", balance="ewma")
     fleet.down = {"a"}
-    failed = 0
-    for _ in range(50):
-        try:
-            await fleet.ask()
-        except Unsent:
-            failed += 1
-    assert failed == fleet.asked["a"] == 1
+    assert await fleet.ask(50) == fleet.asked["a"] == 1
     assert fleet.loads == {"a": 1, "b": 1}
     assert [member.asked for member in fleet.members.values()] == [0, 0]
 
 
 async def test_a_new_endpoint_starts_slowly() -> None:
-    fleet = Fleet("a", "b", by="round_robin", slow_start="100s")
+    fleet = Fleet("a", "b", balance={"by": "round_robin", "slow_start": "100s"})
     fleet.members["a"].since = fleet.now - 1000
     await fleet.ask(220)
     assert fleet.asked["b"] == pytest.approx(20, abs=2)
-    fleet.now += 100
+    fleet.world.now += 100
     fleet.asked.clear()
     await fleet.ask(200)
     assert fleet.asked["b"] == pytest.approx(100, abs=12)
 
 
 async def test_requests_of_one_key_go_to_one_endpoint() -> None:
-    fleet = Fleet("a", "b", "c", by="hash", key="header:X-User")
+    fleet = Fleet("a", "b", "c", balance={"by": "hash", "key": "header:X-User"})
     owners = []
     for user in range(30):
         fleet.asked.clear()
@@ -137,6 +165,170 @@ async def test_requests_of_one_key_go_to_one_endpoint() -> None:
         [owner] = fleet.asked
         owners.append(owner)
     assert set(owners) == {"a", "b", "c"}
+
+
+# -- ejection --------------------------------------------------------------------------------------
+
+
+async def test_an_endpoint_that_fails_in_a_row_is_left_alone_for_a_while() -> None:
+    fleet = Fleet("a", "b", "c", balance="round_robin")
+    fleet.down = {"b"}
+    assert await fleet.ask(60) == 5
+    assert (fleet.up("a"), fleet.up("b")) == (1.0, 0.0)
+    ejections = fleet.world.journal.counts["sidegate_upstream_ejections_total", "users", "b",
+                                           "consecutive"]  # fmt: skip
+    assert ejections.value == 1
+    assert ("warning", "endpoint ejected") in [line[:2] for line in fleet.world.journal.lines]
+    fleet.wait(5.0)
+    assert fleet.up("b") == 1.0
+    assert await fleet.ask(60) == 1, "it returned on probation"
+
+
+async def test_one_that_recovers_has_its_share_again() -> None:
+    fleet = Fleet("a", "b", balance="round_robin")
+    fleet.down = {"b"}
+    await fleet.ask(20)
+    fleet.down = set()
+    fleet.wait(5.0)
+    fleet.asked.clear()
+    assert await fleet.ask(20) == 0
+    assert fleet.asked == {"a": 10, "b": 10}
+
+
+async def test_statuses_of_gateways_count_and_others_only_when_asked_for() -> None:
+    for status, options, ejected in (
+        (503, {}, True),
+        (500, {}, False),
+        (404, {}, False),
+        (500, {"consecutive_5xx": 5}, True),
+        (503, {"consecutive": None}, False),
+    ):
+        fleet = Fleet("a", "b", "c", balance="round_robin", outliers=options)
+        fleet.status = {"b": status}
+        await fleet.ask(30)
+        assert (fleet.up("b") == 0.0) is ejected, (status, options)
+
+
+async def test_failures_of_the_client_or_for_want_of_connections_are_not_the_endpoints() -> None:
+    fleet = Fleet("a", "b")
+    for code in ("pool_exhausted", "incomplete_body", "body_too_large"):
+        assert not blames(GatewayError(code))
+    assert not blames(Unsent("pool_exhausted"))
+    assert blames(Unsent("connect_timeout"))
+    assert blames(Unanswered("upstream_timeout"))
+    assert blames(GatewayError("upstream_invalid"))
+    assert fleet.cluster.panic is False
+
+
+async def test_no_more_than_a_share_is_ejected_and_one_always_stays() -> None:
+    fleet = Fleet(*"abcde", balance="round_robin", outliers={"most": "40%"})
+    fleet.down = set("abcde")
+    await fleet.ask(200)
+    assert [fleet.up(name) for name in "abcde"].count(0.0) == 2
+    pair = Fleet("a", "b", balance="round_robin", outliers={"most": "100%"})
+    pair.down = {"a", "b"}
+    await pair.ask(50)
+    assert [pair.up(name) for name in "ab"].count(0.0) == 1
+
+
+async def test_one_that_succeeds_less_than_the_others_is_found_by_comparison() -> None:
+    fleet = Fleet(*"abc", balance="round_robin", outliers={"success_rate": "20%", "volume": 10})
+    for turn in range(60):
+        fleet.status = {"b": 500 if turn % 2 else 200}
+        await fleet.ask(3)
+    assert fleet.up("b") == 1.0
+    fleet.wait(10.0)
+    assert [fleet.up(name) for name in "abc"] == [1.0, 0.0, 1.0]
+
+
+async def test_one_that_is_slower_than_the_others_is_found_by_comparison() -> None:
+    fleet = Fleet(*"abc", balance="round_robin", outliers={"latency": 3, "volume": 10})
+    fleet.seconds = {"a": 0.01, "b": 0.011, "c": 0.05}
+    await fleet.ask(60)
+    fleet.wait(10.0)
+    assert [fleet.up(name) for name in "abc"] == [1.0, 1.0, 0.0]
+
+
+async def test_few_requests_prove_nothing() -> None:
+    fleet = Fleet(*"abc", balance="round_robin", outliers={"success_rate": "20%", "volume": 21})
+    fleet.status = {"b": 500}
+    await fleet.ask(60)
+    fleet.wait(10.0)
+    assert fleet.up("b") == 1.0
+
+
+# -- which are usable ------------------------------------------------------------------------------
+
+
+def broken(fleet: Fleet, *names: str) -> None:
+    for name in names:
+        fleet.members[name].ejection.eject(fleet.now)
+
+
+@pytest.mark.parametrize(
+    ("down", "used", "panic"),
+    [
+        ("", "abcd", False),
+        ("a", "bcd", False),
+        ("abc", "d", False),
+        ("abcd", "st", False),
+        ("abcds", "t", False),
+        ("abcdst", "abcd", True),
+    ],
+)
+def test_who_serves(down: str, used: str, panic: bool) -> None:
+    fleet = Fleet(*"abcdst")
+    seats = [fleet.seat(name) for name in "abcdst"]
+    for seat in seats[4:]:
+        seat.priority = 1
+    broken(fleet, *down)
+    chosen, all_of_them = usable(seats, 0.25)
+    assert ("".join(seat.name for seat in chosen), all_of_them) == (used, panic)
+
+
+def test_too_few_are_none() -> None:
+    fleet = Fleet(*"abcde")
+    broken(fleet, *"abcd")
+    chosen, panic = usable([fleet.seat(name) for name in "abcde"], 0.25)
+    assert (len(chosen), panic) == (5, True)
+    chosen, panic = usable([fleet.seat(name) for name in "abcde"], 0.0)
+    assert (len(chosen), panic) == (1, False)
+
+
+async def test_panic_is_told() -> None:
+    fleet = Fleet("a", "b", balance={"by": "round_robin", "panic": "75%"})
+    fleet.down = {"a"}
+    await fleet.ask(20)
+    assert fleet.cluster.facts()["panic"] is True
+    assert fleet.world.journal.gauges["sidegate_upstream_panic", "users"].value == 1.0
+
+
+# -- coming and going ------------------------------------------------------------------------------
+
+
+async def test_endpoints_that_go_are_not_asked_and_those_that_stay_are_remembered() -> None:
+    fleet = Fleet(*"abc", balance="round_robin")
+    fleet.down = {"b"}
+    await fleet.ask(30)
+    fleet.cluster.update([fleet.seat("b"), fleet.seat("c")])
+    fleet.asked.clear()
+    await fleet.ask(10)
+    assert fleet.asked == {"c": 10}
+    assert isnan(fleet.up("a"))
+
+
+async def test_what_is_known_survives_another_configuration() -> None:
+    fleet = Fleet(*"ab", balance="round_robin")
+    fleet.down = {"b"}
+    await fleet.ask(30)
+    fleet.cluster.stop()
+    urls = {"endpoints": ["http://a", "http://b"], "balance": "ewma"}
+    fleet.cluster = fleet.configured(urls, "ab")
+    fleet.cluster.start()
+    assert len(fleet.deadlines) == 1
+    fleet.asked.clear()
+    await fleet.ask(10)
+    assert fleet.asked == {"a": 10}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+"""Services die, hang, lie and come back under load; what clients notice is counted.
+
+Figures are counts and ratios, never times, since machines differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.integration.client import until
+from tests.integration.faults import Load, bench
+
+RATE: Final = 1000.0
+PATIENT: Final = {"timeouts": {"connect": "5s"}}
+
+
+# -- one of three ----------------------------------------------------------------------------------
+
+
+async def test_one_of_three_is_killed_and_idempotent_requests_see_nothing(tmp_path: Path) -> None:
+    with bench(3, tmp_path, PATIENT) as (services, proxy):
+        load = Load(proxy.port, RATE)
+        async with load.running() as outcome:
+            await load.until(500)
+            services[1].kill()
+            await load.until(2500)
+        assert outcome.errors == 0, outcome.statuses
+        assert outcome.statuses[200] >= 3000
+
+
+async def test_one_of_three_is_killed_and_posts_lose_only_what_was_in_flight(
+    tmp_path: Path,
+) -> None:
+    clients = 32
+    with bench(3, tmp_path, PATIENT) as (services, proxy):
+        load = Load(proxy.port, RATE, clients, "POST")
+        async with load.running() as outcome:
+            await load.until(500)
+            services[1].kill()
+            await load.until(1500)
+        assert outcome.errors <= clients, outcome.statuses
+        twice = [
+            number
+            for service in (services[0], services[2])
+            for number, count in service.seen.items()
+            if count > 1
+        ]
+        assert twice == [], "a POST is never sent twice"
+        both = services[0].seen.keys() & services[2].seen.keys()
+        assert both == set()
+
+
+async def test_one_that_returns_gets_its_share_again(tmp_path: Path) -> None:
+    upstream = {**PATIENT, "balance": "round_robin", "outliers": {"ejection": "100ms"}}
+    with bench(3, tmp_path, upstream) as (services, proxy):
+        load = Load(proxy.port, RATE / 2)
+        async with load.running() as outcome:
+            await load.until(200)
+            services[2].kill()
+            await load.until(300)
+            services[2].start()
+            await until(lambda: services[2].asked >= 50)
+        assert outcome.errors == 0, outcome.statuses
+
+
+@pytest.mark.parametrize("mode", ["reset", "close", "stall", "garbage", "error"])
+async def test_one_of_three_misbehaves_and_idempotent_requests_see_nothing(
+    mode: str, tmp_path: Path
+) -> None:
+    upstream = {
+        "timeouts": {"connect": "5s", "response": "500ms"},
+        "outliers": {"consecutive": 3, "ejection": "60s"},
+    }
+    retry = {"on": ["connect", "reset", "timeout", "invalid", "503"], "backoff": {"base": "1ms"}}
+    with bench(3, tmp_path, upstream, policies={"retry": retry}) as (services, proxy):
+        load = Load(proxy.port, RATE / 3)
+        async with load.running() as outcome:
+            await load.until(100)
+            services[0].behave(mode)
+            await load.until(600)
+        assert outcome.errors == 0, outcome.statuses
+        # Those that were on their way when it was found out; then it is left alone.
+        assert services[0].asked < 0.5 * outcome.statuses[200]
+
+
+async def test_a_rolling_restart_under_load_loses_nothing(tmp_path: Path) -> None:
+    upstream = {**PATIENT, "outliers": {"ejection": "100ms"}}
+    with bench(3, tmp_path, upstream) as (services, proxy):
+        load = Load(proxy.port, RATE / 2)
+        async with load.running() as outcome:
+            for service in services:
+                await load.until(200)
+                service.kill()
+                await load.until(100)
+                await asyncio.to_thread(service.start)
+                await until(lambda service=service: service.asked >= 20)
+        assert outcome.errors == 0, outcome.statuses
+
+
+# -- all of them -----------------------------------------------------------------------------------
+
+
+async def test_when_everything_fails_retries_add_a_fifth(tmp_path: Path) -> None:
+    budget = {"share": "20%", "least": "1/10s"}
+    retry: dict[str, Any] = {"attempts": 5, "budget": budget, "backoff": {"base": "1ms"}}
+    upstream = {**PATIENT, "outliers": {"consecutive": None}}
+    with bench(3, tmp_path, upstream, policies={"retry": retry}) as (services, proxy):
+        for service in services:
+            service.behave("reset")
+        load = Load(proxy.port, RATE / 2)
+        async with load.running() as outcome:
+            await load.until(1500)
+        asked = outcome.statuses.total()
+        sent = sum(service.asked for service in services)
+        assert outcome.statuses[502] == asked
+        assert 1.1 * asked < sent <= 1.2 * asked + 3, (sent, asked)
