@@ -34,6 +34,9 @@ CODES: Final[dict[str, Code]] = {
         400, "client", "The length of the request body is stated ambiguously or malformed."
     ),
     "incomplete_body": Code(400, "client", "The request body ended before its stated length."),
+    "suspicious_input": Code(
+        400, "client", "The request holds something that looks like an attack."
+    ),
     "forbidden": Code(403, "client", "The request is not allowed."),
     "bot_refused": Code(403, "client", "This program is not served here."),
     "cross_site": Code(403, "client", "The request comes from another site's page."),

@@ -1,0 +1,192 @@
+"""Looks for attacks in what clients send, and refuses what is too much like one."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from proxy.config.listing import ONE_OR_MANY
+from proxy.config.units import Size
+from proxy.contract import Mode, PolicyOptions, PolicySpec, Request, Toolkit
+from proxy.entity import Entity, read_entity
+from proxy.errors import Refused
+from proxy.policies.shield.inspection import Exemption, Finding, Inspector
+from proxy.policies.shield.rule import Family
+from proxy.policies.shield.rules import RULES
+from proxy.policies.shield.signatures import compiled
+
+_FAMILIES: Final = frozenset(rule.family for rule in RULES)
+_NAMES: Final = frozenset(rule.name for rule in RULES)
+_PLACES: Final = ("path", "query", "header", "cookie", "form", "json", "text", "file")
+
+
+def _rule(text: str) -> str:
+    if text not in _NAMES and text not in _FAMILIES:
+        family = text.partition(".")[0]
+        known = sorted(name for name in _NAMES if name.startswith(f"{family}."))
+        wanted = ", ".join(known) if known else ", ".join(sorted(_FAMILIES))
+        raise ValueError(f"there is no rule {text!r}; there are {wanted}")
+    return text
+
+
+def _parameter(text: str) -> str:
+    place, colon, name = text.partition(":")
+    if place != "*" and place not in _PLACES:
+        raise ValueError(
+            f"{text!r} begins with no place; write query:NAME, form:NAME, json:/POINTER, "
+            "cookie:NAME, header:NAME, file:NAME, path, text or *"
+        )
+    if (place in ("path", "text") and colon) or (place not in ("path", "text", "*") and not name):
+        raise ValueError(
+            f"{text!r}: {place} has no names; write it alone"
+            if colon and name
+            else f"{text!r}: name the parameter, or write {place}:* for all of them"
+        )
+    return text
+
+
+_Rules = Annotated[tuple[Annotated[str, AfterValidator(_rule)], ...], ONE_OR_MANY]
+
+
+class Exemptions(BaseModel):
+    """A parameter in which some rules don't count."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    parameter: Annotated[str, AfterValidator(_parameter)]
+    """`query:NAME`, `form:NAME`, `cookie:NAME`, `header:NAME`, `file:NAME`, `json:/POINTER`,
+    `path` or `text`. A `*` stands for any characters but slashes, `**` for any."""
+    rules: _Rules = ()
+    """Rules or families; empty for all of them."""
+
+
+class Options(PolicyOptions):
+    """Look for attacks in parameters, and refuse them with 400 `suspicious_input`.
+
+    Looked at are path, query, header fields, cookies, JSON, forms and other text, each value
+    as it is and as it would be after further decodings: SQL injection (`sqli`), cross-site
+    scripting (`xss`), path `traversal`, `command` injection, requests to internal addresses
+    (`ssrf`), `log4shell`, NoSQL operators (`nosql`), injected lines (`crlf`), `template`
+    expressions and XML entities (`xxe`). Each rule that a value matches adds to the value's
+    score; a request is refused when one value reaches the threshold.
+
+    It is in shadow mode unless told otherwise: the access line's `details` tell what it would
+    have refused, by which rules and in which parameter. Look at those before you set
+    `mode: enforce`, and except the parameters that are meant to hold HTML or SQL.
+
+    This is a second line of defence, for services that nobody can mend at once. It doesn't
+    make an unsafe service safe.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"mode": "enforce"},
+                {
+                    "mode": "enforce",
+                    "exceptions": [
+                        {"parameter": "json:/article/body", "rules": ["xss"]},
+                        {"parameter": "query:redirect_uri", "rules": ["ssrf.local"]},
+                    ],
+                },
+            ]
+        }
+    )
+
+    mode: Mode = "shadow"
+    """`enforce` acts; `shadow` decides, counts and logs, and does nothing; `off` is absent."""
+    families: Annotated[tuple[Family, ...], ONE_OR_MANY] = ()
+    """Kinds of attacks to look for; empty for all of them."""
+    level: Literal["normal", "strict"] = "normal"
+    """`strict` adds rules that also match some ordinary text: for services whose parameters are
+    numbers, names and the like."""
+    threshold: int = Field(default=5, ge=1, le=20)
+    """The score at which a request is refused. Rules score 3 to 5: 5 is an attack by itself."""
+    ignore: _Rules = ()
+    """Rules or families that never count."""
+    exceptions: tuple[Exemptions, ...] = ()
+    """Parameters in which some rules don't count."""
+    rounds: int = Field(default=2, ge=0, le=4)
+    """How often a value is decoded beyond what the service does: percent signs, HTML entities,
+    escapes of JavaScript."""
+    inspect: Size = Field(default=128 * 1024, le=8 * 1024 * 1024)
+    """So much of a body is looked at; the rest passes. 0 for none of it."""
+
+
+class Shield:
+    """A gate. It waits for the beginning of a body where there is one."""
+
+    def __init__(self, options: Options, toolkit: Toolkit) -> None:
+        families = frozenset(options.families) or _FAMILIES
+        ignored = frozenset(options.ignore)
+        rules = tuple(
+            rule
+            for rule in RULES
+            if rule.family in families
+            and (rule.level == "normal" or options.level == "strict")
+            and not ignored & {rule.name, rule.family}
+        )
+        exemptions = tuple(
+            Exemption(_pattern(row.parameter), frozenset(row.rules)) for row in options.exceptions
+        )
+        self._inspector = Inspector(compiled(rules), options.rounds, exemptions)
+        self._threshold = options.threshold
+        self._inspect = options.inspect
+        self._counters = {
+            family: toolkit.metrics.counter(
+                "sidegate_shield_matches_total",
+                "Requests in which the shield found an attack, in shadow mode too.",
+                route=toolkit.route,
+                family=family,
+            )
+            for family in sorted(families)
+        }
+
+    async def check(self, request: Request) -> None:
+        """Raise Refused `suspicious_input`."""
+        entity: Entity | None = None
+        if request.body and self._inspect and _readable(request):
+            entity = await read_entity(request, self._inspect)
+            if not entity.data or entity.coding:
+                entity = None
+        findings = self._inspector.inspect(request, entity)
+        if findings:
+            self._judge(findings)
+
+    def _judge(self, findings: list[Finding]) -> None:
+        worst = max(findings, key=lambda finding: finding.score)
+        if worst.score < self._threshold:
+            return
+        family = worst.rules[0].partition(".")[0]
+        self._counters[family].inc()
+        raise Refused("suspicious_input", cause=str(worst))
+
+
+def _readable(request: Request) -> bool:
+    """Whether the body may hold text. What says nothing, or nonsense, is looked at as well."""
+    kind = (request.headers.get("content-type") or "").lower().lstrip()
+    return not kind.startswith(
+        ("image/", "audio/", "video/", "font/", "application/octet-stream", "application/zip",
+         "application/gzip", "application/pdf", "application/grpc", "application/wasm")
+    )  # fmt: skip
+
+
+def _pattern(parameter: str) -> re.Pattern[str]:
+    place, _, name = parameter.partition(":")
+    parts = ["[a-z]+" if place == "*" else re.escape(place), ":"]
+    if place == "*" and not name:
+        name = "**"
+    for part in re.split(r"(\*\*?)", name):
+        parts.append({"*": "[^/]*", "**": ".*"}.get(part, re.escape(part)))
+    return re.compile("".join(parts), re.DOTALL)
+
+
+POLICY = PolicySpec(
+    "shield",
+    Options,
+    Shield,
+    after={"error_envelope", "ip_filter", "bots", "hosts", "methods", "csrf", "rate_limit"},
+    before={"cache", "redirect", "respond", "rewrite"},
+)

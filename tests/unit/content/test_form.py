@@ -1,0 +1,42 @@
+"""Pairs of names and values."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.content.form import decode_part, read_cookies, read_pairs
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("", []),
+        ("a=b", [("a", "b")]),
+        ("a=b&a=c&b", [("a", "b"), ("a", "c"), ("b", "")]),
+        ("a=b=c&&=d", [("a", "b=c"), ("", "d")]),
+        ("a+b=c%20d%2B", [("a b", "c d+")]),
+        ("%C3%A9=%ff", [("é", "\ufffd")]),
+        ("a=%", [("a", "%")]),
+        ("a;b=c", [("a;b", "c")]),
+    ],
+)
+def test_pairs_are_parted_and_decoded(text: str, pairs: list[tuple[str, str]]) -> None:
+    assert read_pairs(text, 10) == pairs
+
+
+def test_no_more_than_asked_for() -> None:
+    assert read_pairs("a&b&c&d", 2) == [("a", ""), ("b", "")]
+    assert len(read_pairs("&" * 100_000, 50)) <= 50
+
+
+def test_a_part_without_signs_is_the_same_object() -> None:
+    text = "plain"
+    assert decode_part(text) is text
+
+
+def test_cookies_are_taken_as_they_are_written() -> None:
+    text = 'a=b; c="d e"; f; g=h=i; j=%27'
+    assert read_cookies(text, 10) == [
+        ("a", "b"), ("c", "d e"), ("f", ""), ("g", "h=i"), ("j", "%27"),
+    ]  # fmt: skip
+    assert len(read_cookies("a;" * 1000, 5)) == 5
