@@ -27,6 +27,7 @@ from proxy.control.channel import Descriptor
 from proxy.control.line import Unanswered
 from proxy.process import handover
 from proxy.process.cores import cores
+from proxy.process.crash import flush_on_crash
 from proxy.process.notify import notify
 from proxy.process.operations import Operations
 from proxy.process.solo import Serving, Solo, Unready
@@ -49,6 +50,7 @@ def run(load: Load, catalog: Catalog) -> int:
         line = os.environ.pop(handover.VARIABLE, None)
         loose = handover.inherited(os.environ)
         sink = Sink(sys.stdout.fileno())
+        flush_on_crash(sink)
         app = App(load, catalog, sink, loose=loose, line=None if line is None else int(line))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(app.run())
@@ -96,6 +98,7 @@ class App:
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         loop.add_signal_handler(signal.SIGUSR2, self._upgrade_soon)
+        loop.add_signal_handler(signal.SIGUSR1, self._reopen_soon)
         try:
             await self.start()
             stopped = loop.create_task(self._stop.wait())
@@ -316,6 +319,14 @@ class App:
 
     async def _reload_quietly(self) -> None:
         await self.reload()
+
+    def _reopen_soon(self) -> None:
+        self._spawn(self._reopen())
+
+    async def _reopen(self) -> None:
+        problems = [problem for problem in await self.crew.ask_all("log_reopen") if problem]
+        if problems:
+            self.log.error("the log file can't be opened anew", problems=problems)
 
     async def _watch_files(self) -> None:
         while True:

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from aiohttp import hdrs, web
 
+from proxy.admin.change import read_change
 from proxy.admin.guard import foreign
 from proxy.admin.pages import SECURITY_HEADERS, show_error, show_json, show_text
 from proxy.contract import Log
@@ -35,6 +36,10 @@ _INDEX: Final = {
     "GET /config": "the configuration in use, secrets redacted",
     "GET /routes": "routes in the order of precedence",
     "GET /upstreams": "endpoints, their health and connections, and what each upstream decided",
+    "GET /log": "the level of log lines, and the exceptions that hold",
+    "POST /log": 'another level for a while: {"level": "debug", "for": "10m"}, perhaps for one '
+    '"route" or "client"',
+    "DELETE /log": "end all exceptions",
     "POST /reload": "read the configuration again; 409 and the problems if it can't be used",
 }
 
@@ -79,6 +84,20 @@ class Operator(Protocol):
         """Read the configuration again and use it if it is good."""
         ...
 
+    async def log_levels(self) -> Mapping[str, Any]:
+        """The level of the configuration, and the exceptions that hold."""
+        ...
+
+    async def change_log_level(
+        self, level: str, seconds: float, route: str, client: str
+    ) -> Mapping[str, Any]:
+        """Have another level hold for a while; the levels then. Raises ValueError."""
+        ...
+
+    async def clear_log_levels(self) -> Mapping[str, Any]:
+        """End all exceptions; the levels then."""
+        ...
+
     async def metrics(self, accept: str) -> tuple[str, bytes]:
         """Content type and exposition, as the Accept field asks."""
         ...
@@ -104,6 +123,9 @@ class _Api:
                 web.get("/config", self._config),
                 web.get("/routes", self._routes),
                 web.get("/upstreams", self._upstreams),
+                web.get("/log", self._log_levels),
+                web.post("/log", self._change_log_level),
+                web.delete("/log", self._clear_log_levels),
                 web.post("/reload", self._reload),
             ]
         )
@@ -140,15 +162,24 @@ class _Api:
             }
         )
 
+    async def _log_levels(self, _: web.Request) -> web.Response:
+        return show_json(await self._operator.log_levels())
+
+    async def _change_log_level(self, request: web.Request) -> web.Response:
+        try:
+            change = read_change(await request.read())
+            levels = await self._operator.change_log_level(
+                change.level, change.for_, change.route, change.client
+            )
+        except ValueError as error:
+            return self._error(request, "bad_request", str(error), 400)
+        self._log.warning("log level changed", **change.model_dump(by_alias=True))
+        return show_json(levels)
+
+    async def _clear_log_levels(self, _: web.Request) -> web.Response:
+        return show_json(await self._operator.clear_log_levels())
+
     async def _reload(self, request: web.Request) -> web.Response:
-        reason = foreign(
-            request.headers.get(hdrs.HOST, ""),
-            request.headers.get(hdrs.ORIGIN),
-            request.headers.get("Sec-Fetch-Site"),
-        )
-        if reason:
-            self._log.warning("admin request refused", path=request.path, reason=reason)
-            return self._error(request, "forbidden", reason, 403)
         report = await self._operator.reload()
         if report.ok:
             return show_json({"ok": True, "digest": report.digest, "problems": []})
@@ -184,6 +215,9 @@ class _Api:
 
     @web.middleware
     async def _answer_errors(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if reason := _suspect(request):
+            self._log.warning("admin request refused", path=request.path, reason=reason)
+            return self._error(request, "forbidden", reason, 403)
         try:
             return await handler(request)
         except web.HTTPException as error:
@@ -207,6 +241,17 @@ def make_admin(operator: Operator, *, wall: Callable[[], float], log: Log) -> we
     Run it with an AppRunner whose `access_log` is None.
     """
     return _Api(operator, wall, log).application()
+
+
+def _suspect(request: web.Request) -> str:
+    """Why a request that changes something is refused; empty for any other."""
+    if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
+        return ""
+    return foreign(
+        request.headers.get(hdrs.HOST, ""),
+        request.headers.get(hdrs.ORIGIN),
+        request.headers.get("Sec-Fetch-Site"),
+    )
 
 
 async def _dress(_: web.Request, response: web.StreamResponse) -> None:

@@ -11,13 +11,31 @@ from proxy.config.settings import Settings
 from proxy.config.units import Duration
 
 
+class Sampling(Settings):
+    """Which requests have an access line, where not all do. A line is written for every request
+    that failed or was slow, and for a share of the rest, told by the trace ID: the same that
+    `tracing` samples at the same ratio."""
+
+    ratio: float = Field(default=0.01, ge=0.0, le=1.0)
+    """Share of the rest, from 0 to 1."""
+    slow: Duration = 0.5
+    """Requests that took so long are written."""
+    status: int = Field(default=500, ge=100, le=600)
+    """Responses of this status and above are written; so is what broke off."""
+
+
 class Logging(Settings):
-    """Structured logs on standard output."""
+    """Structured logs, one line each."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe level that is written."""
     access: bool = True
     """One line for each request."""
+    sample: Sampling | None = None
+    """Access lines for some requests only; absent: for each."""
+    file: str | None = None
+    """The file to append to, by default standard output. SIGUSR1 opens it anew, after it was
+    renamed by a rotation."""
     format: Literal["auto", "json", "console"] = "auto"
     """JSON lines, or text for people; `auto` is text on a terminal and JSON elsewhere."""
     redact_query: tuple[str, ...] = (

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from pydantic import ConfigDict
 
-from proxy.contract import PolicyOptions, PolicySpec, Request, Toolkit, TraceContext
+from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit, TraceContext
 from proxy.http1.headers import Headers, decode
 from proxy.http1.identifiers import HexPool
 
@@ -28,7 +28,10 @@ _MEMBERS_MAX: Final = 32
 # A member has 513 characters at most, so dropping them until this fits leaves 512 or more.
 _STATE_MAX: Final = 512 + 514
 _LONG_MEMBER: Final = 128
+# Where the value for the client is kept meanwhile, in the request's state.
+_TOLD: Final = "traceresponse"
 _KNOWN_FLAGS: Final = 0x03
+_FLAGS: Final = ("-00", "-01", "-02", "-03")
 _SAMPLED: Final = 0x01
 _RANDOM: Final = 0x02
 # The fields of B3: all in one, or one each. Trace IDs have 64 or 128 bits.
@@ -51,7 +54,8 @@ class Options(PolicyOptions):
     The trace ID is in every log line, also where nothing records spans. A malformed
     `traceparent` is ignored together with its `tracestate`, and a new trace is started. Where
     there is no `traceparent`, a trace that came in B3 fields is continued; those of anybody
-    who isn't believed are removed.
+    who isn't believed are removed. The response carries the trace as `traceresponse`, in the
+    same form.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"accept": "any"}]})
@@ -73,7 +77,8 @@ class Trace:
         """Continue the trace that came, if it may be believed; else start one."""
         headers = request.headers
         if not (self._any or (self._trusted and request.trusted)):
-            headers.drop(_FOREIGN)
+            if not _FOREIGN.isdisjoint(headers.keys()):
+                headers.drop(_FOREIGN)
             self._start(request)
             return
         came = headers.raw("traceparent")
@@ -90,13 +95,17 @@ class Trace:
         came_state = headers.raw("tracestate")
         state = b"" if came_state is None else kept_state(came_state)
         request.trace = TraceContext(trace_id, span_id, parent[3].decode(), flags, decode(state))
-        headers.set_raw(b"traceparent", f"00-{trace_id}-{span_id}-{flags:02x}".encode())
+        _tell(request, f"00-{trace_id}-{span_id}{_FLAGS[flags]}")
         if not state:
             headers.remove("tracestate")
         elif state != came_state:
             headers.set_raw(b"tracestate", state)
         if not _B3.isdisjoint(headers.keys()):
             _write_b3(request)
+
+    def edit_response(self, request: Request, response: Response) -> None:
+        """Tell the client the trace, in place of one that the upstream told."""
+        response.headers.set_raw(b"traceresponse", request.state[_TOLD])
 
     def _start(self, request: Request, flags: int | None = None) -> None:
         """Begin a trace. flags: what was decided about it elsewhere."""
@@ -106,8 +115,10 @@ class Trace:
             sampled = self._sampled is not None and self._sampled(trace_id)
             flags = _RANDOM | _SAMPLED if sampled else _RANDOM
         request.trace = TraceContext(trace_id, span_id, "", flags, "")
-        value = f"00-{trace_id}-{span_id}-{flags:02x}"
-        request.headers.set_raw(b"traceparent", value.encode())
+        # In place of `_tell`, since most requests come by here.
+        told = f"00-{trace_id}-{span_id}{_FLAGS[flags]}".encode("ascii")
+        request.state[_TOLD] = told
+        request.headers.set_raw(b"traceparent", told)
 
     def _from_b3(self, request: Request) -> None:
         trace_id, parent_id, sampled = _read_b3(request.headers)
@@ -121,9 +132,14 @@ class Trace:
             flags = _SAMPLED if sampled else 0
             span_id = self._take(16)
             request.trace = TraceContext(trace_id, span_id, parent_id, flags, "")
-            value = f"00-{trace_id}-{span_id}-{flags:02x}"
-            request.headers.set_raw(b"traceparent", value.encode())
+            _tell(request, f"00-{trace_id}-{span_id}{_FLAGS[flags]}")
         _write_b3(request)
+
+
+def _tell(request: Request, value: str) -> None:
+    """Hand this hop on to the upstream, and keep it for the client."""
+    told = request.state[_TOLD] = value.encode("ascii")
+    request.headers.set_raw(b"traceparent", told)
 
 
 def _read_b3(headers: Headers) -> tuple[str, str, bool | None]:

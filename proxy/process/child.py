@@ -23,6 +23,7 @@ from proxy.control.channel import Descriptor
 from proxy.control.line import Line
 from proxy.control.segments import HandedSegments, SegmentError
 from proxy.process.counts import open_ledger
+from proxy.process.crash import flush_on_crash
 from proxy.process.source import Generation
 from proxy.process.worker import Worker
 from proxy.runtime.plan import make_plan
@@ -30,7 +31,9 @@ from proxy.server.ports import Share
 from proxy.telemetry.sink import FLUSH_SECONDS, Sink
 
 _COLLECT_SECONDS: Final = 1.0
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
+_SIGNALS: Final = (
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
+)  # fmt: skip
 
 
 class Child:
@@ -42,6 +45,7 @@ class Child:
         self._segments = HandedSegments(socket.socket(fileno=vault))
         self._catalog = load_catalog()
         self._sink = Sink(sys.stdout.fileno())
+        flush_on_crash(self._sink)
         self._worker: Worker | None = None
         self._opened: dict[str, Share] = {}
         self._ended = asyncio.Event()
@@ -91,6 +95,7 @@ class Child:
             )
         except (ConfigError, SegmentError) as error:
             return str(error).splitlines()
+        self._worker.journal.exempt(told["levels"])
         for name, handler in self._worker.commands.items():
             self._line.on(name, handler)
         await self._worker.commit(told["shares"])

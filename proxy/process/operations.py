@@ -11,6 +11,7 @@ import time
 from typing import Any, Protocol
 
 from proxy.admin.api import ReloadReport
+from proxy.config.problems import meant
 from proxy.process.solo import Serving
 from proxy.process.source import Generation
 from proxy.process.version import VERSION
@@ -101,6 +102,24 @@ class Operations:
             for row in answer
         ]
 
+    async def log_levels(self) -> dict[str, Any]:
+        """The level of the configuration, and the exceptions that hold."""
+        return _first(await self._instance.crew.ask_all("log"))
+
+    async def change_log_level(
+        self, level: str, seconds: float, route: str, client: str
+    ) -> dict[str, Any]:
+        """Have another level hold for a while; the levels then. Raises ValueError."""
+        names = [plan.name for plan in self._generation.plan.routes]
+        if route and route not in names:
+            raise ValueError(f'there is no route "{route}"{meant(route, names)}')
+        wanted = {"level": level, "seconds_left": seconds, "route": route, "client": client}
+        return _first(await self._instance.crew.ask_all("log_exempt", [wanted]))
+
+    async def clear_log_levels(self) -> dict[str, Any]:
+        """End all exceptions; the levels then."""
+        return _first(await self._instance.crew.ask_all("log_clear"))
+
     async def metrics(self, accept: str) -> tuple[str, bytes]:
         """Content type and exposition."""
         return await self._instance.crew.expose(accept)
@@ -125,6 +144,11 @@ class Operations:
             "last_reload": self._last_reload,
             "listen": self._instance.addresses.shown,
         }
+
+
+def _first(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all workers say alike; nothing while none serves."""
+    return answers[0] if answers else {}
 
 
 def combine(answers: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:

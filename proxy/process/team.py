@@ -22,6 +22,7 @@ from proxy.control.line import Unanswered
 from proxy.control.segments import Vault
 from proxy.process.backoff import Backoff
 from proxy.process.counts import open_ledger
+from proxy.process.journal import Journal, redirect
 from proxy.process.seat import Seat
 from proxy.process.solo import Unready
 from proxy.process.source import Generation
@@ -29,6 +30,7 @@ from proxy.process.version import VERSION
 from proxy.runtime.rehearsal import rehearse
 from proxy.server.sockets import Bound
 from proxy.telemetry.ledger import forget_levels
+from proxy.telemetry.levels import Levels
 from proxy.telemetry.logs import BoundLogger, configure, loop_exception_handler
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sink import Sink
@@ -45,6 +47,8 @@ class Team:
     ) -> None:
         self._loop = loop
         self._sink = sink
+        self._levels = Levels(time.monotonic)
+        self._own = Journal(loop, sink, self._levels).commands()
         self._vault = Vault(loop)
         self._ledgers = {number: open_ledger(self._vault, number) for number in range(1, count + 1)}
         others = self._ledgers.values()
@@ -163,6 +167,8 @@ class Team:
 
     async def ask_all(self, name: str, argument: Any = None) -> list[Any]:
         """The answers of all workers that serve, in the order of their numbers."""
+        if name in self._own:
+            self._own[name](argument)
         answers = await self._each(lambda seat: seat.ask(name, argument))
         return [answers[seat] for seat in self._seats if seat in answers]
 
@@ -183,6 +189,7 @@ class Team:
                     "document": self._generation.document,
                     "shares": seat.shares(self._bound),
                     "log": self._lock,
+                    "levels": self._levels.exempted(),
                 }
                 problems = await seat.begin(told)
         except (OSError, Unanswered) as error:
@@ -253,7 +260,10 @@ class Team:
     def _use(self, generation: Generation) -> None:
         self._generation = generation
         options = generation.plan.config.telemetry.log
-        self._log = configure(options.level, options.format, self._sink, time.time)
+        self._log = configure(
+            options.level, options.format, self._sink, time.time, self._levels, options.file
+        )
+        redirect(self._sink, options.file, self._log)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

@@ -18,6 +18,7 @@ from proxy.cells import Traffic
 from proxy.config.model import Drain
 from proxy.control.line import Handler
 from proxy.control.segments import Segments
+from proxy.process.journal import Journal, check_file, redirect
 from proxy.process.source import Generation
 from proxy.process.version import VERSION
 from proxy.runtime.compile import Compiler
@@ -28,6 +29,7 @@ from proxy.server.listener import Listener
 from proxy.server.ports import Ports, Share
 from proxy.store.memory import Memory
 from proxy.telemetry.ledger import Ledger
+from proxy.telemetry.levels import Levels
 from proxy.telemetry.logs import BoundLogger, configure, loop_exception_handler
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observation import Observation
@@ -65,12 +67,14 @@ class Worker:
         self._sink = sink
         self._number = number
         self._generation = generation
+        self._levels = Levels(time.monotonic)
+        self.journal = Journal(loop, sink, self._levels)
         log = self._configure_logs(generation)
         loop.set_exception_handler(loop_exception_handler(log))
         traffic = Traffic()
         self.counts = Metrics(VERSION, sink, time.time, self._pools, traffic, ledger)
         self._observation = Observation(
-            VERSION, sink, self.counts, time.monotonic, time.time, os.urandom
+            VERSION, sink, self.counts, self._levels, time.monotonic, time.time, os.urandom
         )
         self.segments = segments
         store = Memory(time.monotonic)
@@ -83,6 +87,7 @@ class Worker:
             "upstreams": lambda _: self.upstreams(),
             "balance": lambda _: self._state.balance(),
             "collect": lambda _: self.counts.collect(),
+            **self.journal.commands(),
         }
         """What this worker does when the instance asks it, by name: see `control.line`."""
         self._sweep()
@@ -118,6 +123,7 @@ class Worker:
         if prepared is None:
             raise RuntimeError("nothing was prepared")
         self._generation, self._gateway = prepared.generation, prepared.gateway
+        redirect(self._sink, self._generation.plan.config.telemetry.log.file, self.log)
         await self.ports.update(prepared.generation.plan.config.server, self._gateway, shares)
         prepared.upstreams.adopt()
         telemetry = prepared.generation.plan.config.telemetry
@@ -145,13 +151,16 @@ class Worker:
     def _compile(self, generation: Generation) -> _Prepared:
         plan = generation.plan
         telemetry = plan.config.telemetry
+        check_file(telemetry.log.file, generation.document)
         observer, tracer = self._observation.begin(telemetry, plan.places, self._state.log)
         compiler = Compiler(plan, generation.document, self._state, observer, tracer)
         return _Prepared(generation, compiler.compile(), compiler.upstreams)
 
     def _configure_logs(self, generation: Generation) -> BoundLogger:
         options = generation.plan.config.telemetry.log
-        log = configure(options.level, options.format, self._sink, time.time)
+        log = configure(
+            options.level, options.format, self._sink, time.time, self._levels, options.file
+        )
         return log.bind(worker=self._number) if self._number else log
 
     def _pools(self) -> list[Pool]:

@@ -23,6 +23,7 @@ from proxy.server.listener import Answer, Listener, Resolved
 from proxy.server.reply import Sender, frame_response
 from proxy.server.stall import Stall
 from proxy.server.visitor import Visitor
+from proxy.telemetry.context import enter
 from proxy.wire.deadlines import NEVER
 from proxy.wire.flow import HIGH_WATER
 from proxy.wire.reset import reset
@@ -235,11 +236,13 @@ class ClientConnection(asyncio.Protocol):
 
     async def _answer(self, request: Request, handler: Answer) -> None:
         """Handle one request to the end of its response. Nothing escapes."""
+        enter(request)
         response: Response | None = None
         aborted = error = ""
+        status = 0
         try:
             response = await handler(request)
-            error = response.error
+            status, error = response.status, response.error
             if response.tunnel is not None:
                 self._join(request, response)
                 return
@@ -265,15 +268,14 @@ class ClientConnection(asyncio.Protocol):
         except GatewayError as broken:
             aborted = error = broken.code
             self._keep_alive = False
-            self._sender.break_off(broken)
+            status = self._sender.break_off(broken, request) or status
         except Exception as unexpected:
             aborted = error = "internal_error"
             self._listener.gateway.unexpected(request, unexpected)
             self._keep_alive = False
-            self._sender.break_off(GatewayError("internal_error"))
+            status = self._sender.break_off(GatewayError(error), request) or status
         if response is not None and not isinstance(response.body, bytes):
             await response.body.aclose()
-        status = 0 if response is None else response.status
         self._task = None
         self._finished(request, status, self._sender.sent, self._received, error, aborted)
         self._next()

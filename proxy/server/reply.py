@@ -126,14 +126,26 @@ class Sender:
         if self.transport is not None and not self.begun and self._version == "1.1":
             self.transport.write(response_head(status, headers.lines(), b"\r\n"))
 
-    def break_off(self, error: GatewayError) -> None:
-        """End a response that failed: once a head has gone, closing is the only honest error."""
+    def break_off(self, error: GatewayError, request: Request) -> int:
+        """End a response that failed: once a head has gone, closing is the only honest error.
+
+        Before that a status without a body can be sent, on routes where nothing answers
+        errors. The status that was sent, 0 for none.
+        """
         if self.transport is None:
-            return
+            return 0
         if self.begun:
             reset(self.transport)
-        else:
-            self.write(response_head(error.status, [], _NOTHING_MORE))
+            return 0
+        trace = request.trace
+        lines = []
+        if request.id:
+            lines.append(b"X-Request-ID: " + request.id.encode("ascii"))
+        if trace.trace_id:
+            told = f"traceresponse: 00-{trace.trace_id}-{trace.span_id}-{trace.flags:02x}"
+            lines.append(told.encode("ascii"))
+        self.write(response_head(error.status, lines, _NOTHING_MORE))
+        return error.status
 
     def write(self, data: bytes) -> None:
         """Write bytes of the response. Raises ConnectionResetError when nobody takes them."""

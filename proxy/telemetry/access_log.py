@@ -3,33 +3,7 @@
 May live here: what the line says. Must not live here: anything that is known only after
 the line, or work that could have been done once (see ENGINE budget: 2 µs a line).
 
-| field | meaning |
-|-|-|
-| timestamp, level, event | time of the end (UTC, ms), `info`, `request` |
-| request_id | the ID that the client and the upstream saw |
-| trace_id, span_id | W3C trace context of this hop, in hex |
-| client_ip | the client's address, by trusted hops |
-| method | as on the wire; empty when the request line was malformed |
-| host | host asked for, without port, up to 256 characters |
-| path | raw path of the target, up to 2 KiB |
-| query | raw query, up to 2 KiB, with the values of `redact_query` hidden |
-| protocol | `HTTP/1.1` or `HTTP/1.0` |
-| route, upstream, endpoint | where it went |
-| status | status sent to the client; 0 when none was |
-| bytes_in, bytes_out | bytes of the request and of the response |
-| user_agent | User-Agent, up to 256 bytes |
-| decisions | what each policy decided: `{"rate_limit": "refused"}` |
-| total_ms | from the request's head to the end of the response |
-| policy_ms | of that, until the policies let it through |
-| connect_ms | then, until a connection was ready |
-| upstream_ms | then, until the head of the response |
-| error | code of the error that Sidegate answered with |
-| aborted | why the exchange broke after its response had begun |
-| details | what policies said about their decisions, by policy |
-| headers | the fields of `telemetry.log.headers`, credentials hidden |
-
-The last four, and the times of stations that weren't reached, are absent where there is
-nothing to tell; every other field is always there, and empty where it is unknown.
+The fields are documented in config/OBSERVABILITY.md, which a test holds against the lines.
 
 Texts are escaped as JSON, so nothing that a client sends can end or forge a line.
 """
@@ -45,7 +19,14 @@ from proxy.config.telemetry import Logging
 from proxy.contract import Decision, Request, Timings
 from proxy.telemetry.console import Console, printable
 from proxy.telemetry.logs import render_json
-from proxy.telemetry.redaction import REDACTED, QueryRedaction, is_secret, redact_text, redact_url
+from proxy.telemetry.redaction import (
+    REDACTED,
+    QueryRedaction,
+    is_secret,
+    redact_text,
+    redact_tokens,
+    redact_url,
+)
 from proxy.telemetry.sink import Sink
 from proxy.telemetry.timestamp import make_timestamp
 
@@ -64,6 +45,10 @@ _OUTCOMES_MAX: Final = 1024
 _NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
 
 
+Line = Callable[[Request, int, int, int, float, str, str], None]
+"""Writes the line of a request, given what `AccessLog.line` is."""
+
+
 class AccessLog:
     """Writes the access lines. console: for people; None for JSON lines.
 
@@ -77,7 +62,6 @@ class AccessLog:
         wall: Callable[[], float],
         console: Console | None = None,
     ) -> None:
-        self.enabled = options.access and options.level in ("debug", "info")
         self._write = sink.write
         self._timestamp = make_timestamp(wall)
         self._console = console
@@ -105,8 +89,6 @@ class AccessLog:
         sent, received: bytes to and from the client. ended: monotonic seconds, as in
         `request.timings`.
         """
-        if not self.enabled:
-            return
         timings = request.timings
         began = timings.received
         forwarded = timings.forwarded
@@ -175,13 +157,13 @@ class AccessLog:
             record = record.copy()
             self._detail(request, record)
         if self._console is not None:
-            self._write(self._console.access(record))
-            return
-        try:
-            line = orjson.dumps(record, option=_NEWLINE)
-        except TypeError:
-            line = render_json(record)
-        self._write(line)
+            line = self._console.access(record)
+        else:
+            try:
+                line = orjson.dumps(record, option=_NEWLINE)
+            except TypeError:
+                line = render_json(record)
+        self._write(redact_tokens(line) if b"eyJ" in line else line)
 
     def _part(self, target: bytes) -> tuple[str, str]:
         path, _, query = target.decode("latin-1").partition("?")

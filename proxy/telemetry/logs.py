@@ -4,9 +4,10 @@ May live here: which lines there are and what schema they share. Must not live h
 bytes leave (`sink`) or how text looks (`console`).
 
 A line is a JSON object that begins `timestamp`, `level`, `event`, followed by facts by
-name. What libraries send to the standard logging module, and warnings, come out the same
-way with their `logger` named. An unexpected exception is one `exception` field; an
-expected one (GatewayError) is a sentence without a stack trace.
+name. One that is written while a request is answered names it: `request_id`, `trace_id`,
+`span_id`, `route`. What libraries send to the standard logging module, and warnings, come
+out the same way with their `logger` named. An unexpected exception is one `exception`
+field; an expected one (GatewayError) is a sentence without a stack trace.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ import orjson
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from proxy.contract import Request
 from proxy.errors import GatewayError
 from proxy.telemetry.console import Console
-from proxy.telemetry.redaction import REDACTED, is_secret, redact_text
+from proxy.telemetry.context import current
+from proxy.telemetry.levels import Level, Levels
+from proxy.telemetry.redaction import REDACTED, is_secret, redact_text, redact_tokens
 from proxy.telemetry.sink import Sink
 from proxy.telemetry.timestamp import make_timestamp
 
 BoundLogger = FilteringBoundLogger
-Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
 Facts = MutableMapping[str, Any]
 
@@ -42,47 +45,63 @@ _ITEMS_MAX: Final = 100
 _QUIET: Final = ("aiohttp.access",)
 
 
-def make_console(format: Format, sink: Sink) -> Console | None:
+def make_console(format: Format, sink: Sink, file: str | None = None) -> Console | None:
     """How to show lines to people, or None for JSON; `auto` asks whether there is a terminal.
 
-    Colours are for terminals, and not where `NO_COLOR` is set in the environment.
+    Colours are for terminals, and not where `NO_COLOR` is set in the environment. file: where
+    lines go instead of the sink's target.
     """
-    if format == "json" or (format == "auto" and not sink.tty):
+    terminal = sink.tty and not file
+    if format == "json" or (format == "auto" and not terminal):
         return None
-    return Console(colour=sink.tty and not os.environ.get("NO_COLOR"))
+    return Console(colour=terminal and not os.environ.get("NO_COLOR"))
 
 
-def configure(level: Level, format: Format, sink: Sink, wall: Callable[[], float]) -> BoundLogger:
+def configure(
+    level: Level,
+    format: Format,
+    sink: Sink,
+    wall: Callable[[], float],
+    levels: Levels | None = None,
+    file: str | None = None,
+) -> BoundLogger:
     """Route all logging of the process into the sink and return Sidegate's logger.
 
     May be called again, as on reload: what was configured before is replaced, and loggers
-    handed out earlier go on with their old settings. wall: seconds since 1970, UTC.
+    handed out earlier go on with their old format. wall: seconds since 1970, UTC. levels: of
+    the process, which may let more or less through than `level` for a while. file: where
+    the sink writes instead of its target.
     """
-    console = make_console(format, sink)
+    if levels is None:
+        levels = Levels(lambda: 0.0)
+    levels.configure(level)
+    console = make_console(format, sink, file)
     renderer = console.event if console is not None else render_json
     timestamp = make_timestamp(wall)
 
     def head(_: Any, method: str, facts: Facts) -> Facts:
+        request = current()
+        if levels.narrow and not levels.allows(method, request):
+            raise structlog.DropEvent
         event = str(facts.pop("event", ""))[:_TEXT_MAX]
         first = {"timestamp": timestamp(), "level": method, "event": event}
         # First for their place, last so that no fact of the same name replaces them.
-        return {**first, **_complete(facts), **first}
+        return {**first, **_place(request), **_complete(facts), **first}
 
     def render(_: Any, method: str, facts: Facts) -> bytes:
-        return renderer(facts)
+        return redact_tokens(renderer(facts))
 
     logger = cast(
         BoundLogger,
         structlog.wrap_logger(
             _Outlet(sink),
             processors=[head, render],
-            wrapper_class=structlog.make_filtering_bound_logger(level),
+            wrapper_class=levels.logger,
             context_class=dict,
         ).bind(),
     )
     root = logging.getLogger()
     root.handlers[:] = [_Bridge(logger)]
-    root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
@@ -139,6 +158,18 @@ def _describe(value: Any) -> str:
     if isinstance(value, bytes):
         return value[:_TEXT_MAX].decode("utf-8", "backslashreplace")
     return str(value)[:_TEXT_MAX]
+
+
+def _place(request: Request | None) -> dict[str, str]:
+    """What names the request that a line is written for."""
+    if request is None:
+        return {}
+    return {
+        "request_id": request.id,
+        "trace_id": request.trace.trace_id,
+        "span_id": request.trace.span_id,
+        "route": request.route.name,
+    }
 
 
 def _complete(facts: Facts) -> Facts:

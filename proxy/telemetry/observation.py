@@ -7,14 +7,18 @@ while its settings do (the queue of spans). Must not live here: what is counted 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from proxy.config.telemetry import Telemetry, Tracing
 from proxy.contract import Log
-from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.access_log import AccessLog, Line
+from proxy.telemetry.levels import Levels
 from proxy.telemetry.logs import make_console
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observer import Observer, TracingObserver
+from proxy.telemetry.selection import make_line
 from proxy.telemetry.sink import Sink
 from proxy.telemetry.tracing.export import SpanQueue
 from proxy.telemetry.tracing.tracer import Tracer, make_queue
@@ -23,8 +27,8 @@ _CLOSE_SECONDS: Final = 2.0
 
 
 class Observation:
-    """Makes observers. version: of Sidegate. clock: monotonic seconds. wall: seconds since
-    1970, UTC. random: n random bytes.
+    """Makes observers. version: of Sidegate. levels: of the process's lines. clock: monotonic
+    seconds. wall: seconds since 1970, UTC. random: n random bytes.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class Observation:
         version: str,
         sink: Sink,
         metrics: Metrics,
+        levels: Levels,
         clock: Callable[[], float],
         wall: Callable[[], float],
         random: Callable[[int], bytes],
@@ -39,10 +44,13 @@ class Observation:
         self._version = version
         self._sink = sink
         self._metrics = metrics
+        self._levels = levels
         self._clock = clock
         self._wall = wall
         self._random = random
         self._queues: dict[str, SpanQueue] = {}
+        self._lines: WeakKeyDictionary[Observer, Callable[[], Line | None]] = WeakKeyDictionary()
+        levels.on_change(self._choose_lines)
 
     def begin(
         self, options: Telemetry, places: Mapping[tuple[str, str], str], log: Log
@@ -51,10 +59,13 @@ class Observation:
 
         places: where policies stand in the configuration, by the names of route and policy.
         """
-        console = make_console(options.log.format, self._sink)
+        console = make_console(options.log.format, self._sink, options.log.file)
         access_log = AccessLog(options.log, self._sink, self._wall, console)
+        line = partial(make_line, options.log, access_log.line, self._levels, log, places)
+        observer = Observer(self._metrics, line(), every=options.tracing is None)
+        self._lines[observer] = line
         if options.tracing is None:
-            return Observer(self._metrics, access_log), None
+            return observer, None
         tracer = Tracer(
             options.tracing,
             self._queue(options.tracing, log),
@@ -64,7 +75,7 @@ class Observation:
             options.log.redact_query,
             places,
         )
-        return TracingObserver(Observer(self._metrics, access_log, every=False), tracer), tracer
+        return TracingObserver(observer, tracer), tracer
 
     def keep_only(self, options: Telemetry) -> None:
         """Close the queues that a configuration in use doesn't ask for. May block for 2 s."""
@@ -75,6 +86,11 @@ class Observation:
     def close(self) -> None:
         """Send what waits, for 2 s at most. Blocks."""
         self.keep_only(Telemetry())
+
+    def _choose_lines(self) -> None:
+        """Other levels hold: requests in flight, of older configurations too, heed them."""
+        for observer, line in list(self._lines.items()):
+            observer.line = line()
 
     def _queue(self, options: Tracing, log: Log) -> SpanQueue:
         identity = _identity(options)

@@ -6,7 +6,7 @@ from typing import Final
 
 from proxy.cells import Histogram
 from proxy.contract import Request, RouteInfo
-from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.access_log import Line
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.route_cells import RouteCells
 from proxy.telemetry.tracing.tracer import Tracer
@@ -19,14 +19,15 @@ _MODES: Final = {"refused": "enforce", "would_refuse": "shadow"}
 class Observer:
     """Counts and logs requests that ended. One for each generation of the configuration.
 
-    metrics: lives as long as the process. access_log: may change with the configuration.
-    every: each request's trace may be an exemplar, not only those that are recorded.
+    metrics: lives as long as the process. line: writes the access line of a request, None
+    for no lines; may be exchanged at any time. every: each request's trace may be an
+    exemplar, not only those that are recorded.
     """
 
-    def __init__(self, metrics: Metrics, access_log: AccessLog, *, every: bool = True) -> None:
+    def __init__(self, metrics: Metrics, line: Line | None, *, every: bool = True) -> None:
         self._metrics = metrics
         self._every = every
-        self._line = access_log.line if access_log.enabled else None
+        self.line = line
         self._cells: dict[RouteInfo, tuple[RouteCells, Histogram]] = {}
 
     def finished(
@@ -60,8 +61,8 @@ class Observer:
                 self._metrics.refused(policy, detail, _MODES[outcome])
         if error:
             self._metrics.failed(error)
-        if self._line is not None:
-            self._line(request, status, sent, received, ended, error, aborted)
+        if self.line is not None:
+            self.line(request, status, sent, received, ended, error, aborted)
 
     def mark(self, request: Request, ended: float) -> None:
         """The trace of a request that was counted is recorded: make it an exemplar."""

@@ -39,6 +39,14 @@ _PAIRS_MAX: Final = 64
 _NOT_NAME: Final = re.compile(r"[^a-z0-9]")
 _USER_INFO: Final = re.compile(r"(://)[^/\s?#]*@")
 _BEARER: Final = re.compile(r"\b(bearer|basic)[ \t]+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+# A JSON Web Token, signed (RFC 7515) or encrypted (RFC 7516): the first part is `{"` in
+# base64url, and two or four follow, one if it was cut. With dots as they are, or encoded.
+_JWT: Final = r"eyJ[A-Za-z0-9_-]{8,}(?:(?:\.|%2[Ee])[A-Za-z0-9_-]*){1,4}"
+_JWT_TEXT: Final = re.compile(_JWT)
+_JWT_BYTES: Final = re.compile(_JWT.encode("ascii"))
+_JWT_BEGIN: Final = "eyJ"
+_JWT_BEGIN_BYTES: Final = b"eyJ"
+_REDACTED_BYTES: Final = REDACTED.encode()
 _PRIVATE_KEY: Final = "PRIVATE KEY-----"
 _PARTS: Final = re.compile(r"[\[\].]+")
 _QUERY: Final = re.compile(r"([?#])([^\s\"'<>?#]+)")
@@ -58,7 +66,8 @@ def redact(value: Any) -> Any:
     """A copy of a configuration in which nothing is secret, of the same shape.
 
     Values are hidden by the names they stand under, and texts by what they look like:
-    users in URLs, credentials after `Bearer`, private keys, secret query parameters.
+    users in URLs, credentials after `Bearer`, JSON Web Tokens, private keys, secret query
+    parameters.
     """
     return _redact(value, 0)
 
@@ -105,9 +114,18 @@ def redact_text(text: str) -> str:
         return REDACTED
     if "://" in text:
         text = _USER_INFO.sub(rf"\1{REDACTED}@", text)
+    if _JWT_BEGIN in text:
+        text = _JWT_TEXT.sub(REDACTED, text)
     if " " in text or "\t" in text:
         text = _BEARER.sub(rf"\1 {REDACTED}", text)
     return redact_url(text)
+
+
+def redact_tokens(line: bytes) -> bytes:
+    """A finished line of a log without the JSON Web Tokens in it, wherever they stand."""
+    if _JWT_BEGIN_BYTES not in line:
+        return line
+    return _JWT_BYTES.sub(_REDACTED_BYTES, line)
 
 
 class QueryRedaction:

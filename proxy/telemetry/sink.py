@@ -13,7 +13,7 @@ import select
 from collections import deque
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 FLUSH_SECONDS: Final = 0.2
 """How often whoever owns a sink flushes it."""
@@ -22,6 +22,8 @@ FLUSH_SECONDS: Final = 0.2
 _BATCH: Final = 128 * 1024
 _LATE_MAX: Final = 256
 _POLL_MS: Final = 1000
+# Lines tell of clients: their addresses are nobody's business but the operator's.
+_FILE_MODE: Final = 0o640
 
 
 class Stream(Protocol):
@@ -34,6 +36,12 @@ class Stream(Protocol):
     def flush(self) -> object:
         """Send them on."""
         ...
+
+
+class _Turn(NamedTuple):
+    """From here on lines go elsewhere: to a descriptor, or None for the target."""
+
+    descriptor: int | None
 
 
 class Sink:
@@ -53,7 +61,10 @@ class Sink:
         # Lines that came while the lock was held: from another thread, or from a finalizer
         # that the garbage collector ran in the middle of this thread's own write.
         self._late: deque[bytes] = deque()
-        self._batches: SimpleQueue[bytearray | None] = SimpleQueue()
+        self._batches: SimpleQueue[bytearray | _Turn | None] = SimpleQueue()
+        # In place of the target, while lines go to a file. The path is kept to open it anew.
+        self._file: int | None = None
+        self._path = ""
         # Each of the two is written by one side only, so no update is lost.
         self._offered = 0
         self._finished = 0
@@ -112,6 +123,26 @@ class Sink:
             finally:
                 self._lock.release()
 
+    def redirect(self, path: str) -> None:
+        """Append to a file what comes from now on; empty for the target again.
+
+        Raises OSError when it can't be opened; then everything stays as it was.
+        """
+        if path != self._path:
+            self._turn(path)
+
+    def reopen(self) -> None:
+        """Open the file anew, as it may have been renamed. Raises as `redirect`."""
+        if self._path:
+            self._turn(self._path)
+
+    def _turn(self, path: str) -> None:
+        descriptor = open_file(path) if path else None
+        with self._lock:
+            self._hand_over()
+            self._batches.put(_Turn(descriptor))
+            self._path = path
+
     def close(self, deadline: float = 1.0) -> bool:
         """Write what is left and end the thread; lines that come later count as dropped.
 
@@ -128,7 +159,7 @@ class Sink:
             return True
         while not self._batches.empty():
             batch = self._batches.get()
-            if batch is not None:
+            if isinstance(batch, bytearray):
                 self._refused += batch.count(b"\n")
         self._batches.put(None)
         return False
@@ -150,6 +181,9 @@ class Sink:
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
+            if isinstance(batch, _Turn):
+                self._use(batch.descriptor)
+                continue
             lock = self._shared
             try:
                 if lock is not None:
@@ -164,18 +198,30 @@ class Sink:
             if lock is not None:
                 fcntl.lockf(lock, fcntl.LOCK_UN)
             self._finished += len(batch)
+        self._use(None)
+
+    def _use(self, descriptor: int | None) -> None:
+        before, self._file = self._file, descriptor
+        if before is not None:
+            os.close(before)
 
     def _send(self, batch: bytearray) -> None:
-        if not isinstance(self._target, int):
-            self._target.write(bytes(batch))
-            self._target.flush()
+        target = self._target if self._file is None else self._file
+        if not isinstance(target, int):
+            target.write(bytes(batch))
+            target.flush()
             return
         rest = memoryview(batch)
         while rest:
             try:
-                rest = rest[os.write(self._target, rest) :]
+                rest = rest[os.write(target, rest) :]
             except BlockingIOError:
                 # Standard output may share a non-blocking terminal or pipe.
                 poll = select.poll()
-                poll.register(self._target, select.POLLOUT)
+                poll.register(target, select.POLLOUT)
                 poll.poll(_POLL_MS)
+
+
+def open_file(path: str) -> int:
+    """A descriptor that appends to a file, made if need be. Raises OSError."""
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)

@@ -24,6 +24,7 @@ TIMEOUT: Final = 30.0
 
 class Process:
     """`python -m proxy run FILE`. url, admin: its addresses. file: its configuration.
+    log: what it wrote.
 
     command: what runs it, if not this Python. environ: more variables. descriptors: open
     files that it inherits.
@@ -39,8 +40,8 @@ class Process:
         descriptors: Sequence[int] = (),
     ) -> None:
         self.file = file
-        self._log = log
-        with log.open("wb") as output:
+        self.log = log
+        with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*command, "run", str(file)],
                 cwd=ROOT,
@@ -80,7 +81,7 @@ class Process:
         """The log lines of an event, once there are `count`."""
         late = time.monotonic() + TIMEOUT
         while True:
-            text = self._log.read_text(encoding="utf-8")
+            text = self.log.read_text(encoding="utf-8")
             found = [
                 json.loads(line)
                 for line in text[: text.rfind("\n") + 1].splitlines()
@@ -104,7 +105,7 @@ class Process:
         """End it and whoever took its place, whatever they do."""
         self._process.kill()
         self._process.wait()
-        for line in self._log.read_text(encoding="utf-8").splitlines():
+        for line in self.log.read_text(encoding="utf-8").splitlines():
             if '"event":"upgrade begins"' in line:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(json.loads(line)["pid"], signal.SIGKILL)

@@ -36,6 +36,7 @@ class Gateway:
     reloads: int = 0
     accepted: str = ""
     broken: bool = False
+    exempted: list[tuple[str, float, str, str]] = field(default_factory=list)
 
     def ready(self) -> tuple[bool, str]:
         return not self.reason, self.reason
@@ -60,6 +61,21 @@ class Gateway:
     async def reload(self) -> ReloadReport:
         self.reloads += 1
         return self.report
+
+    async def log_levels(self) -> dict[str, Any]:
+        return {"configured": "info", "exceptions": self.exempted}
+
+    async def change_log_level(
+        self, level: str, seconds: float, route: str, client: str
+    ) -> dict[str, Any]:
+        if route == "missing":
+            raise ValueError('there is no route "missing"')
+        self.exempted.append((level, seconds, route, client))
+        return await self.log_levels()
+
+    async def clear_log_levels(self) -> dict[str, Any]:
+        self.exempted = []
+        return await self.log_levels()
 
     async def metrics(self, accept: str) -> tuple[str, bytes]:
         self.accepted = accept
@@ -89,7 +105,8 @@ async def test_the_index_lists_what_there_is(client: Client) -> None:
     assert index["sidegate"] == {"version": "0.1.0", "digest": "abc123"}
     for resource in index["resources"]:
         method, path = resource.split()
-        answer = await client.request(method, path)
+        body = {"level": "debug"} if resource == "POST /log" else None
+        answer = await client.request(method, path, json=body)
         assert answer.status == 200, resource
 
 
@@ -233,3 +250,47 @@ async def test_every_answer_is_safe_in_a_browser_and_anonymous(client: Client, p
     assert headers["X-Frame-Options"] == "deny"
     assert headers["Cache-Control"] == "no-store"
     assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+
+
+class TestLogLevels:
+    async def test_one_holds_for_a_while(self, client: Client, gateway: Gateway, log: Log) -> None:
+        change = {"level": "debug", "for": "5m", "route": "api", "client": "203.0.113.0/24"}
+        answer = await client.post("/log", json=change)
+        assert answer.status == 200
+        expected = [["debug", 300.0, "api", "203.0.113.0/24"]]
+        assert (await answer.json())["exceptions"] == expected
+        assert (await (await client.get("/log")).json())["exceptions"] == expected
+        assert "log level changed" in [event for event, _ in log.lines], "it is told"
+        assert (await client.delete("/log")).status == 200
+        assert gateway.exempted == []
+
+    async def test_ten_minutes_by_default(self, client: Client, gateway: Gateway) -> None:
+        await client.post("/log", json={"level": "warning"})
+        assert gateway.exempted == [("warning", 600.0, "", "")]
+
+    @pytest.mark.parametrize(
+        ("body", "named"),
+        [
+            (b"", "Invalid JSON"),
+            (b'{"level": "loud"}', "level"),
+            (b'{"level": "debug", "for": "soon"}', "for"),
+            (b'{"level": "debug", "for": "48h"}', "for"),
+            (b'{"level": "debug", "client": "nobody"}', "client"),
+            (b'{"level": "debug", "rout": "a"}', "rout"),
+            (b'{"level": "debug", "route": "missing"}', "missing"),
+        ],
+    )
+    async def test_what_is_wrong_is_named(
+        self, client: Client, gateway: Gateway, body: bytes, named: str
+    ) -> None:
+        answer = await client.post("/log", data=body)
+        told = await answer.json()
+        assert (answer.status, told["error"]) == (400, "bad_request")
+        assert named in told["detail"]
+        assert gateway.exempted == []
+
+    @pytest.mark.parametrize("method", ["POST", "DELETE"])
+    async def test_pages_of_others_change_nothing(self, client: Client, method: str) -> None:
+        headers = {"Origin": "https://evil.test"}
+        answer = await client.request(method, "/log", headers=headers, json={"level": "debug"})
+        assert answer.status == 403

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.contract import Request, Response
+from proxy.contract import Request, Response, TraceContext
 from proxy.errors import Aborted, GatewayError
 from proxy.http1.headers import Headers
 from proxy.server.reply import DateLine, Sender, frame_response
@@ -306,7 +306,7 @@ def test_http_1_0_clients_get_no_interim_response(client: Client) -> None:
 
 def test_a_failure_before_the_head_still_has_its_status(client: Client) -> None:
     client.sender.reset("1.1")
-    client.sender.break_off(GatewayError("upstream_closed"))
+    client.sender.break_off(GatewayError("upstream_closed"), a_request())
     head = client.wire.data
     assert head.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
     assert b"Content-Length: 0\r\n" in head
@@ -315,16 +315,27 @@ def test_a_failure_before_the_head_still_has_its_status(client: Client) -> None:
     assert not client.wire.aborted
 
 
+def test_it_names_the_request_all_the_same(client: Client) -> None:
+    request = a_request()
+    request.id = "id-1"
+    request.trace = TraceContext("1" * 32, "2" * 16, "", 2, "")
+    client.sender.reset("1.1")
+    client.sender.break_off(GatewayError("upstream_closed"), request)
+    lines = client.wire.data.split(b"\r\n")
+    assert b"X-Request-ID: id-1" in lines
+    assert b"traceresponse: 00-%b-%b-02" % (b"1" * 32, b"2" * 16) in lines
+
+
 def test_a_failure_after_the_head_can_only_cut_the_connection(client: Client) -> None:
     client.get(Response(200, body=b"hello"))
     before = client.wire.data
-    client.sender.break_off(GatewayError("upstream_closed"))
+    client.sender.break_off(GatewayError("upstream_closed"), a_request())
     assert client.wire.data == before
     assert client.wire.aborted
 
 
 def test_a_failure_without_a_client_is_nobodys(loop: PausedLoop) -> None:
     sender = Sender(loop)
-    sender.break_off(GatewayError("upstream_closed"))
+    sender.break_off(GatewayError("upstream_closed"), a_request())
     sender.interim(100, Headers())
     assert not sender.begun

@@ -56,8 +56,7 @@ def wall() -> Callable[[], float]:
     return lambda: NOON
 
 
-@pytest.fixture
-def request_in() -> Request:
+def make_request() -> Request:
     """A GET that went through every station, 250 µs in policies and 1 ms at the upstream."""
     request = Request(
         "GET",
@@ -78,3 +77,9 @@ def request_in() -> Request:
     request.timings.connected = 100.00030
     request.timings.first_byte = 100.00130
     return request
+
+
+@pytest.fixture
+def request_in() -> Request:
+    """As `make_request`."""
+    return make_request()

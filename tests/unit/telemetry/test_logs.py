@@ -8,10 +8,14 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 
 import pytest
 
+from proxy.contract import Request
 from proxy.errors import GatewayError
+from proxy.telemetry.context import enter
+from proxy.telemetry.levels import Levels
 from proxy.telemetry.logs import configure, loop_exception_handler, make_console, render_json
 from proxy.telemetry.sink import Sink
 from tests.unit.telemetry.conftest import Lines
@@ -210,3 +214,78 @@ def test_errors_of_the_event_loop_are_logged(lines: Lines, wall: Wall) -> None:
     assert first["reason"] == "lost"
     assert "ValueError: why" in first["exception"]
     assert "exception" not in second
+
+
+class TestRequests:
+    def test_a_line_names_the_request_it_is_written_for(
+        self, lines: Lines, wall: Wall, request_in: Request
+    ) -> None:
+        log = configure("info", "json", lines.sink, wall)
+
+        def work() -> None:
+            enter(request_in)
+            log.info("a")
+            logging.getLogger("library").warning("b")
+            log.info("c", route="another")
+
+        copy_context().run(work)
+        log.info("d")
+        a, b, c, d = lines.json()
+        for line in (a, b):
+            assert line["request_id"] == request_in.id
+            assert line["trace_id"] == request_in.trace.trace_id
+            assert line["span_id"] == request_in.trace.span_id
+            assert line["route"] == "catalogue"
+        assert list(a)[:4] == ["timestamp", "level", "event", "request_id"]
+        assert c["route"] == "another", "a fact goes before"
+        assert "request_id" not in d
+
+    async def test_tasks_go_on_for_their_request(
+        self, lines: Lines, wall: Wall, request_in: Request
+    ) -> None:
+        log = configure("info", "json", lines.sink, wall)
+
+        async def background() -> None:
+            log.info("a")
+
+        async def handle() -> None:
+            enter(request_in)
+            await asyncio.create_task(background())
+
+        await asyncio.create_task(handle())
+        log.info("b")
+        a, b = lines.json()
+        assert (a.get("request_id"), b.get("request_id")) == (request_in.id, None)
+
+
+class TestLevels:
+    def test_an_exception_lets_lines_through_for_whom_it_is(
+        self, lines: Lines, wall: Wall, request_in: Request
+    ) -> None:
+        levels = Levels(lambda: 0.0)
+        log = configure("warning", "json", lines.sink, wall, levels)
+        levels.exempt("debug", 60.0, "catalogue")
+
+        def work() -> None:
+            enter(request_in)
+            log.debug("a")
+            logging.getLogger("library").debug("b")
+
+        log.debug("not a")
+        copy_context().run(work)
+        log.warning("c")
+        levels.clear()
+        copy_context().run(work)
+        assert [line["event"] for line in lines.json()] == ["a", "b", "c"]
+
+
+def test_tokens_are_hidden_wherever_they_stand(lines: Lines, wall: Wall) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLWNhbmFyeQ"
+    log = configure("info", "json", lines.sink, wall)
+    log.info(f"a {token}", fact=token, facts=[{"deep": token}])
+    try:
+        raise ValueError(token)
+    except ValueError:
+        logging.getLogger("library").exception("b %s", token)
+    assert b"alice" not in lines.raw()
+    assert b"eyJzdWIi" not in lines.raw()

@@ -25,7 +25,7 @@ def metrics(lines: Lines, wall: Wall) -> Metrics:
 
 @pytest.fixture
 def observer(metrics: Metrics, lines: Lines, wall: Wall) -> Observer:
-    return Observer(metrics, AccessLog(Logging(), lines.sink, wall))
+    return Observer(metrics, AccessLog(Logging(), lines.sink, wall).line)
 
 
 def test_a_request_is_counted_and_logged(
@@ -79,7 +79,7 @@ def test_counts_go_on_after_a_reload(
 ) -> None:
     for pattern in ("/api/**", "/other/**"):
         request_in.route = RouteInfo("catalogue", "app", pattern)
-        observer = Observer(metrics, AccessLog(Logging(), lines.sink, wall))
+        observer = Observer(metrics, AccessLog(Logging(), lines.sink, wall).line)
         observer.finished(request_in, 200, 1, 1, 100.5)
     assert counted(metrics.route("catalogue")) == {"GET": {200: 2}}
 
@@ -87,7 +87,6 @@ def test_counts_go_on_after_a_reload(
 def test_counting_goes_on_without_access_lines(
     metrics: Metrics, lines: Lines, wall: Wall, request_in: Request
 ) -> None:
-    log = AccessLog(Logging(access=False), lines.sink, wall)
-    Observer(metrics, log).finished(request_in, 200, 1, 1, 100.5)
+    Observer(metrics, None).finished(request_in, 200, 1, 1, 100.5)
     assert counted(metrics.route("catalogue")) == {"GET": {200: 1}}
     assert lines.raw() == b""

@@ -15,10 +15,12 @@ from proxy.telemetry.redaction import (
     is_secret,
     redact,
     redact_text,
+    redact_tokens,
     redact_url,
 )
 
 CANARY = "canary-4711-hunter2"
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLWNhbmFyeQ"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +174,10 @@ def test_a_secret_is_hidden_whatever_stands_around_it(before: str, after: str) -
             f"GET https://a/b?x=1&sig={REDACTED} failed? yes",
         ),
         ("is it? x = token = 3", "is it? x = token = 3"),
+        (f"sent {JWT}, which expired", f"sent {REDACTED}, which expired"),
+        (f"a.{JWT[:40]}", f"a.{REDACTED}"),
+        (f"{JWT}.a.b and {JWT.replace('.', '%2E')}", f"{REDACTED} and {REDACTED}"),
+        ("eyJ is how they begin, eyJhbGciOiJIUzI1NiJ9 alone says nothing",) * 2,
     ],
 )
 def test_texts_lose_their_secrets_and_nothing_else(text: str, shown: str) -> None:
@@ -182,3 +188,9 @@ def test_urls_lose_the_parameters_that_the_user_names() -> None:
     assert redact_url("/a?ssn=1&b=2#ssn=3", QueryRedaction(["ssn"])) == (
         f"/a?ssn={REDACTED}&b=2#ssn={REDACTED}"
     )
+
+
+def test_lines_lose_their_tokens_and_nothing_else() -> None:
+    line = b'{"a":"%b","b":"x/%b?y","c":"eyJ"}\n' % (JWT.encode(), JWT.encode())
+    assert redact_tokens(line).decode() == f'{{"a":"{REDACTED}","b":"x/{REDACTED}?y","c":"eyJ"}}\n'
+    assert redact_tokens(b"plain\n") == b"plain\n"

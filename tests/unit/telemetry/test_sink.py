@@ -7,6 +7,7 @@ import io
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -194,3 +195,60 @@ def test_a_finalizer_that_logs_while_a_line_is_written_does_not_deadlock() -> No
 
 def test_a_pipe_is_no_terminal(pipe: Pipe) -> None:
     assert pipe.sink().tty is False
+
+
+class TestFiles:
+    def test_lines_go_to_a_file_from_then_on(self, tmp_path: Path) -> None:
+        stream, file = io.BytesIO(), tmp_path / "a.log"
+        sink = Sink(stream)
+        sink.write(b"1\n")
+        sink.redirect(str(file))
+        sink.write(b"2\n")
+        sink.redirect("")
+        sink.write(b"3\n")
+        assert sink.close(5.0)
+        assert stream.getvalue() == b"1\n3\n"
+        assert file.read_bytes() == b"2\n"
+        assert file.stat().st_mode & 0o777 & ~0o640 == 0, "not for everybody's eyes"
+
+    def test_a_file_that_was_renamed_is_opened_anew(self, tmp_path: Path) -> None:
+        file, rotated = tmp_path / "a.log", tmp_path / "a.log.1"
+        sink = Sink(io.BytesIO())
+        sink.redirect(str(file))
+        sink.write(b"1\n")
+        sink.flush()
+        file.rename(rotated)
+        sink.write(b"2\n")
+        sink.reopen()
+        sink.write(b"3\n")
+        assert sink.close(5.0)
+        assert (rotated.read_bytes(), file.read_bytes()) == (b"1\n2\n", b"3\n")
+
+    def test_a_file_is_appended_to(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.log"
+        file.write_bytes(b"0\n")
+        sink = Sink(io.BytesIO())
+        sink.redirect(str(file))
+        sink.redirect(str(file))
+        sink.write(b"1\n")
+        assert sink.close(5.0)
+        assert file.read_bytes() == b"0\n1\n"
+
+    def test_one_that_can_not_be_opened_changes_nothing(self, tmp_path: Path) -> None:
+        stream = io.BytesIO()
+        sink = Sink(stream)
+        with pytest.raises(FileNotFoundError):
+            sink.redirect(str(tmp_path / "missing" / "a.log"))
+        sink.reopen()
+        sink.write(b"1\n")
+        assert sink.close(5.0)
+        assert stream.getvalue() == b"1\n"
+
+    def test_descriptors_are_closed(self, tmp_path: Path) -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        sink = Sink(io.BytesIO())
+        for number in range(5):
+            sink.redirect(str(tmp_path / f"{number}.log"))
+            sink.reopen()
+        assert sink.close(5.0)
+        assert len(os.listdir("/proc/self/fd")) == before

@@ -1,0 +1,133 @@
+"""Which requests have an access line, and which are told in detail.
+
+May live here: the choice, made once as far as it can be: what `make_line` returns does
+nothing that the configuration and the levels of the moment don't ask for. Must not live
+here: what a line says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from proxy.config.telemetry import Logging, Sampling
+from proxy.contract import Log, Request
+from proxy.telemetry.access_log import Line
+from proxy.telemetry.levels import Levels
+from proxy.telemetry.redaction import REDACTED, is_secret, redact_text
+from proxy.telemetry.tracing.sampling import make_sampler
+
+_TALKATIVE: Final = ("debug", "info")
+_VALUE_MAX: Final = 512
+
+
+def make_line(
+    options: Logging,
+    line: Line,
+    levels: Levels,
+    log: Log,
+    places: Mapping[tuple[str, str], str],
+) -> Line | None:
+    """What writes the lines of requests, None for nothing; make it anew when levels change.
+
+    line: writes one. places: where policies stand in the configuration.
+    """
+    written = line if options.access else None
+    sampled = written
+    if written is not None and options.sample is not None:
+        sampled = _sampled(options.sample, written)
+    detail = _Detail(log, places).line
+    if levels.narrow:
+        return _by_level(levels, sampled, written, detail)
+    if levels.configured == "debug":
+        return detail if written is None else _both(detail, written)
+    return sampled if levels.configured == "info" else None
+
+
+def _sampled(sample: Sampling, line: Line) -> Line:
+    by_chance = make_sampler(sample.ratio)
+    slow, least = sample.slow, sample.status
+
+    def choose(
+        request: Request,
+        status: int,
+        sent: int,
+        received: int,
+        ended: float,
+        error: str,
+        aborted: str,
+    ) -> None:
+        trace_id = request.trace.trace_id
+        if (
+            ended - request.timings.received >= slow
+            or status >= least
+            or aborted
+            or not trace_id
+            or by_chance(trace_id)
+        ):
+            line(request, status, sent, received, ended, error, aborted)
+
+    return choose
+
+
+def _by_level(levels: Levels, sampled: Line | None, written: Line | None, detail: Line) -> Line:
+    """While an exception holds for some requests, whose lines aren't left to chance."""
+
+    def choose(request: Request, *facts: Any) -> None:
+        exempted = levels.exempted_for(request)
+        level = exempted or levels.configured
+        if level == "debug":
+            detail(request, *facts)
+        line = sampled if exempted is None else written
+        if line is not None and level in _TALKATIVE:
+            line(request, *facts)
+
+    return choose
+
+
+def _both(first: Line, second: Line) -> Line:
+    def write(*facts: Any) -> None:
+        first(*facts)
+        second(*facts)
+
+    return write
+
+
+class _Detail:
+    """Writes what is known of a request besides its access line, at level debug."""
+
+    def __init__(self, log: Log, places: Mapping[tuple[str, str], str]) -> None:
+        self._log = log
+        self._places = places
+
+    def line(
+        self,
+        request: Request,
+        status: int,
+        sent: int,
+        received: int,
+        ended: float,
+        error: str,
+        aborted: str,
+    ) -> None:
+        route = request.route.name
+        self._log.debug(
+            "request in detail",
+            request_id=request.id,
+            trace_id=request.trace.trace_id,
+            route=route,
+            status=status,
+            fields={
+                name: REDACTED if is_secret(name) else redact_text(value[:_VALUE_MAX])
+                for name, value in request.headers.items()
+            },
+            decisions=[
+                {
+                    "policy": policy,
+                    "outcome": outcome,
+                    "detail": redact_text(detail[:_VALUE_MAX]),
+                    "configured_at": self._places.get((route, policy), "default"),
+                }
+                for policy, outcome, detail in request.decisions
+            ],
+        )
