@@ -60,6 +60,9 @@ CODES: Final[dict[str, Code]] = {
     "upstream_error": Code(502, "upstream", "The service failed to handle this request."),
     "upstream_refused": Code(400, "client", "The service refused this request."),
     "pool_exhausted": Code(503, "upstream", "The service is busy; all connections are in use."),
+    "circuit_open": Code(
+        503, "upstream", "The service is failing; it is not asked until it recovers."
+    ),
     "overloaded": Code(503, "proxy", "The gateway is at its limit of connections."),
     "draining": Code(503, "proxy", "The gateway is shutting down."),
     "upstream_timeout": Code(504, "upstream", "The service did not answer in time."),

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from proxy.config.address import check_endpoint
 from proxy.config.settings import Settings
 from proxy.config.units import Duration, Share
+from proxy.http1.status import check_status
 
-_STATUS: Final = re.compile(r"[1-5]xx|[1-5][0-9][0-9]")
 _TARGET: Final = re.compile(r"/[!-~]{0,1023}")
 _HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 _KEY: Final = re.compile(r"(client_ip|path|(?:header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128})")
+
+
+def _rows(value: object) -> object:
+    rows = value if isinstance(value, list | tuple) else [value]
+    return [str(row) if isinstance(row, int) else row for row in rows]
+
+
+Statuses = Annotated[
+    tuple[Annotated[str, AfterValidator(check_status)], ...], BeforeValidator(_rows)
+]
+"""Statuses as `503`, and classes of them as `5xx`; one may stand for a list of one."""
 
 
 class EndpointOptions(Settings):
@@ -87,26 +98,12 @@ class HealthCheck(Settings):
     fall: int = Field(default=3, ge=1, le=100)
     """Bad checks in a row until a healthy endpoint is no longer used. The first check of all
     decides alone."""
-    status: tuple[str, ...] = ("2xx", "3xx")
+    status: Statuses = ("2xx", "3xx")
     """Statuses of a good answer: `200`, `2xx`."""
     body: str | None = Field(default=None, max_length=1024)
     """Text that a good answer has in its first 64 KiB."""
     latency: Duration | None = None
     """A good answer comes within this time."""
-
-    @field_validator("status", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        rows = value if isinstance(value, list | tuple) else [value]
-        return [str(row) if isinstance(row, int) else row for row in rows]
-
-    @field_validator("status")
-    @classmethod
-    def _statuses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            if _STATUS.fullmatch(text) is None:
-                raise ValueError(f"{text!r} is no status; write 200 or 2xx")
-        return value
 
     @field_validator("path")
     @classmethod
@@ -153,6 +150,42 @@ class Outliers(Settings):
     """The bound of that doubling."""
     most: Share = Field(default=0.7, gt=0, le=1)
     """Of the endpoints; more are not ejected, and one always stays."""
+
+
+class Breaker(Settings):
+    """Stop asking a service that fails: requests get 503 `circuit_open` at once, until a few
+    probes went well."""
+
+    mode: Literal["enforce", "shadow", "off"] = "enforce"
+    """`shadow` counts and logs what it would do, and lets all requests pass."""
+    scope: Literal["upstream", "endpoint"] = "upstream"
+    """One breaker for the whole upstream, or one for each endpoint; others are asked while one's
+    is open."""
+    failure_rate: Share | None = Field(default=0.5, gt=0, le=1)
+    """Of the requests in the `window`; opens at this share."""
+    window: Duration = Field(default=10.0, ge=0.1, le=3600)
+    """How far back requests count."""
+    volume: int = Field(default=20, ge=1)
+    """With fewer requests in the window the rate proves nothing."""
+    consecutive: int | None = Field(default=None, ge=1)
+    """Opens after so many failures in a row as well. Off by default."""
+    slow: Duration | None = Field(default=None, gt=0)
+    """A response whose head takes longer is a failure. Off by default."""
+    statuses: Statuses = ("502", "503", "504")
+    """Answers that are failures; no connection, no answer and no HTTP always are."""
+    rest: Duration = Field(default=5.0, ge=0.05, le=3600)
+    """How long it stays open at first; doubles with each probe that fails. A service that asks
+    for longer by Retry-After is given it, up to `longest`."""
+    longest: Duration = Field(default=60.0, ge=0.05, le=86400)
+    """The bound of that doubling."""
+    probes: int = Field(default=3, ge=1, le=100)
+    """Requests that may pass when the rest is over; it closes when all of them go well."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Breaker:
+        if self.failure_rate is None and self.consecutive is None:
+            raise ValueError("would never open; give `failure_rate` or `consecutive`")
+        return self
 
 
 class Pool(Settings):
@@ -203,6 +236,9 @@ class Upstream(Settings):
     health: HealthCheck | None = None
     """Active checks; off unless given."""
     outliers: Outliers = Outliers()
+    """What takes an endpoint out of use for a while."""
+    breaker: Breaker | None = None
+    """Circuit breaker; off unless given."""
     pool: Pool = Pool()
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     tls: UpstreamTls = UpstreamTls()

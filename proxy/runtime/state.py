@@ -19,6 +19,7 @@ from proxy.contract import Handler, Log, Metrics, Store, Target, Toolkit
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import make_endpoint, open_connection
+from proxy.upstream.guard import Guard
 from proxy.upstream.means import Means
 from proxy.upstream.member import Member
 from proxy.upstream.pool import Pool
@@ -57,6 +58,7 @@ class State:
         self.metrics = metrics
         self._members: dict[Key, Member] = {}
         self.clusters: list[Cluster] = []
+        self.guards: list[Guard] = []
         self._kept: dict[str, Any] = {}
         self._asked_for: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,12 +79,13 @@ class State:
             member = self._members[key] = Member(endpoint, pool, self.clock())
         return key, member
 
-    def adopt(self, keys: set[Key], clusters: list[Cluster]) -> None:
+    def adopt(self, keys: set[Key], clusters: list[Cluster], guards: list[Guard]) -> None:
         """Use these from now on, and let go of what only earlier gateways used; busy
         connections finish."""
         for cluster in self.clusters:
             cluster.stop()
         self.clusters = clusters
+        self.guards = guards
         for cluster in clusters:
             cluster.start()
         for key in [key for key in self._members if key not in keys]:
@@ -93,8 +96,9 @@ class State:
     def means(self) -> Means:
         """What upstreams are given to work with."""
         return Means(
-            self.loop, self.clock, self.uniform, self.deadlines, self.spawn, self.metrics, self.log
-        )
+            self.loop, self.clock, self.wall, self.uniform, self.deadlines, self.spawn,
+            self.metrics, self.log,
+        )  # fmt: skip
 
     def pools(self) -> list[Pool]:
         """All pools in use."""
@@ -107,7 +111,12 @@ class State:
 
     def balance(self) -> list[dict[str, Any]]:
         """What an operator is told of each upstream that has something to decide."""
-        return [cluster.facts() for cluster in self.clusters]
+        upstreams: dict[str, dict[str, Any]] = {}
+        parts: list[Cluster | Guard] = [*self.clusters, *self.guards]
+        for part in parts:
+            row = upstreams.setdefault(part.name, {"upstream": part.name})
+            row.update(part.facts())
+        return list(upstreams.values())
 
     def keep(self, key: str, make: Callable[[], T]) -> T:
         """State that lives as long as a gateway in use was compiled with it."""

@@ -6,26 +6,29 @@ that what isn't asked for costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from proxy.config.load import Document
 from proxy.config.model import Config
 from proxy.config.problems import Problem, meant
+from proxy.config.upstream import Breaker as BreakerOptions
 from proxy.config.upstream import Upstream
 from proxy.contract import Handler, Target
 from proxy.runtime.gateway import Tracer, raise_failure
 from proxy.runtime.plan import target_of
 from proxy.runtime.state import Key, State
+from proxy.upstream.breaker import Breaker
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.forward import Forwarder
+from proxy.upstream.guard import Guard
 from proxy.upstream.member import Member, Seat
 
 
 class Upstreams:
     """The handler of each upstream by name.
 
-    clusters: those that have something to watch. problems: why some can't be built; those
-    have a handler that is never reached.
+    clusters, guards: those that have something to watch or to tell. problems: why some can't
+    be built; those have a handler that is never reached.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Upstreams:
         self._tracer = tracer
         self.problems: list[Problem] = []
         self.clusters: list[Cluster] = []
+        self.guards: list[Guard] = []
         self._used: set[Key] = set()
         self._handlers = {
             name: self._handler(name, upstream) for name, upstream in config.upstreams.items()
@@ -54,7 +58,7 @@ class Upstreams:
 
     def adopt(self) -> None:
         """These are the upstreams in use from now on."""
-        self._state.adopt(self._used, self.clusters)
+        self._state.adopt(self._used, self.clusters, self.guards)
 
     def _handler(self, name: str, upstream: Upstream) -> Handler:
         seats = []
@@ -67,12 +71,33 @@ class Upstreams:
                 return raise_failure
             self._used.add(key)
             ask = self._forwarder(member, upstream)
-            seats.append(Seat(member, ask, options.weight, options.priority, self._state.clock))
-        if len(seats) == 1 and upstream.health is None:
-            return seats[0].ask
-        cluster = Cluster(name, seats, upstream, self._state.means)
-        self.clusters.append(cluster)
-        return cluster
+            shut = None
+            if upstream.breaker is not None and upstream.breaker.scope == "endpoint":
+                ask, shut = self._guard(name, member.endpoint.text, upstream.breaker, ask)
+            seats.append(
+                Seat(member, ask, options.weight, options.priority, self._state.clock, shut)
+            )
+        handler: Handler = seats[0].ask
+        if len(seats) > 1 or upstream.health is not None:
+            handler = cluster = Cluster(name, seats, upstream, self._state.means)
+            self.clusters.append(cluster)
+        if upstream.breaker is not None and upstream.breaker.scope == "upstream":
+            handler, _ = self._guard(name, "", upstream.breaker, handler)
+        return handler
+
+    def _guard(
+        self, name: str, endpoint: str, options: BreakerOptions, ask: Handler
+    ) -> tuple[Handler, Callable[[], bool] | None]:
+        """A handler that asks through a breaker, and whether that would refuse."""
+        if options.mode == "off":
+            return ask, None
+        # The mode may change without the breaker forgetting what it knows.
+        shape = options.model_copy(update={"mode": "enforce"}).model_dump_json()
+        key = f"breaker/{name}/{endpoint}/{shape}"
+        breaker = self._state.keep(key, lambda: Breaker(options))
+        guard = Guard(name, endpoint, breaker, options, ask, self._state.means)
+        self.guards.append(guard)
+        return guard, guard.shut
 
     def _forwarder(self, member: Member, upstream: Upstream) -> Handler:
         forwarder = Forwarder(

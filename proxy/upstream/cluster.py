@@ -125,7 +125,6 @@ class Cluster:
     def facts(self) -> dict[str, Any]:
         """What an operator is told of it as a whole."""
         return {
-            "upstream": self.name,
             "balance": self.options.balance.by,
             "endpoints": len(self.seats),
             "usable": sum(seat.member.usable for seat in self.seats),
@@ -162,17 +161,18 @@ class Cluster:
         self._refresh()
 
     def _seat(self, request: Request) -> Seat:
+        """Raises nothing: when none is fit, one that isn't tells why."""
         key = b"" if self._key is None else self._key(request)
         tried = request.state.get(TRIED)
         if tried is None:
             seat = self._choice.pick(key)
-            if seat.pool.available:
+            if seat.free:
                 return seat
             # Another endpoint at once rather than a place in this one's queue.
-            return self._choice.another(key, _is_full) or seat
+            return self._choice.another(key, _is_busy) or seat
 
         def skip(seat: Seat) -> bool:
-            return seat.name in tried or _is_full(seat)
+            return seat.name in tried or _is_busy(seat)
 
         return (
             self._choice.another(key, skip)
@@ -227,5 +227,5 @@ def usable(seats: Sequence[Seat], panic: float) -> tuple[list[Seat], bool]:
     return ordered[0], True
 
 
-def _is_full(seat: Seat) -> bool:
-    return not seat.pool.available
+def _is_busy(seat: Seat) -> bool:
+    return not seat.free

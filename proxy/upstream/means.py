@@ -13,11 +13,12 @@ from proxy.wire.deadlines import Deadlines
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """clock: monotonic seconds. uniform: from 0 to less than 1. deadlines: swept from time to
-    time. spawn: run a coroutine in the background."""
+    """clock: monotonic seconds. wall: seconds since 1970, UTC. uniform: from 0 to less than 1.
+    deadlines: swept from time to time. spawn: run a coroutine in the background."""
 
     loop: asyncio.AbstractEventLoop
     clock: Callable[[], float]
+    wall: Callable[[], float]
     uniform: Callable[[], float]
     deadlines: Deadlines
     spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]

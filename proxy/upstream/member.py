@@ -104,13 +104,20 @@ class Member:
 class Seat:
     """A member's place in an upstream as one configuration has it.
 
-    ask: the handler that sends a request there. clock: monotonic seconds.
+    ask: the handler that sends a request there. shut: whether it would be refused at once.
+    clock: monotonic seconds.
     """
 
-    __slots__ = ("_clock", "ask", "member", "name", "pool", "priority", "weight")
+    __slots__ = ("_clock", "_shut", "ask", "member", "name", "pool", "priority", "weight")
 
     def __init__(
-        self, member: Member, ask: Handler, weight: int, priority: int, clock: Clock
+        self,
+        member: Member,
+        ask: Handler,
+        weight: int,
+        priority: int,
+        clock: Clock,
+        shut: Callable[[], bool] | None = None,
     ) -> None:
         self.member = member
         self.pool = member.pool
@@ -119,6 +126,12 @@ class Seat:
         self.weight = weight
         self.priority = priority
         self._clock = clock
+        self._shut = shut
+
+    @property
+    def free(self) -> bool:
+        """A request would be sent at once."""
+        return self.pool.available and (self._shut is None or not self._shut())
 
     @property
     def load(self) -> int:

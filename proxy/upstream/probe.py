@@ -12,6 +12,7 @@ from typing import Final
 from proxy.config.upstream import HealthCheck
 from proxy.contract import NO_EXCHANGE, Response
 from proxy.errors import GatewayError
+from proxy.http1.status import read_statuses
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import Endpoint, open_connection
 from proxy.upstream.means import Means
@@ -36,11 +37,7 @@ class Probe:
         self._endpoint = endpoint
         self._options = options
         self._means = means
-        self._statuses = frozenset(
-            status
-            for status in range(100, 600)
-            if str(status) in options.status or f"{status // 100}xx" in options.status
-        )
+        self._statuses = read_statuses(options.status)
         self._body = None if options.body is None else options.body.encode()
         host = options.host or endpoint.authority
         self._request = (

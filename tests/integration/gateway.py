@@ -88,6 +88,11 @@ class Gateway:
         samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {series: float(value) for series, _, value in samples}
 
+    async def page(self, path: str) -> Any:
+        """What the admin API shows, as JSON."""
+        async with aiohttp.ClientSession() as session, session.get(self.admin + path) as page:
+            return await page.json()
+
     async def reload(self) -> tuple[int, dict[str, Any]]:
         """Ask for a reload as an operator does; status and answer."""
         async with aiohttp.ClientSession() as session, session.post(self.admin + "/reload") as page:

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import pytest
 
-from tests.integration.client import until
-from tests.integration.faults import Load, bench
+from tests.integration.client import ask, request, until
+from tests.integration.faults import Load, bench, endpoints
+from tests.integration.gateway import running
 
 RATE: Final = 1000.0
 PATIENT: Final = {"timeouts": {"connect": "5s"}}
@@ -118,3 +119,81 @@ async def test_when_everything_fails_retries_add_a_fifth(tmp_path: Path) -> None
         sent = sum(service.asked for service in services)
         assert outcome.statuses[502] == asked
         assert 1.1 * asked < sent <= 1.2 * asked + 3, (sent, asked)
+
+
+# -- breakers --------------------------------------------------------------------------------------
+
+BREAKER: Final = {"window": "2s", "volume": 20, "rest": "200ms", "longest": "400ms", "probes": 2}
+
+
+async def test_a_breaker_opens_within_its_window_and_closes_after_recovery(tmp_path: Path) -> None:
+    upstream = {**PATIENT, "breaker": BREAKER, "outliers": {"consecutive": None}}
+    with bench(2, tmp_path, upstream, policies={"retry": False}) as (services, proxy):
+        load = Load(proxy.port, RATE / 5)
+        async with load.running() as outcome:
+            await load.until(100)
+            for service in services:
+                service.behave("error")
+            before = sum(service.asked for service in services)
+            await load.until(400)
+            failing = sum(service.asked for service in services) - before
+            # So many good ones as the window held when they began to fail have to be outweighed.
+            assert failing <= 200, "once it is open only probes get through"
+            assert "circuit breaker opened" in [
+                line["event"] for line in proxy.lines("circuit breaker opened")
+            ]
+            for service in services:
+                service.behave("ok")
+            good = outcome.statuses[200]
+            await until(lambda: outcome.statuses[200] > good + 100)
+        assert outcome.statuses.keys() == {200, 503}
+
+
+async def test_a_breaker_stays_open_through_a_reload(tmp_path: Path) -> None:
+    with endpoints(1) as (service,):
+        breaker = {"consecutive": 2, "rest": "1h", "longest": "1h"}
+        config = {"upstreams": {"service": {"endpoints": service.url, "breaker": breaker}}}
+        async with running(config, tmp_path) as gateway:
+            service.behave("error")
+            for _ in range(2):
+                assert (await ask(gateway.url, request())).status == 503
+            answer = await ask(gateway.url, request())
+            assert (answer.status, answer.error) == (503, "circuit_open")
+            assert 3500 < int(answer.headers["retry-after"]) <= 3600
+            gateway.rewrite({**config, "policies": {"rate_limit": "1000/s"}})
+            assert (await gateway.reload())[0] == 200
+            assert (await ask(gateway.url, request())).error == "circuit_open"
+            page = await gateway.page("/upstreams")
+            assert page["balance"][0]["breaker"]["state"] == "open"
+
+
+async def test_with_a_breaker_for_each_endpoint_the_others_are_asked(tmp_path: Path) -> None:
+    breaker = {"scope": "endpoint", "consecutive": 3, "rest": "1h", "longest": "1h"}
+    upstream = {**PATIENT, "breaker": breaker, "outliers": {"consecutive": None}}
+    with bench(3, tmp_path, upstream, policies={"retry": False}) as (services, proxy):
+        services[1].behave("error")
+        load = Load(proxy.port, RATE / 3, clients=8)
+        async with load.running() as outcome:
+            await load.until(300)
+        assert 3 <= outcome.errors <= 3 + 8
+        assert services[1].asked == outcome.errors
+
+
+async def test_a_fallback_answers_for_a_service_that_is_down(tmp_path: Path) -> None:
+    with endpoints(2) as (main, standby):
+        config = {
+            "upstreams": {
+                "main": {"endpoints": main.url, "breaker": {"consecutive": 1, "rest": "1h",
+                                                             "longest": "1h"}},
+                "standby": standby.url,
+            },
+            "policies": {"fallback": {"upstream": "standby", "on": ["failure", "503"]}},
+            "routes": [{"name": "all", "upstream": "main"}],
+        }  # fmt: skip
+        async with running(config, tmp_path) as gateway:
+            assert (await ask(gateway.url, request())).status == 200
+            assert (main.asked, standby.asked) == (1, 0)
+            main.behave("error")
+            for _ in range(4):
+                assert (await ask(gateway.url, request())).status == 200
+            assert (main.asked, standby.asked) == (2, 4)

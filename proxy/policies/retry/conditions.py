@@ -13,6 +13,7 @@ from typing import Final
 
 from proxy.contract import Response
 from proxy.errors import GatewayError, Unanswered, Unsent
+from proxy.http1.status import read_statuses
 
 # RFC 9110, 9.2.2.
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -39,11 +40,7 @@ class Conditions:
     def __init__(self, conditions: Iterable[str], methods: Iterable[str]) -> None:
         chosen = set(conditions)
         self._failures = chosen & set(FAILURES)
-        self._statuses = frozenset(
-            status
-            for status in range(400, 600)
-            if str(status) in chosen or f"{status // 100}xx" in chosen
-        )
+        self._statuses = read_statuses(chosen)
         self._methods = frozenset(methods)
 
     def of_error(self, error: GatewayError, method: str) -> str:

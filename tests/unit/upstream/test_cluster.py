@@ -42,7 +42,7 @@ class Fleet:
         self.members = {name: self._member(name) for name in names}
         self.deadlines = Deadlines(lambda: self.now)
         self.means = Means(
-            cast("Any", None), lambda: self.now, Random(7).random, self.deadlines,
+            cast("Any", None), lambda: self.now, lambda: 0.0, Random(7).random, self.deadlines,
             cast("Any", None), self.world.journal, self.world.journal,
         )  # fmt: skip
         options = {"endpoints": [f"http://{name}" for name in names], "balance": balance, **options}

@@ -1,0 +1,125 @@
+"""Gives another answer when the upstream has none: from another upstream, or a fixed one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, model_validator
+
+from proxy.canned import Canned, CannedResponse
+from proxy.contract import Handler, PolicyOptions, PolicySpec, Request, Response, Toolkit
+from proxy.errors import Aborted, GatewayError
+from proxy.http1.status import check_status, read_statuses
+
+
+def _check(text: str) -> str:
+    return text if text == "failure" else check_status(text)
+
+
+def _rows(value: object) -> object:
+    rows = value if isinstance(value, list | tuple) else [value]
+    return [str(row) if isinstance(row, int) else row for row in rows]
+
+
+class Options(PolicyOptions):
+    """Answer from elsewhere when the upstream fails or isn't asked.
+
+    Give `upstream`, `respond`, or both: then `respond` is for when the other upstream fails
+    as well. It stands outside of `cache`, which may still have a stale answer.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"upstream": "standby"},
+                {"on": ["failure", "5xx"], "respond": {"status": 200, "json": {"items": []}}},
+            ]
+        }
+    )
+
+    on: Annotated[tuple[Annotated[str, AfterValidator(_check)], ...], BeforeValidator(_rows)] = (
+        "failure",
+    )
+    """When: `failure` (no answer, whether the upstream failed, its breaker is open or it has no
+    room), and statuses as `503` or `5xx`."""
+    upstream: str | None = None
+    """The upstream to ask instead, a key of `upstreams`. Requests whose body streams have been
+    sent already and can't be sent there."""
+    respond: Canned | None = None
+    """A fixed response, with the options of `respond`."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Options:
+        if self.upstream is None and self.respond is None:
+            raise ValueError("has nothing to answer with; give `upstream` or `respond`")
+        return self
+
+
+class Fallback:
+    """Stands around the upstream, its retries and its cache."""
+
+    def __init__(self, options: Options, toolkit: Toolkit) -> None:
+        self._failure = "failure" in options.on
+        self._statuses = read_statuses(options.on)
+        self._shadow = options.mode == "shadow"
+        if options.upstream is not None and options.upstream == toolkit.target.name:
+            raise ValueError(f'"{options.upstream}" is the upstream that failed; name another one')
+        self._name = options.upstream or ""
+        self._ask = None if options.upstream is None else toolkit.ask(options.upstream)
+        self._respond = None if options.respond is None else CannedResponse(options.respond)
+
+    def wrap(self, forward: Handler) -> Handler:
+        """A handler that answers by other means where `forward` doesn't."""
+        statuses = self._statuses
+
+        async def handle(request: Request) -> Response:
+            try:
+                response = await forward(request)
+            except Aborted:
+                raise
+            except GatewayError as error:
+                if not self._failure or error.fault != "upstream":
+                    raise
+                other = await self._other(request, error.code)
+                if other is None:
+                    raise
+                return other
+            if response.status not in statuses or response.origin != "upstream":
+                return response
+            other = await self._other(request, str(response.status))
+            if other is None:
+                return response
+            if not isinstance(response.body, bytes):
+                await response.body.aclose()
+            return other
+
+        return handle
+
+    async def _other(self, request: Request, reason: str) -> Response | None:
+        """Another answer; None when there is none."""
+        if self._shadow:
+            request.decide("fallback", "would_answer", reason)
+            return None
+        if self._ask is not None and isinstance(request.body, bytes):
+            try:
+                response = await self._ask(request)
+            except Aborted:
+                raise
+            except GatewayError:
+                if self._respond is None:
+                    raise
+            else:
+                if self._respond is None or response.status not in self._statuses:
+                    request.decide("fallback", "answered", f"{self._name} on {reason}")
+                    return response
+                if not isinstance(response.body, bytes):
+                    await response.body.aclose()
+        if self._respond is None:
+            return None
+        request.decide("fallback", "answered", f"{self._respond.status} on {reason}")
+        return self._respond(request)
+
+
+POLICY = PolicySpec(
+    "fallback", Options, Fallback, after={"error_envelope"}, before={"cache", "retry"}
+)

@@ -1,0 +1,151 @@
+"""A breaker around a handler: what is a failure, and what those are told that may not pass."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Any, cast
+
+import pytest
+
+from proxy.config.upstream import Breaker as Options
+from proxy.contract import Handler, Response
+from proxy.errors import GatewayError, Unanswered, Unsent
+from proxy.upstream.breaker import Breaker
+from proxy.upstream.guard import Guard
+from proxy.upstream.means import Means
+from proxy.wire.deadlines import Deadlines
+from tests.unit.policies.world import (
+    World,
+    a_request,
+    answering,
+    failing,
+    upstream_response,
+)
+
+
+class Stage:
+    """A guard that opens after two failures in a row."""
+
+    def __init__(self, **options: Any) -> None:
+        self.world = World()
+        self.options = Options.model_validate(
+            {"failure_rate": None, "consecutive": 2, "rest": "5s", "probes": 1, **options}
+        )
+        self.breaker = Breaker(self.options)
+
+    def guard(self, handler: Handler) -> Guard:
+        world = self.world
+        means = Means(
+            cast("Any", None), lambda: world.now, lambda: world.wall, Random(7).random,
+            Deadlines(lambda: world.now), cast("Any", None), world.journal, world.journal,
+        )  # fmt: skip
+        return Guard("users", "", self.breaker, self.options, handler, means)
+
+    async def ask(self, handler: Handler, times: int = 1) -> list[str]:
+        """What became of requests: a status, or a code."""
+        guard = self.guard(handler)
+        told = []
+        for _ in range(times):
+            try:
+                told.append(str((await guard(a_request())).status))
+            except GatewayError as error:
+                told.append(error.code)
+        return told
+
+    @property
+    def level(self) -> float:
+        return self.world.journal.gauges["sidegate_upstream_breaker_open", "users", ""].value
+
+
+OK = answering(upstream_response(200))
+
+
+@pytest.mark.parametrize(
+    ("handler", "counts"),
+    [
+        (OK, False),
+        (answering(upstream_response(404)), False),
+        (answering(upstream_response(500)), False),
+        (answering(upstream_response(503)), True),
+        (failing(Unsent("upstream_unreachable")), True),
+        (failing(Unanswered("upstream_timeout")), True),
+        (failing(GatewayError("upstream_invalid")), True),
+        (failing(Unsent("pool_exhausted")), False),
+        (failing(GatewayError("incomplete_body")), False),
+    ],
+)
+async def test_what_is_a_failure(handler: Handler, counts: bool) -> None:
+    stage = Stage()
+    await stage.ask(handler, 2)
+    assert (await stage.ask(OK))[0] == ("circuit_open" if counts else "200")
+
+
+async def test_statuses_may_be_chosen() -> None:
+    stage = Stage(statuses=["5xx", 429])
+    await stage.ask(answering(upstream_response(500)))
+    await stage.ask(answering(upstream_response(429)))
+    assert stage.breaker.state == "open"
+
+
+async def test_slow_answers_count_where_that_is_asked_for() -> None:
+    for slow, state in (("100ms", "open"), (None, "closed")):
+        stage = Stage(slow=slow)
+
+        async def answer(request: object, stage: Stage = stage) -> Response:
+            stage.world.now += 0.2
+            return upstream_response(200)
+
+        await stage.ask(answer, 2)
+        assert stage.breaker.state == state
+
+
+async def test_whoever_may_not_pass_is_told_when_to_come_again() -> None:
+    stage = Stage()
+    await stage.ask(failing(Unanswered("upstream_closed")), 2)
+    stage.world.now += 1.5
+    with pytest.raises(Unsent) as raised:
+        await stage.guard(OK)(request := a_request())
+    assert (raised.value.status, raised.value.code) == (503, "circuit_open")
+    assert raised.value.headers == (("Retry-After", "4"),)
+    assert request.decisions == [("breaker", "refused", "circuit_open")]
+
+
+async def test_it_closes_after_a_good_probe_and_tells_of_each_change() -> None:
+    stage = Stage()
+    bad = answering(upstream_response(503, ("Retry-After", "9")))
+    assert await stage.ask(bad, 3) == ["503", "503", "circuit_open"]
+    assert stage.level == 1.0
+    stage.world.now += 8.9
+    assert await stage.ask(OK) == ["circuit_open"], "the service asked for nine seconds"
+    stage.world.now += 0.1
+    assert await stage.ask(OK, 2) == ["200", "200"]
+    assert stage.level == 0.0
+    told = [(event, facts["state"]) for _, event, facts in stage.world.journal.lines]
+    assert told == [
+        ("circuit breaker opened", "open"),
+        ("circuit breaker changed", "half_open"),
+        ("circuit breaker changed", "closed"),
+    ]
+
+
+async def test_in_shadow_all_pass_and_it_says_what_it_would_do() -> None:
+    stage = Stage(mode="shadow")
+    assert await stage.ask(answering(upstream_response(503)), 4) == ["503"] * 4
+    assert stage.breaker.state == "open"
+    request = a_request()
+    await stage.guard(OK)(request)
+    assert request.decisions == [("breaker", "would_refuse", "circuit_open")]
+
+
+async def test_a_client_that_leaves_proves_nothing() -> None:
+    stage = Stage()
+    await stage.ask(failing(Unanswered("upstream_closed")), 2)
+    stage.world.now += 5
+
+    async def leave(request: object) -> Response:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await stage.ask(leave)
+    assert await stage.ask(OK) == ["200"], "the probe that was broken off made room for another"
