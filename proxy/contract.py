@@ -258,6 +258,8 @@ class Toolkit:
     whether a trace that starts here is recorded, by its ID; None where no traces are.
     target: the upstream of the route. keep: state that outlives reloads. ask: the handler
     that asks an upstream by its name; raises ValueError, which names the fix, for none.
+    places: `file:line` of each policy of the route, outermost first, and under the empty name
+    of the route itself; `default` for what nobody wrote.
     """
 
     clock: Callable[[], float]
@@ -273,6 +275,7 @@ class Toolkit:
     target: Target = NO_TARGET
     keep: Keep = make_anew
     ask: Callable[[str], Handler] = no_upstream
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 class Gate(Protocol):
@@ -357,6 +360,7 @@ class PolicySpec:
     every request itself, so that its route needs no upstream. preflights: it answers CORS
     preflights, so its route takes those for the methods that it takes. idle: whether options
     that nobody wrote do nothing on a route to such an upstream, so that it is left out.
+    unrouted: its global entry also stands on requests that match no route.
     """
 
     name: str
@@ -369,3 +373,4 @@ class PolicySpec:
     answers: bool = False
     preflights: bool = False
     idle: Callable[[Any, Target], bool] = lambda options, target: False
+    unrouted: bool = False

@@ -75,12 +75,15 @@ class Compiler:
         preflights: bool = False,
     ) -> BoundRoute:
         policies = []
+        places = self._plan.places_on(info.name)
         for plan in plans:
             name = plan.spec.name
             identity = f"{name}/{info.name}/{plan.options.model_dump_json()}"
             target = self.upstreams.target(info.upstream)
             sampled = self._tracer.sampled if self._tracer is not None else None
-            toolkit = self._state.toolkit(info.name, identity, target, self.upstreams.ask, sampled)
+            toolkit = self._state.toolkit(
+                info.name, identity, target, self.upstreams.ask, sampled, places
+            )
             try:
                 policy = plan.spec.build(plan.options, toolkit)
             except ValueError as error:

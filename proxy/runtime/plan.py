@@ -89,7 +89,8 @@ class Plan:
     """All routes in file order, and the policies of requests that have none.
 
     digest: the configuration's. fallback: for requests that match no route or could not be
-    read: those that are on by default, with their global options.
+    read: those that are on by default, or say that they serve these too, with their global
+    options.
     """
 
     config: Config
@@ -114,6 +115,17 @@ class Plan:
             for policy in policies
             if policy.place is not None
         }
+
+    def places_on(self, name: str) -> dict[str, str]:
+        """`file:line` of each policy of a route, `default` for those that nobody wrote; that of
+        the route under no name. name: empty for requests without a route."""
+        route = next((route for route in self.routes if route.name == name), None)
+        policies = self.fallback if route is None else route.policies
+        places = {
+            policy.spec.name: policy.place.brief if policy.place else "default"
+            for policy in policies
+        }
+        return places if route is None else {"": route.place.brief, **places}
 
 
 def make_plan(document: Document, catalog: Catalog) -> Plan:
@@ -144,7 +156,11 @@ class _Planner:
         shared = {**self._defaults, **self._read(config.policies, ("policies",), "policies")}
         routes = self._routes(shared)
         fallback = self._in_order(
-            {name: plan for name, plan in shared.items() if plan and plan.spec.default}
+            {
+                name: plan
+                for name, plan in shared.items()
+                if plan and (plan.spec.default or plan.spec.unrouted)
+            }
         )
         fallback = self._without_idle(fallback, None)
         problems = [*self._document.problems, *self._problems]

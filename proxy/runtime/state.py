@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from random import Random
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from proxy.cells import Traffic
@@ -27,6 +28,8 @@ from proxy.upstream.report import endpoint_facts
 from proxy.wire.deadlines import Deadlines
 
 T = TypeVar("T")
+NOWHERE: Mapping[str, str] = MappingProxyType({})
+
 Key = tuple[str, str, PoolOptions, UpstreamTimeouts, UpstreamTls, int]
 
 
@@ -137,6 +140,7 @@ class State:
         target: Target,
         ask: Callable[[str], Handler],
         sampled: Callable[[str], bool] | None = None,
+        places: Mapping[str, str] = NOWHERE,
     ) -> Toolkit:
         """What a policy may use of the world."""
         return Toolkit(
@@ -153,6 +157,7 @@ class State:
             target=target,
             keep=self.keep,
             ask=ask,
+            places=places,
         )
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any, Final, Literal, NamedTuple
 
 import structlog
 
 from proxy.contract import Request
+from proxy.http1.networks import Networks, range_of
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -35,7 +36,7 @@ class Exemption(NamedTuple):
     until: float
     route: str
     client: str
-    network: IPv4Network | IPv6Network | None
+    network: Networks | None
 
     def covers(self, request: Request | None) -> bool:
         """Whether it holds for what is done for this request."""
@@ -43,12 +44,7 @@ class Exemption(NamedTuple):
             return True
         if request is None or (self.route and request.route.name != self.route):
             return False
-        if self.network is None:
-            return True
-        try:
-            return ip_address(request.client_ip) in self.network
-        except ValueError:
-            return False
+        return self.network is None or request.client_ip in self.network
 
 
 class Levels:
@@ -83,7 +79,7 @@ class Levels:
 
         Raises ValueError when `client` is neither an address nor a network.
         """
-        network = ip_network(client, strict=False) if client else None
+        network = Networks([range_of(ip_network(client, strict=False))]) if client else None
         exemption = Exemption(level, self._clock() + seconds, route, client, network)
         others = [one for one in self._exemptions if (one.route, one.client) != (route, client)]
         self._exemptions = [*others, exemption][-EXCEPTIONS_MAX:]

@@ -340,3 +340,33 @@ async def test_shadow_mode_decides_and_does_nothing(tmp_path: Path) -> None:
     assert value == 1
     for label in ('policy="rate_limit"', 'code="rate_limited"', 'mode="shadow"'):
         assert label in series
+
+
+async def test_trusted_callers_are_told_why(tmp_path: Path) -> None:
+    config: dict[str, Any] = {
+        "policies": {"why": {"clients": "127.0.0.0/8"}},
+        "routes": [
+            {
+                "name": "limited",
+                "match": {"path": "/limited"},
+                "policies": {"rate_limit": "1/day", "respond": 204},
+            },
+        ],
+    }
+    async with running(config, tmp_path) as gateway:
+        told = [
+            (await ask(gateway.url, request("GET", target, sidegate_why="1"))).headers[
+                "sidegate-why"
+            ]
+            for target in ("/limited", "/limited", "/missing")
+        ]
+        unasked = await ask(gateway.url, request("GET", "/limited"))
+        lines = (tmp_path / "sidegate.yaml").read_text(encoding="utf-8").splitlines()
+    place = next(number for number, line in enumerate(lines, 1) if "rate_limit:" in line)
+    assert all('why;at="' in answer for answer in told)
+    assert f'rate_limit;admitted;at="{tmp_path}/sidegate.yaml:{place}"' in told[0]
+    assert "respond;answered" in told[0]
+    assert 'rate_limit;refused;by="rate_limited"' in told[1]
+    assert told[2].startswith("no_route, ")
+    assert told[2].endswith('error;code="route_not_found"')
+    assert "sidegate-why" not in unasked.headers
