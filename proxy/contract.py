@@ -49,6 +49,7 @@ from proxy.facts import RouteInfo as RouteInfo
 from proxy.facts import Timings as Timings
 from proxy.facts import TraceContext as TraceContext
 from proxy.http1.headers import Headers
+from proxy.limits import Store as Store
 from proxy.services import NO_EXCHANGE as NO_EXCHANGE
 from proxy.services import NO_TARGET as NO_TARGET
 from proxy.services import Counter as Counter
@@ -58,9 +59,7 @@ from proxy.services import Keep as Keep
 from proxy.services import Log as Log
 from proxy.services import Metrics as Metrics
 from proxy.services import Observations as Observations
-from proxy.services import Store as Store
 from proxy.services import Target as Target
-from proxy.services import Verdict as Verdict
 from proxy.services import make_anew
 
 Mode = Literal["enforce", "shadow", "off"]
@@ -254,12 +253,13 @@ class Toolkit:
 
     clock: monotonic seconds. wall: seconds since 1970, UTC. random: n random bytes. spawn:
     run a coroutine in the background, supervised. route: name of the route being compiled.
-    identity: names this policy in this place; shared state is kept under it. sampled:
-    whether a trace that starts here is recorded, by its ID; None where no traces are.
-    target: the upstream of the route. keep: state that outlives reloads. ask: the handler
-    that asks an upstream by its name; raises ValueError, which names the fix, for none.
-    places: `file:line` of each policy of the route, outermost first, and under the empty name
-    of the route itself; `default` for what nobody wrote.
+    scope: the route whose own entry this is; empty for an entry of all routes. identity:
+    names this policy in this place; shared state is kept under it. sampled: whether a trace
+    that starts here is recorded, by its ID; None where no traces are. target: the upstream
+    of the route. keep: state that outlives reloads. ask: the handler that asks an upstream
+    by its name; raises ValueError, which names the fix, for none. places: `file:line` of
+    each policy of the route, outermost first, and under the empty name of the route itself;
+    `default` for what nobody wrote.
     """
 
     clock: Callable[[], float]
@@ -270,6 +270,7 @@ class Toolkit:
     log: Log
     spawn: Callable[[Coroutine[Any, Any, None]], None]
     route: str = ""
+    scope: str = ""
     identity: str = ""
     sampled: Callable[[str], bool] | None = None
     target: Target = NO_TARGET

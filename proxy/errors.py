@@ -63,6 +63,7 @@ CODES: Final[dict[str, Code]] = {
     "circuit_open": Code(
         503, "upstream", "The service is failing; it is not asked until it recovers."
     ),
+    "limit_unavailable": Code(503, "proxy", "The request could not be checked against its limit."),
     "overloaded": Code(503, "proxy", "The gateway is at its limit of connections."),
     "draining": Code(503, "proxy", "The gateway is shutting down."),
     "upstream_timeout": Code(504, "upstream", "The service did not answer in time."),

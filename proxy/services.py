@@ -1,4 +1,4 @@
-"""What policies are given to work with: a store, counters, a log, the client's side.
+"""What policies are given to work with: counters, a log, the client's side.
 
 Policies import these from `proxy.contract`, where `Toolkit` hands them out.
 """
@@ -6,35 +6,10 @@ Policies import these from `proxy.contract`, where `Toolkit` hands them out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 from proxy.cells import DURATION_BUCKETS
 from proxy.http1.headers import Headers
-
-
-@dataclass(slots=True)
-class Verdict:
-    """A limiter's answer about one request.
-
-    allowed: within the limit. remaining: whole requests left at once. retry_after: seconds
-    until a request of this cost would be admitted; 0.0 when allowed. reset_after: seconds
-    until the allowance is full again.
-    """
-
-    allowed: bool
-    remaining: int
-    retry_after: float
-    reset_after: float
-
-
-class Store(Protocol):
-    """The few atomic operations on shared state that policies need."""
-
-    async def gcra(self, key: str, interval: float, burst: int, cost: int = 1) -> Verdict:
-        """Take `cost` from an allowance of `burst` that refills one each `interval` seconds."""
-        ...
-
 
 T = TypeVar("T")
 

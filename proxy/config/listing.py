@@ -24,8 +24,8 @@ class _OneOrMany:
 
 
 def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+    return value if value is None or isinstance(value, (list, tuple)) else [value]
 
 
 ONE_OR_MANY: Final = _OneOrMany()
-"""For `Annotated[tuple[...], ONE_OR_MANY]`, whose entries are written as text."""
+"""For `Annotated[tuple[...], ONE_OR_MANY]`, whose entries are not lists themselves."""

@@ -26,7 +26,7 @@ _PERIOD_NAMES: Final = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: 
 _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 _SIZE: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s?([KMG]i?B|B)")
 _SHARE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s?%")
-_RATE: Final = re.compile(r"([0-9]{1,12})\s?/\s?([0-9]{0,9})\s?([a-z]+)")
+_RATE: Final = re.compile(r"([0-9]{1,12})\s?([KMG]i?B|B)?\s?/\s?([0-9]{0,9})\s?([a-z]+)")
 
 
 def parse_duration(value: object) -> float:
@@ -97,27 +97,29 @@ def show_share(part: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`count` events in each `period` seconds."""
+    """`count` events, or bytes when `bytes` is set, in each `period` seconds."""
 
     count: int
     period: float
+    bytes: bool = False
 
     @classmethod
     def parse(cls, value: object) -> Rate:
-        """From `100/s`, `5/min`, `1000/day`, `10/30s`. Raises ValueError."""
+        """From `100/s`, `5/min`, `1000/day`, `10/30s`, `10MiB/min`. Raises ValueError."""
         if isinstance(value, Rate):
             return value
         match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
-        if match is None or match[3] not in _PERIODS:
+        if match is None or match[4] not in _PERIODS:
             raise ValueError(f"{value!r} is not a rate; write 100/s, 5/min, 1000/hour or 10/30s")
-        count, period = int(match[1]), float(match[2] or 1) * _PERIODS[match[3]]
+        count, period = int(match[1]), float(match[3] or 1) * _PERIODS[match[4]]
         if count == 0 or period == 0:
             raise ValueError(f"{value!r} would admit nothing; to refuse all requests use `respond`")
-        return cls(count, period)
+        return cls(count * _SIZE_UNITS[match[2] or "B"], period, match[2] is not None)
 
     def __str__(self) -> str:
         name = _PERIOD_NAMES.get(self.period)
-        return f"{self.count}/{name}" if name else f"{self.count}/{show_duration(self.period)}"
+        count = show_size(self.count) if self.bytes else self.count
+        return f"{count}/{name}" if name else f"{count}/{show_duration(self.period)}"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

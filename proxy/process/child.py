@@ -91,6 +91,7 @@ class Child:
                 self._segments,
                 self._plan(told["document"]),
                 number=self._number,
+                workers=told["workers"],
                 ledger=open_ledger(self._segments, self._number, writer=True),
             )
         except (ConfigError, SegmentError) as error:

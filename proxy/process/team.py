@@ -190,6 +190,7 @@ class Team:
                     "shares": seat.shares(self._bound),
                     "log": self._lock,
                     "levels": self._levels.exempted(),
+                    "workers": len(self._seats),
                 }
                 problems = await seat.begin(told)
         except (OSError, Unanswered) as error:

@@ -19,6 +19,7 @@ from proxy.config.model import Drain
 from proxy.control.line import Handler
 from proxy.control.segments import Segments
 from proxy.process.journal import Journal, check_file, redirect
+from proxy.process.limits import open_memory
 from proxy.process.source import Generation
 from proxy.process.version import VERSION
 from proxy.runtime.compile import Compiler
@@ -27,7 +28,6 @@ from proxy.runtime.state import State
 from proxy.runtime.upstreams import Upstreams
 from proxy.server.listener import Listener
 from proxy.server.ports import Ports, Share
-from proxy.store.memory import Memory
 from proxy.telemetry.ledger import Ledger
 from proxy.telemetry.levels import Levels
 from proxy.telemetry.logs import BoundLogger, configure, loop_exception_handler
@@ -50,8 +50,9 @@ class _Prepared:
 class Worker:
     """Serves one configuration after another. Raises ConfigError when the first can't be used.
 
-    number: of the worker among several, 0 for the only one. segments: memory shared with
-    the other workers. ledger: where it counts; in memory of its own by default.
+    number: of the worker among several, which are `workers`; both are 0 for the only one.
+    segments: memory shared with the other workers. ledger: where it counts; in memory of its
+    own by default.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Worker:
         generation: Generation,
         *,
         number: int = 0,
+        workers: int = 0,
         ledger: Ledger | None = None,
     ) -> None:
         self._sink = sink
@@ -77,7 +79,9 @@ class Worker:
             VERSION, sink, self.counts, self._levels, time.monotonic, time.time, os.urandom
         )
         self.segments = segments
-        store = Memory(time.monotonic)
+        store = open_memory(
+            segments, number, workers, self.counts, time.monotonic, time.time, os.urandom
+        )
         self._state = State(loop, time.monotonic, time.time, store, self.counts, log, traffic)
         self.ports = Ports(loop, self._listener)
         self._prepared: _Prepared | None = self._compile(generation)

@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote
 
 from proxy.http1.headers import Headers, decode, encode
+from proxy.http1.query import Parameters
 from proxy.routing.path import read_regex
 
 PRESENT: Final = "*"
@@ -29,8 +29,6 @@ _NOT_HERE: Final = {
         "it is a hop-by-hop field, which routes never see; take it out",
     ),
 }  # fmt: skip
-
-Parameters = Mapping[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +99,3 @@ def _read(name: str, text: str) -> Condition:
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return Condition(name, text, encode(text), None)
-
-
-def read_query(query: str) -> Parameters:
-    """The values of each parameter of a raw query, decoded, in order.
-
-    Parameters are separated by `&`; `+` is a space. Invalid bytes are kept as surrogates.
-    """
-    parameters: dict[str, list[str]] = {}
-    for part in query.split("&"):
-        if part:
-            name, _, value = part.partition("=")
-            parameters.setdefault(_decode(name), []).append(_decode(value))
-    return parameters
-
-
-def _decode(text: str) -> str:
-    if "+" in text:
-        text = text.replace("+", " ")
-    return unquote(text, errors="surrogateescape") if "%" in text else text

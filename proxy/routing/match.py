@@ -15,12 +15,11 @@ from typing import Final, Literal, TypeVar
 from proxy.config.model import Match
 from proxy.contract import Request
 from proxy.http1.host_pattern import HostPattern
+from proxy.http1.query import Parameters, read_query
 from proxy.routing.condition import (
     Condition,
-    Parameters,
     read_field_conditions,
     read_parameter_conditions,
-    read_query,
 )
 from proxy.routing.host import ANY_HOST, read_host
 from proxy.routing.path import PathKind, PathPattern, read_path

@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 from proxy.config.model import Match
 from proxy.contract import NO_CAPTURES, Request
 from proxy.http1.host_pattern import HostPattern
-from proxy.routing.condition import Parameters, read_query
+from proxy.http1.query import Parameters, read_query
 from proxy.routing.coverage import unreachable
 from proxy.routing.host import HostIndex
 from proxy.routing.match import MatchError, Rule, problems, read_rules

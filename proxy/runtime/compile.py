@@ -81,8 +81,9 @@ class Compiler:
             identity = f"{name}/{info.name}/{plan.options.model_dump_json()}"
             target = self.upstreams.target(info.upstream)
             sampled = self._tracer.sampled if self._tracer is not None else None
+            scope = info.name if plan.origin == "route" else ""
             toolkit = self._state.toolkit(
-                info.name, identity, target, self.upstreams.ask, sampled, places
+                info.name, scope, identity, target, self.upstreams.ask, sampled, places
             )
             try:
                 policy = plan.spec.build(plan.options, toolkit)

@@ -64,8 +64,15 @@ def settings_of(options: BaseModel) -> Iterator[tuple[str, str]]:
     """Each option that has a value, with units as they are written."""
     plain = options.model_dump(mode="json", by_alias=True, exclude_none=True, fallback=str)
     for key in fields_of(type(options)):
-        if key in plain:
+        if key in plain and not _empty(plain[key]):
             yield key, as_written(plain[key])
+
+
+def _empty(value: Any) -> bool:
+    """Whether a list or a mapping holds nothing, however deep."""
+    if isinstance(value, dict):
+        return all(map(_empty, value.values()))
+    return isinstance(value, list) and not value
 
 
 def default_of(info: FieldInfo, model: type[BaseModel], name: str) -> str:

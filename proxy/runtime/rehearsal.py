@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from proxy.config.load import Document
 from proxy.config.problems import Problem
 from proxy.config.upstream import Upstream
-from proxy.contract import Handler, Toolkit, Verdict
+from proxy.contract import Handler, Toolkit
+from proxy.limits import Reading
 from proxy.runtime.gateway import raise_failure
 from proxy.runtime.plan import Plan, target_of
 from proxy.runtime.upstreams import unknown
@@ -20,8 +21,20 @@ from proxy.upstream.endpoint import make_endpoint
 class _Nobody:
     """Stands for everything that a policy may be given."""
 
-    async def gcra(self, key: str, interval: float, burst: int, cost: int = 1) -> Verdict:
-        return Verdict(True, burst, 0.0, 0.0)
+    prompt: Final = True
+
+    def limiter(self, *_: Any) -> _Nobody:
+        return self
+
+    def take(self, key: str, cost: int = 1) -> Reading:
+        return ()
+
+    look = take
+
+    def charge(self, *_: Any) -> None:
+        return None
+
+    give_back = reset = charge
 
     def counter(self, *_: Any, **__: Any) -> _Nobody:
         return self

@@ -136,6 +136,7 @@ class State:
     def toolkit(
         self,
         route: str,
+        scope: str,
         identity: str,
         target: Target,
         ask: Callable[[str], Handler],
@@ -152,6 +153,7 @@ class State:
             log=self.log,
             spawn=self._spawn_quietly,
             route=route,
+            scope=scope,
             identity=identity,
             sampled=sampled,
             target=target,

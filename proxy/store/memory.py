@@ -1,97 +1,220 @@
-"""Shared state of one process: the operations of `contract.Store` on a dictionary.
+"""The store of one instance: limits counted in memory, by one worker or all of them.
 
-Nothing here waits, so each operation is atomic for the event loop that runs it. The number
-of keys is bounded: see `Memory._make_room`.
+May live here: keys, several quotas at once, what becomes of a lock that can't be had. Must
+not live here: how anything is counted (`counting`) or found (`table`).
+
+With several workers each look at a key is guarded by the lock of its bucket, so that their
+counts are exact together. Nothing waits but for a lock, whose holder has a few microseconds
+of work to do with it; see `locks` for one that is stopped meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from heapq import heappop, heappush, heapreplace
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final, NamedTuple
+from weakref import WeakValueDictionary
 
-from proxy.contract import Verdict
+from proxy.errors import Refused
+from proxy.limits import USUAL_TERMS, Quota, Reading, Terms
+from proxy.store.counting import Clock, Concurrency, Counting, FixedWindow, Gcra, SlidingWindow, Way
+from proxy.store.region import KEYS, Region
+from proxy.store.stand_in import StandIn, taken_here
+from proxy.store.table import NOWHERE, Place
 
-# Seconds by which a request may come early. Floats are off by less, and a request that comes
-# exactly when its allowance is back must not be refused for a rounding error.
-_SLACK: Final = 1e-6
-# Entries looked at to make room: bounds the pause of one request.
-_LOOKS: Final = 8
+QUOTAS_MAX: Final = 7
+"""Quotas of one limiter: a digest has room for so many tags."""
+
+# Of each limiter; a place takes some 300 bytes.
+_HOMES_MAX: Final = 4096
+_FIRST: Final = b"\1" + b"\0" * 7
+
+
+_Known = tuple[str, tuple[Quota, ...], Terms]
+
+
+class _Home(NamedTuple):
+    """Where the records of one key are. lock: its address, 0 when there is none."""
+
+    lock: int
+    first: Place
+    places: tuple[Place, ...]
 
 
 class Memory:
-    """An in-process store. clock: monotonic seconds. max_keys: keys held at once."""
+    """A store in this instance's memory.
 
-    def __init__(self, clock: Callable[[], float], max_keys: int = 100_000) -> None:
-        if max_keys < 1:
-            raise ValueError("a store needs room for one key at least")
+    clock: monotonic seconds, the same for all processes of the machine. wall: seconds since
+    1970. worker: the number of this one. failed: hears of each question that found a lock
+    stuck.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        clock: Clock,
+        wall: Clock,
+        worker: int = 0,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.region = region
+        self.failed = failed
         self._clock = clock
-        self._max_keys = max_keys
-        # Key to when it was last admitted, and the seconds its allowance then needed to be
-        # full. Two small numbers where the theoretical arrival time would be one large one:
-        # its rounding errors add up after months of uptime.
-        self._debts: dict[str, tuple[float, float]] = {}
-        # One `(expiry, key)` for each key. Expiries only move back, and an entry isn't moved
-        # when they do: it tells the earliest that its key may expire.
-        self._queue: list[tuple[float, str]] = []
+        self._wall = wall
+        self._worker = worker
+        self._spare: Memory | None = None
+        self._limiters: WeakValueDictionary[_Known, MemoryLimiter] = WeakValueDictionary()
 
-    def __len__(self) -> int:
-        """Keys held, expired ones included until they are met."""
-        return len(self._debts)
+    def limiter(
+        self, identity: str, quotas: Sequence[Quota], terms: Terms = USUAL_TERMS
+    ) -> MemoryLimiter:
+        """A limiter of these quotas; those of equal identity share their counts."""
+        if not 0 < len(quotas) <= QUOTAS_MAX:
+            raise ValueError(f"a limiter has 1 to {QUOTAS_MAX} quotas")
+        known = (identity, tuple(quotas), terms)
+        limiter = self._limiters.get(known)
+        if limiter is None:
+            limiter = self._limiters[known] = MemoryLimiter(self, *known)
+        return limiter
 
-    async def gcra(self, key: str, interval: float, burst: int, cost: int = 1) -> Verdict:
-        """Take `cost` from an allowance of `burst` that refills one each `interval` seconds.
+    @property
+    def evicted(self) -> int:
+        """Keys that were forgotten before their time, since there were too many."""
+        region = self.region
+        return region.narrow.evicted + region.wide.evicted + region.flight.evicted
 
-        The generic cell rate algorithm, exact: in any `t` seconds it admits at most
-        `burst + t / interval`, and refuses nothing below that. A refusal takes nothing.
-        """
-        now = self._clock()
-        known = self._debts.get(key)
-        debt = 0.0
-        if known is not None:
-            seen, debt = known
-            debt -= now - seen
-            if debt < 0.0:
-                debt = 0.0
-        after = debt + cost * interval
-        early = after - burst * interval
-        if early > _SLACK:
-            left = int((burst * interval - debt + _SLACK) / interval)
-            return Verdict(False, max(left, 0), early, debt)
-        if known is None:
-            self._make_room(now)
-            heappush(self._queue, (now + after, key))
-        self._debts[key] = (now, after)
-        return Verdict(True, int((_SLACK - early) / interval), 0.0, after)
+    def spare(self) -> Memory:
+        """A store for questions that this one can't answer, of this worker alone."""
+        if self._spare is None:
+            region = Region.private(self.region.secret, KEYS)
+            self._spare = Memory(region, self._clock, self._wall)
+        return self._spare
 
-    def _make_room(self, now: float) -> None:
-        """Forget expired keys, and one live key if there is no room without.
+    def counting(self, quota: Quota) -> Counting:
+        """A quota's algorithm on this store's memory."""
+        region = self.region
+        match quota.algorithm:
+            case "gcra":
+                return Gcra(quota, region.narrow, self._clock)
+            case "fixed_window":
+                return FixedWindow(quota, region.narrow, self._clock, self._wall)
+            case "sliding_window":
+                return SlidingWindow(quota, region.wide, self._clock, self._wall)
+            case "concurrency":
+                return Concurrency(quota, region.flight, self._clock, self._worker)
 
-        An expired key's allowance is full, so forgetting it changes nothing. Of live keys
-        the one that expires soonest is forgotten, as its limit has the least left to say.
-        A few entries are looked at, so after many repeated keys it is the soonest of those.
-        """
-        queue, debts = self._queue, self._debts
-        for _ in range(_LOOKS):
-            if not queue or queue[0][0] > now:
-                break
-            key = queue[0][1]
-            expires = sum(debts[key])
-            if expires <= now:
-                heappop(queue)
-                del debts[key]
-            else:
-                heapreplace(queue, (expires, key))
-        if len(debts) < self._max_keys:
+
+class MemoryLimiter:
+    """A `Limiter` on a `Memory`."""
+
+    prompt: Final = True
+
+    def __init__(
+        self, store: Memory, identity: str, quotas: tuple[Quota, ...], terms: Terms
+    ) -> None:
+        self._store = store
+        self._countings = tuple(store.counting(quota) for quota in quotas)
+        self._only = self._countings[0] if len(quotas) == 1 else None
+        self._locks = store.region.locks
+        self._person = blake2b(identity.encode(), digest_size=16).digest()
+        self._home = lru_cache(_HOMES_MAX)(self._find_home)
+        self._stand_in = StandIn(
+            terms.on_failure, lambda: store.spare().limiter(identity, quotas, terms)
+        )
+
+    def take(self, key: str, cost: int = 1) -> Reading:
+        """Take `cost` from every quota of the key, or nothing if one has no room for it."""
+        home = self._home(key)
+        locks = self._locks
+        if locks is not None and not locks.acquire(home.lock):
+            self._store.failed()
+            return self._stand_in.take(key, cost)
+        try:
+            if self._only is not None:
+                return (self._only.take(home.first, cost, Way.TAKE),)
+            looks = self._each(home, cost, Way.LOOK)
+            if not all(verdict.allowed for verdict in looks):
+                return looks
+            return self._each(home, cost, Way.CHARGE)
+        finally:
+            if locks is not None:
+                locks.release(home.lock)
+
+    def look(self, key: str, cost: int = 1) -> Reading:
+        """Whether `cost` would be admitted; takes nothing, and `remaining` is without it."""
+        home = self._home(key)
+        if not self._acquire(home):
+            return self._stand_in.look(key, cost)
+        try:
+            return self._each(home, cost, Way.LOOK)
+        finally:
+            self._release(home)
+
+    def charge(self, key: str, cost: int) -> None:
+        """Take `cost` from every quota, whether there is room for it or not."""
+        home = self._home(key)
+        if not self._acquire(home):
+            self._stand_in.charge(key, cost)
             return
-        looked: list[tuple[float, str]] = []
-        while queue and len(looked) < _LOOKS:
-            noted, key = heappop(queue)
-            looked.append((sum(debts[key]), key))
-            if noted == looked[-1][0]:
-                # Notes are never late, so no key further back expires sooner than this one.
-                break
-        looked.sort()
-        for entry in looked[1:]:
-            heappush(queue, entry)
-        del debts[looked[0][1]]
+        try:
+            self._each(home, cost, Way.CHARGE)
+        finally:
+            self._release(home)
+
+    def give_back(self, key: str, cost: int, reading: Reading) -> None:
+        """Undo what `take` took, as far as it still counts. reading: its answer."""
+        if taken_here(reading):
+            self._stand_in.give_back(key, cost, reading)
+            return
+        home = self._home(key)
+        if not self._acquire(home):
+            return
+        try:
+            for counting, place, verdict in zip(self._countings, home.places, reading, strict=True):
+                counting.give_back(place, cost, verdict.at)
+        finally:
+            self._release(home)
+
+    def reset(self, key: str) -> None:
+        """Forget the key. Raises Refused `limit_unavailable` when its lock can't be had."""
+        home = self._home(key)
+        if not self._acquire(home):
+            raise Refused("limit_unavailable")
+        try:
+            for counting, place in zip(self._countings, home.places, strict=True):
+                if counting.table.find(place):
+                    counting.table.forget(place)
+        finally:
+            self._release(home)
+
+    def _each(self, home: _Home, cost: int, way: Way) -> Reading:
+        pairs = zip(self._countings, home.places, strict=True)
+        return tuple([counting.take(place, cost, way) for counting, place in pairs])
+
+    def _acquire(self, home: _Home) -> bool:
+        if self._locks is None or self._locks.acquire(home.lock):
+            return True
+        self._store.failed()
+        return False
+
+    def _release(self, home: _Home) -> None:
+        if self._locks is not None:
+            self._locks.release(home.lock)
+
+    def _find_home(self, key: str) -> _Home:
+        """Where the records of a key are; remembered for the keys that come again."""
+        region = self._store.region
+        digest = blake2b(
+            key.encode("utf-8", "surrogatepass"),
+            digest_size=8 * (1 + len(self._countings)),
+            key=region.secret,
+            person=self._person,
+        ).digest()
+        number = int.from_bytes(digest[:8]) % region.buckets
+        places = []
+        for index, counting in enumerate(self._countings, start=1):
+            tag = digest[8 * index : 8 * index + 8]
+            places.append(counting.table.place(tag if tag != NOWHERE else _FIRST, number))
+        lock = 0 if self._locks is None else self._locks.address(number)
+        return _Home(lock, places[0], tuple(places))

@@ -203,7 +203,9 @@ class AccessLog:
             if detail:
                 # Some are URLs: where a redirect leads, for one.
                 text = redact_text(_shorten(detail, _TEXT_MAX))
-                details[policy] = redact_url(text, self._redact_query)
+                text = redact_url(text, self._redact_query)
+                # Several decisions of one policy are told in their order.
+                details[policy] = f"{details[policy]}; {text}" if policy in details else text
         if details:
             record["details"] = details
         headers: dict[str, str] = {}

@@ -48,7 +48,7 @@ class Tunnel:
         self._deadlines = deadlines
         self._clock = clock
         self._idle = idle
-        self._closed = closed
+        self._closed = [closed]
         self._frames = FrameTracker()
         self._ended = {"client": False, "upstream": False}
         self._closing = False
@@ -59,6 +59,10 @@ class Tunnel:
         self.reason = ""
         self.deadline = clock() + idle
         deadlines.add(self)
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Call this as well once it has ended."""
+        self._closed.append(call)
 
     def from_client(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -156,4 +160,5 @@ class Tunnel:
                 transport.close()
         if self.deadline == NEVER:
             self._deadlines.discard(self)
-        self._closed()
+        for call in self._closed:
+            call()

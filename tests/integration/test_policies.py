@@ -366,7 +366,8 @@ async def test_trusted_callers_are_told_why(tmp_path: Path) -> None:
     assert all('why;at="' in answer for answer in told)
     assert f'rate_limit;admitted;at="{tmp_path}/sidegate.yaml:{place}"' in told[0]
     assert "respond;answered" in told[0]
-    assert 'rate_limit;refused;by="rate_limited"' in told[1]
+    assert 'rate_limit;limited;by="1/day for ' in told[1]
+    assert ';refused;by="rate_limited"' in told[1]
     assert told[2].startswith("no_route, ")
     assert told[2].endswith('error;code="route_not_found"')
     assert "sidegate-why" not in unasked.headers

@@ -12,6 +12,7 @@ from proxy.errors import GatewayError, Refused
 from proxy.http1.headers import Headers, encode
 from proxy.runtime.chain import BoundPolicy, bind
 from proxy.store.memory import Memory
+from proxy.store.region import Region
 
 WALL = 1795446245.123
 """2026-11-23T15:04:05.123Z"""
@@ -75,7 +76,7 @@ class World:
             clock=lambda: self.now,
             wall=lambda: self.wall,
             random=Random(7).randbytes,
-            store=Memory(lambda: self.now),
+            store=Memory(Region.private(bytes(16), 1000), lambda: self.now, lambda: self.wall),
             metrics=self.journal,
             log=self.journal,
             spawn=_no_tasks,

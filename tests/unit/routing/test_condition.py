@@ -7,10 +7,10 @@ import re
 import pytest
 
 from proxy.http1.headers import Headers
+from proxy.http1.query import read_query
 from proxy.routing.condition import (
     read_field_conditions,
     read_parameter_conditions,
-    read_query,
 )
 
 FIELDS = [(b"X-Version", b"2"), (b"Accept", b"a"), (b"accept", b"b"), (b"X-Bytes", b"\xff")]

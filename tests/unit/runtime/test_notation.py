@@ -74,7 +74,6 @@ def test_settings_are_those_with_a_value_in_the_order_of_the_reference() -> None
         "key": "client_ip",
         "wait": "1500ms",
         "bucket": "{room: 2KiB}",
-        "buckets": "{}",
         "names": "[a, b]",
         "kind": "soft",
         "json": '"{}"',

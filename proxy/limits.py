@@ -1,0 +1,140 @@
+"""What a limit is, and what its policy may ask of whoever counts it. Pure values.
+
+`Toolkit.store` is the one who counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+Algorithm = Literal["gcra", "sliding_window", "fixed_window", "concurrency"]
+"""How requests are counted; `concurrency` counts those in flight."""
+
+OnFailure = Literal["local", "open", "closed"]
+"""What stands in for a store that can't be asked: this instance's own memory, consent to
+everything, or refusal of everything."""
+
+
+class Quota(NamedTuple):
+    """One limit on whatever a key stands for.
+
+    limit: requests, or other units of cost, in each `period` of seconds; for `concurrency`
+    at one time, with a period of 0.0. burst: of gcra, how many may come at once; else equal
+    to `limit`.
+    """
+
+    algorithm: Algorithm
+    limit: int
+    period: float
+    burst: int
+
+
+class Terms(NamedTuple):
+    """How a limiter treats its store. lease: how many a worker may take ahead, 0 for none."""
+
+    on_failure: OnFailure = "local"
+    lease: int = 0
+
+
+USUAL_TERMS = Terms()
+
+
+@dataclass(slots=True)
+class Verdict:
+    """A limiter's answer about one quota.
+
+    allowed: within the quota. remaining: whole requests left at once. retry_after: seconds
+    until this cost would be admitted; 0.0 when allowed, infinite when never. reset_after:
+    seconds until the allowance is full again. at: the store's own time, which tells what was
+    taken when it is given back. source: `local` when the store could not be asked.
+    """
+
+    allowed: bool
+    remaining: int
+    retry_after: float
+    reset_after: float
+    at: float = 0.0
+    source: Literal["store", "local"] = "store"
+
+
+Reading = tuple[Verdict, ...]
+"""A limiter's answer about one request: a verdict for each quota, in their order. Nothing
+was taken unless all allow it. Empty when the store could not be asked and the terms say
+`open`."""
+
+
+class Limiter(Protocol):
+    """Quotas on keys, counted in memory: every answer comes at once.
+
+    Raises GatewayError `limit_unavailable` where counting fails and the terms say `closed`.
+    """
+
+    @property
+    def prompt(self) -> Literal[True]:
+        """Tells it from a `RemoteLimiter`."""
+        ...
+
+    def take(self, key: str, cost: int = 1) -> Reading:
+        """Take `cost` from every quota of the key, or nothing if one has no room for it."""
+        ...
+
+    def look(self, key: str, cost: int = 1) -> Reading:
+        """Whether `cost` would be admitted; takes nothing, and `remaining` is without it."""
+        ...
+
+    def charge(self, key: str, cost: int) -> None:
+        """Take `cost` from every quota, whether there is room for it or not."""
+        ...
+
+    def give_back(self, key: str, cost: int, reading: Reading) -> None:
+        """Undo what `take` took, as far as it still counts. reading: its answer."""
+        ...
+
+    def reset(self, key: str) -> None:
+        """Forget the key."""
+        ...
+
+
+class RemoteLimiter(Protocol):
+    """As `Limiter`, counted elsewhere: questions leave at once, answers are waited for.
+
+    What has no answer is not waited for, and keeps its order.
+    """
+
+    @property
+    def prompt(self) -> Literal[False]:
+        """Tells it from a `Limiter`."""
+        ...
+
+    def take(self, key: str, cost: int = 1) -> Awaitable[Reading]:
+        """Take `cost` from every quota of the key, or nothing if one has no room for it."""
+        ...
+
+    def look(self, key: str, cost: int = 1) -> Awaitable[Reading]:
+        """Whether `cost` would be admitted; takes nothing, and `remaining` is without it."""
+        ...
+
+    def charge(self, key: str, cost: int) -> None:
+        """Take `cost` from every quota, whether there is room for it or not."""
+        ...
+
+    def give_back(self, key: str, cost: int, reading: Reading) -> None:
+        """Undo what `take` took, as far as it still counts. reading: its answer."""
+        ...
+
+    def reset(self, key: str) -> Awaitable[None]:
+        """Forget the key. Raises GatewayError `limit_unavailable` when that can't be done."""
+        ...
+
+
+class Store(Protocol):
+    """Where limits are counted."""
+
+    def limiter(
+        self, identity: str, quotas: Sequence[Quota], terms: Terms = ...
+    ) -> Limiter | RemoteLimiter:
+        """A limiter of these quotas. identity: equal ones share their counts, between all
+        workers, and between all instances where the store is one for all."""
+        ...

@@ -1,0 +1,253 @@
+"""Refuses requests beyond limits: when the store is asked, and what follows from its answer.
+
+The common case, one key and a store in memory, is written out by itself: it stands in the
+way of every request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import Any, Final, cast
+
+from proxy.contract import Counter, Handler, PolicySpec, Request, Response, Toolkit
+from proxy.errors import Refused
+from proxy.http1.networks import Networks, range_of
+from proxy.limits import Reading
+from proxy.policies.rate_limit.groups import Group, Taken, make_groups
+from proxy.policies.rate_limit.keys import Key
+from proxy.policies.rate_limit.options import Options
+from proxy.policies.rate_limit.replies import Replies
+from proxy.policies.rate_limit.settlement import STATE, settle_around
+
+_NAME: Final = "rate_limit"
+
+
+class RateLimit:
+    """A gate, which also tells clients what is left and settles what the response decides.
+
+    Allowances are kept in the store under the settings that they depend on. check,
+    edit_response, wrap: the shapes that this one has, by its options.
+    """
+
+    check: Callable[[Request], Any]
+    edit_response: Callable[[Request, Response], None]
+    wrap: Callable[[Handler], Handler]
+
+    def __init__(self, options: Options, toolkit: Toolkit) -> None:
+        self.name = toolkit.scope or "*"
+        self.groups = make_groups(options.rules(), options, toolkit)
+        self.tiers = {
+            tier: make_groups(options.rules(tier), options, toolkit, tier) for tier in options.tiers
+        }
+        self._options = options
+        part = options.tier or self.groups[0].key.parts[0]
+        self._tier = Key((part,), "exempt", options.ipv4_prefix, options.ipv6_prefix)
+        self._exempt_clients = Networks(map(range_of, options.exempt.clients))
+        self._exempt_keys = frozenset(options.exempt.keys)
+        self._replies: dict[tuple[Group, ...], Replies] = {}
+        self._tally = _Tally(self.name, options, toolkit)
+        every = [group for groups in (self.groups, *self.tiers.values()) for group in groups]
+        prompt = all(group.limiter.prompt for group in every)
+        if prompt and self._plain():
+            self._take = cast("Callable[[str, int], Reading]", self.groups[0].limiter.take)
+            self._key = self.groups[0].key
+            self._cost = self.groups[0].fixed_cost or 1
+            self._only = self._replies_of(self.groups)
+            self.check = self._check_plainly
+        else:
+            self.check = self._check_at_once if prompt else self._check
+        if options.fields != "none" and options.mode == "enforce":
+            self.edit_response = self._tell
+        if any(group.unsettled for group in every):
+            self.wrap = settle_around
+
+    def _plain(self) -> bool:
+        """Whether all that is to do is to take from the only group."""
+        return not (
+            len(self.groups) > 1
+            or self.tiers
+            or len(self._exempt_clients)
+            or self._exempt_keys
+            or self.groups[0].unsettled
+            or self.groups[0].fixed_cost is None
+        )
+
+    def _check_plainly(self, request: Request) -> None:
+        """Raise Refused `rate_limited` when the allowance is used up."""
+        key = self._key(request)
+        if key is None:
+            self._tally.exempt.inc()
+            return
+        reading = self._take(key, self._cost)
+        for verdict in reading:
+            if not verdict.allowed or verdict.source == "local":
+                break
+        else:
+            if reading:
+                self._tally.admitted.inc()
+                request.state[STATE] = reading
+                return
+        self._conclude(request, [Taken(self.groups[0], key, self._cost, reading)])
+
+    def _check_at_once(self, request: Request) -> None:
+        """Raise Refused `rate_limited` when one of several allowances is used up."""
+        taken: list[Taken] = []
+        try:
+            for group, key in self._asked(request):
+                cost = group.cost(request)
+                ask = group.limiter.look if group.later else group.limiter.take
+                taken.append(Taken(group, key, cost, cast("Reading", ask(key, cost))))
+        except Refused:
+            _undo(taken)
+            raise
+        self._conclude(request, taken)
+
+    async def _check(self, request: Request) -> None:
+        """Raise Refused `rate_limited` when one of several allowances is used up."""
+        asked: list[tuple[Group, str, int, Awaitable[Reading] | Reading]] = []
+        for group, key in self._asked(request):
+            cost = group.cost(request)
+            ask = group.limiter.look if group.later else group.limiter.take
+            # All questions leave before the first answer is waited for.
+            asked.append((group, key, cost, ask(key, cost)))
+        taken: list[Taken] = []
+        refusal: Refused | None = None
+        try:
+            for group, key, cost, answer in asked:
+                try:
+                    reading = answer if isinstance(answer, tuple) else await answer
+                except Refused as error:
+                    refusal = error
+                else:
+                    taken.append(Taken(group, key, cost, reading))
+            if refusal is not None:
+                raise refusal
+        except BaseException:
+            _undo(taken)
+            raise
+        self._conclude(request, taken)
+
+    def _asked(self, request: Request) -> Sequence[tuple[Group, str]]:
+        """The groups that have a say in a request, with its key in each."""
+        groups: Sequence[Group] = self.groups
+        if request.client_ip in self._exempt_clients:
+            groups = ()
+        elif self.tiers:
+            groups = self.tiers.get(self._tier.first(request) or "", groups)
+        asked: list[tuple[Group, str]] = []
+        for group in groups:
+            if self._exempt_keys and self._exempt_keys.intersection(group.key.values(request)):
+                asked = []
+                break
+            key = group.key(request)
+            if key is not None:
+                asked.append((group, key))
+        if not asked:
+            self._tally.exempt.inc()
+        return asked
+
+    def _conclude(self, request: Request, taken: Sequence[Taken]) -> None:
+        """Note what was taken, or undo it and raise the refusal."""
+        told = [one for one in taken if one.reading]
+        if len(told) < len(taken):
+            request.decide(_NAME, "unchecked", "the store can't be asked; admitted unchecked")
+            self._tally.open.inc()
+        verdicts = tuple([verdict for one in told for verdict in one.reading])
+        if any(verdict.source == "local" for verdict in verdicts):
+            request.decide(_NAME, "unchecked", "the store can't be asked; counted locally")
+            self._tally.local.inc()
+        replies = self._replies_of(tuple([one.group for one in told]))
+        index = replies.refused_by(verdicts)
+        if index is None:
+            self._tally.admitted.inc()
+            request.state[STATE] = taken
+            return
+        _undo(told)
+        rule = replies.rules[index]
+        self._tally.refused(rule.name)
+        request.decide(_NAME, "limited", self._for_log(request, told, rule.name))
+        raise replies.refusal(index, verdicts)
+
+    def _tell(self, request: Request, response: Response) -> None:
+        """Write what is left into a response."""
+        taken = request.state.get(STATE)
+        if isinstance(taken, tuple):
+            self._only.tell(response.headers, taken)
+        elif taken:
+            told = [one for one in taken if one.reading]
+            if told:
+                replies = self._replies_of(tuple([one.group for one in told]))
+                verdicts = tuple([verdict for one in told for verdict in one.reading])
+                replies.tell(response.headers, verdicts)
+
+    def _replies_of(self, groups: tuple[Group, ...]) -> Replies:
+        replies = self._replies.get(groups)
+        if replies is None:
+            rules = [rule for group in groups for rule in group.rules]
+            replies = self._replies[groups] = Replies(rules, self._options.fields)
+        return replies
+
+    def _for_log(self, request: Request, told: Sequence[Taken], rule: str) -> str:
+        """Which limit was met by whom, as `log_key` says."""
+        if self._options.log_key == "none":
+            return rule
+        group = next(one.group for one in told if rule in [own.name for own in one.group.rules])
+        values = ", ".join(group.key.values(request))
+        if self._options.log_key == "hash":
+            values = blake2b(values.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        return f"{rule} for {values}"
+
+
+class _Tally:
+    """What a policy counts. Its labels come from the configuration."""
+
+    def __init__(self, name: str, options: Options, toolkit: Toolkit) -> None:
+        metrics = toolkit.metrics
+
+        def requests(outcome: str) -> Counter:
+            return metrics.counter(
+                "sidegate_rate_limit_requests_total",
+                "Requests that a rate limit decided about.",
+                policy=name,
+                outcome=outcome,
+            )
+
+        def unchecked(instead: str) -> Counter:
+            return metrics.counter(
+                "sidegate_rate_limit_unchecked_total",
+                "Requests whose limits were not asked of the store, since it failed.",
+                policy=name,
+                instead=instead,
+            )
+
+        self.admitted = requests("admitted")
+        self.exempt = requests("exempt")
+        self.open = unchecked("open")
+        self.local = unchecked("local")
+        self._refused = requests("would_refuse" if options.mode == "shadow" else "refused")
+        every = [options.rules(), *(options.rules(tier) for tier in options.tiers)]
+        self._by_limit = {
+            rule.name: metrics.counter(
+                "sidegate_rate_limit_exceeded_total",
+                "Requests that were beyond a limit, by the first one that they met.",
+                policy=name,
+                limit=rule.name,
+            )
+            for rules in every
+            for rule in rules
+        }
+
+    def refused(self, limit: str) -> None:
+        """A request was beyond this limit."""
+        self._refused.inc()
+        self._by_limit[limit].inc()
+
+
+def _undo(taken: Iterable[Taken]) -> None:
+    for one in taken:
+        if all(verdict.allowed for verdict in one.reading):
+            one.undo()
+
+
+POLICY = PolicySpec(_NAME, Options, RateLimit, after={"error_envelope"}, shorthand="limit")

@@ -1,0 +1,63 @@
+"""What clients are told of limits: refusals, and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import Literal
+
+from proxy.errors import Refused
+from proxy.http1.headers import Headers
+from proxy.http1.quota_fields import (
+    POLICY,
+    STATE,
+    DraftFields,
+    QuotaState,
+    seconds,
+    write_legacy,
+)
+from proxy.limits import Reading, Verdict
+from proxy.policies.rate_limit.rules import Rule
+
+Fields = Literal["draft", "legacy", "none"]
+
+
+class Replies:
+    """Answers of some rules, which are checked together. fields: how clients are told."""
+
+    def __init__(self, rules: Sequence[Rule], fields: Fields) -> None:
+        self.rules = tuple(rules)
+        self._fields = fields
+        self._policies = tuple(rule.described() for rule in rules)
+        self._draft = DraftFields(self._policies)
+
+    def tell(self, headers: Headers, verdicts: Reading) -> None:
+        """Write what is left; `verdicts` in the order of the rules."""
+        if self._fields == "draft":
+            headers.append(STATE, self._draft.state([_state(verdict) for verdict in verdicts]))
+            headers.append(POLICY, self._draft.policy)
+        elif self._fields == "legacy":
+            write_legacy(headers, self._policies, [_state(verdict) for verdict in verdicts])
+
+    def refused_by(self, verdicts: Reading) -> int | None:
+        """The index of the rule that refuses, of several the one with the longest wait."""
+        refusing = [index for index, verdict in enumerate(verdicts) if not verdict.allowed]
+        return max(refusing, key=lambda index: verdicts[index].retry_after, default=None)
+
+    def refusal(self, index: int, verdicts: Reading) -> Refused:
+        """The refusal by a rule."""
+        rule, wait = self.rules[index], verdicts[index].retry_after
+        headers = Headers()
+        detail = rule.detail
+        if wait == inf:
+            detail = f"The request costs more than {rule.quota.burst}, the most at once."
+        else:
+            headers.append(b"Retry-After", b"%d" % max(1, seconds(wait)))
+        self.tell(headers, verdicts)
+        fields = tuple((name.decode(), value.decode()) for name, value in headers.fields())
+        return Refused("rate_limited", detail, headers=fields)
+
+
+def _state(verdict: Verdict) -> QuotaState:
+    wait = verdict.reset_after if verdict.allowed else verdict.retry_after
+    return QuotaState(verdict.remaining, verdict.reset_after if wait == inf else wait)
