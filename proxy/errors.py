@@ -25,6 +25,18 @@ class Code(NamedTuple):
     detail: str
 
 
+class Violation(NamedTuple):
+    """One thing that is wrong with a request, for the client to mend.
+
+    place: `body`, `query`, `path`, `header` or `cookie`. pointer: where in it (RFC 6901),
+    without control characters. detail: what is wrong; it repeats nothing that was sent.
+    """
+
+    place: str
+    pointer: str
+    detail: str
+
+
 CODES: Final[dict[str, Code]] = {
     "bad_request": Code(400, "client", "The request could not be understood."),
     "invalid_header": Code(400, "client", "A header field of the request is malformed."),
@@ -34,6 +46,8 @@ CODES: Final[dict[str, Code]] = {
         400, "client", "The length of the request body is stated ambiguously or malformed."
     ),
     "incomplete_body": Code(400, "client", "The request body ended before its stated length."),
+    "malformed_body": Code(400, "client", "The request body is not what its type says."),
+    "body_too_complex": Code(400, "client", "The request body holds too much of something."),
     "suspicious_input": Code(
         400, "client", "The request holds something that looks like an attack."
     ),
@@ -45,7 +59,11 @@ CODES: Final[dict[str, Code]] = {
     "request_timeout": Code(408, "client", "The request did not arrive in time."),
     "body_too_large": Code(413, "client", "The request body exceeds the limit."),
     "target_too_long": Code(414, "client", "The request target exceeds the limit."),
+    "unsupported_media_type": Code(
+        415, "client", "This resource does not take a body of this type."
+    ),
     "expectation_failed": Code(417, "client", "The Expect field asks for something unknown."),
+    "invalid_input": Code(422, "client", "The request is not as this resource needs it."),
     "host_not_allowed": Code(421, "client", "This host is not served here."),
     "rate_limited": Code(429, "client", "Too many requests."),
     "head_too_large": Code(431, "client", "The request header fields exceed the limit."),
@@ -80,6 +98,7 @@ class GatewayError(Exception):
     headers: extra response fields, such as `Retry-After`.
     cause: internal facts for the log only.
     close: the client's connection can't be used for another request.
+    violations: all that is wrong with the request, where more than one thing can be.
     """
 
     def __init__(
@@ -92,6 +111,7 @@ class GatewayError(Exception):
         headers: tuple[tuple[str, str], ...] = (),
         cause: str = "",
         close: bool = False,
+        violations: tuple[Violation, ...] = (),
     ) -> None:
         row = CODES.get(code)
         if row is None:
@@ -106,6 +126,7 @@ class GatewayError(Exception):
         self.headers = headers
         self.cause = cause
         self.close = close
+        self.violations = violations
 
     def __str__(self) -> str:
         return f"{self.status} {self.code}: {self.detail}" + (

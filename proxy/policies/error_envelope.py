@@ -16,7 +16,7 @@ import orjson
 from pydantic import ConfigDict
 
 from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit
-from proxy.errors import CODES, Aborted, GatewayError
+from proxy.errors import CODES, Aborted, GatewayError, Violation
 from proxy.http1.headers import Headers
 from proxy.http1.negotiation import choose_format
 from proxy.http1.status import REASONS
@@ -96,7 +96,9 @@ class ErrorEnvelope:
                 route=request.route.name,
                 request_id=request.id,
             )
-        response = self._envelope(request, error.status, error.code, error.detail, Headers())
+        response = self._envelope(
+            request, error.status, error.code, error.detail, Headers(), error.violations
+        )
         for name, value in error.headers:
             response.headers.add(name, value)
         response.close = error.close
@@ -151,7 +153,13 @@ class ErrorEnvelope:
         return isinstance(value, dict) and value.keys() >= _ENVELOPE_KEYS
 
     def _envelope(
-        self, request: Request, status: int, code: str, detail: str, headers: Headers
+        self,
+        request: Request,
+        status: int,
+        code: str,
+        detail: str,
+        headers: Headers,
+        violations: tuple[Violation, ...] = (),
     ) -> Response:
         facts: dict[str, Any] = {
             "error": code,
@@ -161,6 +169,11 @@ class ErrorEnvelope:
             "path": _sound(request.path),
             "request_id": request.id,
         }
+        if violations:
+            facts["errors"] = [
+                {"in": place, "pointer": _sound(pointer), "detail": _sound(text)}
+                for place, pointer, text in violations
+            ]
         form: str = choose_format(request.headers.get("accept"))
         if form == "html":
             body = _page(facts)
@@ -205,7 +218,9 @@ def _place(error: Exception) -> str:
 def _line(facts: dict[str, Any]) -> bytes:
     title = REASONS.get(facts["status"], "Error")
     request_id = f", request {facts['request_id']}" if facts["request_id"] else ""
-    return f"{facts['status']} {title}: {facts['detail']} ({facts['error']}{request_id})\n".encode()
+    lines = [f"{facts['status']} {title}: {facts['detail']} ({facts['error']}{request_id})"]
+    lines += [f"- {row['in']} {row['pointer']}: {row['detail']}" for row in facts.get("errors", ())]
+    return "\n".join([*lines, ""]).encode()
 
 
 # No style sheet of its own: a strict Content-Security-Policy would refuse it, and the
@@ -229,7 +244,7 @@ _PAGE: Final = """<!doctype html>
 <dt>Time</dt><dd><time datetime="{timestamp}">{timestamp}</time></dd>
 <dt>Request</dt><dd><code>{request_id}</code></dd>
 </dl>
-</main>
+{errors}</main>
 </body>
 </html>
 """
@@ -237,6 +252,11 @@ _PAGE: Final = """<!doctype html>
 
 def _page(facts: dict[str, Any]) -> bytes:
     shown = {name: escape(str(value)) for name, value in facts.items()}
+    rows = "".join(
+        f"<li>{escape(row['in'])} <code>{escape(row['pointer'])}</code>: {escape(row['detail'])}\n"
+        for row in facts.get("errors", ())
+    )
+    shown["errors"] = f"<ul>\n{rows}</ul>\n" if rows else ""
     return _PAGE.format(title=escape(REASONS.get(facts["status"], "Error")), **shown).encode()
 
 

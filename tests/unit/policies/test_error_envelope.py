@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from proxy.contract import Handler, Request, Response
-from proxy.errors import Aborted, GatewayError, Refused
+from proxy.errors import Aborted, GatewayError, Refused, Violation
 from proxy.policies.error_envelope import ErrorEnvelope, Options
 from tests.unit.policies.world import (
     World,
@@ -344,3 +344,32 @@ async def test_shadow_mode_notes_upstream_errors_and_answers_our_own(world: Worl
 def bytes_of(response: Response) -> bytes:
     assert isinstance(response.body, bytes)
     return response.body
+
+
+VIOLATIONS = (
+    Violation("body", "/a/<b>", "is not of type integer"),
+    Violation("query", "/q", "is missing"),
+)
+
+
+async def test_all_that_is_wrong_is_listed(world: World) -> None:
+    error = Refused("invalid_input", violations=VIOLATIONS)
+    for form in ("json", "problem"):
+        answer = await answered(world, failing(error), format=form)
+        assert facts(answer)["errors"] == [
+            {"in": "body", "pointer": "/a/<b>", "detail": "is not of type integer"},
+            {"in": "query", "pointer": "/q", "detail": "is missing"},
+        ]
+
+
+async def test_what_is_wrong_is_listed_for_people_too(world: World) -> None:
+    inside = failing(Refused("invalid_input", violations=VIOLATIONS))
+    page = await answered(world, inside, a_request("/", ("Accept", "text/html")))
+    assert isinstance(page.body, bytes)
+    assert b"<li>body <code>/a/&lt;b&gt;</code>: is not of type integer" in page.body
+    line = await answered(world, inside, a_request("/", ("Accept", "text/plain")))
+    assert isinstance(line.body, bytes)
+    assert line.body.splitlines()[1:] == [
+        b"- body /a/<b>: is not of type integer",
+        b"- query /q: is missing",
+    ]

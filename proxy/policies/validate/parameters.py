@@ -1,0 +1,132 @@
+"""Parameters of query, path, header fields and cookies, from texts to values (OpenAPI, 4.8.12).
+
+May live here: styles of serialization, and what is missing or too much. Must not live here:
+documents and operations, or what a value has to be (`schemas`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from proxy.content.form import Pair
+from proxy.content.json import escape
+from proxy.errors import Violation
+from proxy.policies.validate.schemas import Validate, coerce, shown, types_of
+
+_SEPARATORS: Final = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
+
+Resolve = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How texts become a value. types: of the value. items: of a list's entries.
+
+    properties: of an object's members; other members are of type `rest`.
+    """
+
+    types: frozenset[str]
+    items: frozenset[str]
+    properties: Mapping[str, frozenset[str]]
+    rest: frozenset[str]
+
+    @classmethod
+    def of(cls, schema: Any, resolve: Resolve) -> Kind:
+        """The kind that a schema asks for."""
+        whole = resolve(schema)
+        if not isinstance(whole, Mapping):
+            whole = {}
+        members = whole.get("properties", {})
+        return cls(
+            types_of(schema, resolve),
+            types_of(whole.get("items"), resolve),
+            {name: types_of(member, resolve) for name, member in members.items()},
+            types_of(whole.get("additionalProperties"), resolve),
+        )
+
+    def member(self, name: str, text: str) -> Any:
+        """A member of an object."""
+        return coerce(text, self.properties.get(name, self.rest))
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of an operation. validate: of its value. as_json: it is a JSON text."""
+
+    place: str
+    name: str
+    required: bool
+    style: str
+    explode: bool
+    as_json: bool
+    kind: Kind
+    validate: Validate
+
+    def check(self, texts: list[str], pairs: list[Pair]) -> list[Violation]:
+        """All that is wrong. texts: the values that came under its name. pairs: all there are."""
+        try:
+            found, value = self._read(texts, pairs)
+        except ValueError:
+            return [self._violation("", "is no JSON")]
+        if not found:
+            return [self._violation("", "is missing")] if self.required else []
+        return [
+            self._violation(violation.pointer, violation.detail)
+            for violation in self.validate(value)
+        ]
+
+    def _violation(self, pointer: str, detail: str) -> Violation:
+        return Violation(self.place, shown(f"/{escape(self.name)}{pointer}"), detail)
+
+    def _read(self, texts: list[str], pairs: list[Pair]) -> tuple[bool, Any]:
+        kind = self.kind
+        if self.style == "deepObject":
+            before = f"{self.name}["
+            members = {
+                name[len(before) : -1]: text
+                for name, text in pairs
+                if name.startswith(before) and name.endswith("]")
+            }
+            return bool(members), {name: kind.member(name, text) for name, text in members.items()}
+        if self.style == "form" and self.explode and "object" in kind.types and not texts:
+            members = {name: text for name, text in pairs if name in kind.properties}
+            return bool(members), {name: kind.member(name, text) for name, text in members.items()}
+        if not texts:
+            return False, None
+        if self.as_json:
+            return True, orjson.loads(texts[0])
+        if "array" in kind.types:
+            if not self.explode or self.place in ("path", "header"):
+                texts = texts[0].split(_SEPARATORS.get(self.style, ",")) if texts[0] else []
+            return True, [coerce(text.strip(), kind.items) for text in texts]
+        if "object" in kind.types:
+            return True, self._object(texts[0])
+        if len(texts) > 1:
+            # A list, where one value was asked for: the schema says so in its words.
+            return True, [coerce(text, kind.types) for text in texts]
+        return True, coerce(texts[0], kind.types)
+
+    def _object(self, text: str) -> dict[str, Any]:
+        parts = text.split(",")
+        if self.explode:
+            pairs = [part.partition("=")[::2] for part in parts]
+        else:
+            pairs = list(zip(parts[::2], parts[1::2], strict=False))
+        return {name: self.kind.member(name, value) for name, value in pairs}
+
+
+def object_of(pairs: list[Pair], kind: Kind) -> dict[str, Any]:
+    """Pairs as one object: a name that came twice, or is to be a list, is a list."""
+    gathered: dict[str, list[str]] = {}
+    for name, text in pairs:
+        gathered.setdefault(name, []).append(text)
+    made: dict[str, Any] = {}
+    for name, texts in gathered.items():
+        types = kind.properties.get(name, kind.rest)
+        values = [coerce(text, types) for text in texts]
+        made[name] = values if len(values) > 1 or "array" in types else values[0]
+    return made

@@ -1,0 +1,232 @@
+"""Holds requests against what their service expects, before it sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from proxy.content.form import Pair, read_pairs
+from proxy.content.json import JsonLimits
+from proxy.content.media import Media, read_media
+from proxy.contract import PolicySpec, Request, Response, Toolkit
+from proxy.entity import Entity, read_entity
+from proxy.errors import GatewayError, Refused, Violation
+from proxy.policies.validate.bodies import FormLimits, admit_type, check_form, check_json, fits
+from proxy.policies.validate.openapi import Content, Operation
+from proxy.policies.validate.options import Options
+from proxy.policies.validate.parameters import object_of
+from proxy.policies.validate.responses import ResponseCheck
+from proxy.policies.validate.schemas import VIOLATIONS_MAX
+from proxy.policies.validate.uploads import (
+    CheckedStream,
+    Checks,
+    SizeCheck,
+    UploadCheck,
+    UploadLimits,
+)
+
+_PAIRS_MAX: Final = 1000
+# Of a form in parts so much is looked at before any of it goes on.
+_FIRST_LOOK: Final = 64 * 1024
+
+
+class Validating:
+    """A gate; where responses are looked at too, also a replacer of their bodies."""
+
+    def __init__(self, options: Options, toolkit: Toolkit) -> None:
+        self._options = options
+        self._shadow = options.mode == "shadow"
+        self._document = options.document
+        self._validators = options.validators
+        self._kinds = options.kinds
+        limits = options.json_body
+        self._json = JsonLimits(
+            limits.depth, limits.keys, limits.items, limits.digits, limits.name,
+            limits.duplicates == "pass",
+        )  # fmt: skip
+        form = options.form
+        self._form = FormLimits(form.fields, form.name, form.value, form.repeats == "pass")
+        parts = options.multipart
+        self._uploads = UploadLimits(parts.parts, parts.files, parts.file, parts.value, parts.types)
+        openapi = options.openapi
+        self._strict = openapi is not None and openapi.unknown_query == "refuse"
+        self._must_be_known = openapi is not None and openapi.unknown == "refuse"
+        if openapi is not None and openapi.responses == "shadow":
+            # Only where it is asked for: a replacer costs every response a call.
+            self._responses = ResponseCheck(toolkit)
+            self.replace = self._look_at
+
+    async def check(self, request: Request) -> None:
+        """Raise Refused for what isn't as it should be."""
+        found: list[Violation] = []
+        operation = None
+        if self._document is not None:
+            operation = self._operation(request, found)
+        if self._validators:
+            self._check_parts(request, found)
+        found += await self._check_body(request, operation)
+        if found:
+            in_body = any(violation.place == "body" for violation in found)
+            first = found[0]
+            raise Refused(
+                "invalid_input",
+                status=422 if in_body else 400,
+                violations=tuple(found[:VIOLATIONS_MAX]),
+                cause=f"{first.place} {first.pointer}: {first.detail}",
+            )
+
+    def _look_at(self, request: Request, response: Response) -> Response:
+        operation: Operation | None = request.state.get("validate")
+        if operation is not None and response.origin == "upstream":
+            self._responses.watch(request, response, operation)
+        return response
+
+    # -- the head ------------------------------------------------------------------------------
+
+    def _operation(self, request: Request, found: list[Violation]) -> Operation | None:
+        assert self._document is not None  # noqa: S101 - asked for only with a document
+        item = self._document.find(request.path)
+        if item is None:
+            if self._must_be_known:
+                raise Refused("route_not_found", "The interface has no such path.")
+            return None
+        methods = item[0].operations
+        method = request.method
+        if method == "HEAD" and "HEAD" not in methods:
+            method = "GET"
+        operation = methods.get(method)
+        if operation is None:
+            if self._must_be_known:
+                allow = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
+                raise Refused("method_not_allowed", headers=(("Allow", allow),))
+            return None
+        request.state["validate"] = operation
+        query = read_pairs(request.query, _PAIRS_MAX)
+        found += operation.check_head(request, item[0].names, item[1], query, self._strict)
+        return operation
+
+    def _check_parts(self, request: Request, found: list[Violation]) -> None:
+        validators = self._validators
+        if "query" in validators:
+            pairs = read_pairs(request.query, _PAIRS_MAX)
+            found += validators["query"](object_of(pairs, self._kinds["query"]))
+        if "path" in validators:
+            captures = list(request.captures.items())
+            found += validators["path"](object_of(captures, self._kinds["path"]))
+        if "headers" in validators:
+            fields: list[Pair] = list(request.headers.items())
+            found += validators["headers"](object_of(fields, self._kinds["headers"]))
+
+    # -- the body ------------------------------------------------------------------------------
+
+    async def _check_body(self, request: Request, operation: Operation | None) -> list[Violation]:
+        options = self._options
+        required = options.body == "required" or (operation is not None and operation.required)
+        if not request.body:
+            return [_body("is missing")] if required else []
+        size = options.size
+        if size is not None and (request.length or 0) > size:
+            raise Refused("body_too_large")
+        media = read_media(request.headers.get("content-type"))
+        content = self._content(media, operation)
+        whole = media is not None and (media.is_json or media.is_form)
+        if not whole and "body" in self._validators:
+            raise Refused("unsupported_media_type", "The body must be JSON or a form.")
+        if whole:
+            limit = options.buffer if size is None else min(options.buffer, size)
+        elif media is not None and media.is_multipart:
+            limit = _FIRST_LOOK
+        elif required or options.body == "forbidden":
+            limit = 1
+        else:
+            self._watch(request, [])
+            return []
+        entity = await read_entity(request, limit)
+        if entity.whole and not entity.data:
+            return [_body("is missing")] if required else []
+        if options.body == "forbidden":
+            return [_body("is not allowed")]
+        if whole:
+            return self._check_whole(entity, content)
+        if media is not None and media.is_multipart:
+            self._check_upload(request, entity, media)
+        else:
+            self._watch(request, [])
+        return []
+
+    def _content(self, media: Media | None, operation: Operation | None) -> Content | None:
+        """What the document says about a body of this type. Raises Refused for other types."""
+        admit_type(media, self._options.content_types)
+        if operation is None or operation.contents is None:
+            return None
+        if not self._options.content_types:
+            admit_type(media, operation.contents)
+        name = media.name if media is not None else ""
+        exact = operation.contents.get(name)
+        if exact is not None:
+            return exact
+        ranges = (content for row, content in operation.contents.items() if fits(name, row))
+        return next(ranges, None)
+
+    def _check_whole(self, entity: Entity, content: Content | None) -> list[Violation]:
+        """A JSON text or a form."""
+        if entity.coding:
+            raise Refused("unsupported_media_type", "The content coding can't be read here.")
+        if not entity.whole:
+            raise Refused("body_too_large")
+        media = entity.media
+        validators: list[Callable[[Any], list[Violation]]] = []
+        if "body" in self._validators:
+            validators.append(self._validators["body"])
+        if content is not None and content.validate is not None:
+            validators.append(content.validate)
+        if media is not None and media.is_json:
+            check_json(entity, self._json)
+            return [row for validate in validators for row in validate(entity.json())]
+        pairs = check_form(entity, self._form)
+        kind = content.kind if content is not None else self._kinds.get("body")
+        if kind is None:
+            return []
+        return [row for validate in validators for row in validate(object_of(pairs, kind))]
+
+    def _check_upload(self, request: Request, entity: Entity, media: Media) -> None:
+        """A form in parts: at once as far as it is here, the rest as it passes."""
+        if "content-encoding" in request.headers:
+            raise Refused("unsupported_media_type", "A form in parts can't be coded.")
+        first = UploadCheck(media, self._uploads)
+        if isinstance(request.body, bytes):
+            first.feed(request.body)
+            first.finish()
+            return
+        first.feed(entity.data)
+        self._watch(request, [UploadCheck(media, self._uploads)])
+
+    def _watch(self, request: Request, checks: list[Checks]) -> None:
+        """Check what comes of a body on its way, its size too."""
+        if isinstance(request.body, bytes):
+            return
+        if self._options.size is not None and request.length is None:
+            checks.append(SizeCheck(self._options.size))
+        if not checks:
+            return
+
+        def note(refused: GatewayError) -> bool:
+            outcome = "would_refuse" if self._shadow else "refused"
+            request.decide("validate", outcome, refused.code)
+            return self._shadow
+
+        request.body = CheckedStream(request.body, checks, note)
+
+
+def _body(detail: str) -> Violation:
+    return Violation("body", "", detail)
+
+
+POLICY = PolicySpec(
+    "validate",
+    Options,
+    Validating,
+    after={"error_envelope", "ip_filter", "bots", "hosts", "methods", "csrf", "rate_limit"},
+    before={"sanitize", "shield", "cache", "redirect", "respond", "rewrite"},
+    shorthand="openapi",
+)
