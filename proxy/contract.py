@@ -56,10 +56,13 @@ from proxy.services import Counter as Counter
 from proxy.services import Exchange as Exchange
 from proxy.services import Gauge as Gauge
 from proxy.services import Keep as Keep
+from proxy.services import Kept as Kept
 from proxy.services import Log as Log
 from proxy.services import Metrics as Metrics
 from proxy.services import Observations as Observations
 from proxy.services import Target as Target
+from proxy.services import Ticket as Ticket
+from proxy.services import Trove as Trove
 from proxy.services import make_anew
 
 Mode = Literal["enforce", "shadow", "off"]
@@ -251,8 +254,9 @@ def no_upstream(name: str) -> Handler:
 class Toolkit:
     """What a policy may use of the world; tests hand in a paused clock and a seeded source.
 
-    clock: monotonic seconds. wall: seconds since 1970, UTC. random: n random bytes. spawn:
-    run a coroutine in the background, supervised. route: name of the route being compiled.
+    clock: monotonic seconds. wall: seconds since 1970, UTC. random: n random bytes. trove:
+    objects in memory. spawn: run a coroutine in the background, supervised. route: name of
+    the route being compiled.
     scope: the route whose own entry this is; empty for an entry of all routes. identity:
     names this policy in this place; shared state is kept under it. sampled: whether a trace
     that starts here is recorded, by its ID; None where no traces are. target: the upstream
@@ -266,6 +270,7 @@ class Toolkit:
     wall: Callable[[], float]
     random: Callable[[int], bytes]
     store: Store
+    trove: Trove
     metrics: Metrics
     log: Log
     spawn: Callable[[Coroutine[Any, Any, None]], None]

@@ -86,6 +86,7 @@ CODES: Final[dict[str, Code]] = {
     "draining": Code(503, "proxy", "The gateway is shutting down."),
     "upstream_timeout": Code(504, "upstream", "The service did not answer in time."),
     "connect_timeout": Code(504, "upstream", "The service did not accept a connection in time."),
+    "not_stored": Code(504, "client", "No stored response can answer this request."),
     "unknown_version": Code(505, "client", "The HTTP version is not supported."),
 }
 

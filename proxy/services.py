@@ -5,7 +5,7 @@ Policies import these from `proxy.contract`, where `Toolkit` hands them out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 from proxy.cells import DURATION_BUCKETS
@@ -27,6 +27,92 @@ class Keep(Protocol):
 
     def __call__(self, key: str, make: Callable[[], T]) -> T:
         """What is kept under the key, made on the first call. The key names all that shapes it."""
+        ...
+
+
+class Kept(Protocol):
+    """An object that a trove keeps.
+
+    key: its name. url: what it belongs to. tags: further names to purge it by. weight:
+    bytes that it takes. visits: how often it was found lately; whoever finds it counts, up
+    to 3. mark: it holds nothing itself, and isn't counted when it is purged.
+    """
+
+    key: str
+    url: str
+    tags: tuple[str, ...]
+    weight: int
+    visits: int
+
+    @property
+    def mark(self) -> bool:
+        """It only stands for others."""
+        ...
+
+    def spoil(self) -> None:
+        """It must not be used again before its origin was asked."""
+        ...
+
+
+class Ticket:
+    """Leave to keep what is being fetched for a URL.
+
+    void: what comes is out of date already, since the URL was purged meanwhile.
+    """
+
+    __slots__ = ("url", "void")
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.void = False
+
+
+class Trove(Protocol):
+    """Objects in memory under a bound of bytes, shared by all who keep something in it."""
+
+    @property
+    def object_limit(self) -> int:
+        """Most bytes of a single object."""
+        ...
+
+    @property
+    def find(self) -> Callable[[str], Kept | None]:
+        """The object of a key, or None."""
+        ...
+
+    def put(self, item: Kept) -> bool:
+        """Keep an object, in place of one of the same key; False when it is too heavy."""
+        ...
+
+    def remove(self, key: str, reason: str) -> None:
+        """Let go of an object; `reason` labels a metric."""
+        ...
+
+    def forget(self, urls: Sequence[str]) -> None:
+        """Let go of all objects of some URLs, and void the tickets for them."""
+        ...
+
+    async def purge_url(self, url: str) -> int:
+        """Let go of a URL's objects in either scheme, everywhere; how many went."""
+        ...
+
+    def begin(self, url: str) -> Ticket:
+        """Something is about to be fetched for a URL."""
+        ...
+
+    def end(self, ticket: Ticket) -> None:
+        """The fetch of a ticket is over."""
+        ...
+
+    def phantom(self) -> Trove:
+        """Another one of the same bounds, which counts in no metric: for what only seems kept."""
+        ...
+
+    def reserve(self, size: int) -> bool:
+        """Count bytes that are held for a fetch under way, negative when they are let go.
+
+        False when there are too many already; then they aren't counted.
+        """
         ...
 
 

@@ -14,10 +14,12 @@ from typing import Any, Final, Protocol
 
 from aiohttp import hdrs, web
 
+from proxy.admin.cache import read_purge
 from proxy.admin.change import read_change
 from proxy.admin.guard import foreign
 from proxy.admin.pages import SECURITY_HEADERS, show_error, show_json, show_text
 from proxy.contract import Log
+from proxy.store.purge import Purge
 from proxy.telemetry.redaction import redact
 from proxy.telemetry.timestamp import make_timestamp
 
@@ -40,6 +42,8 @@ _INDEX: Final = {
     "POST /log": 'another level for a while: {"level": "debug", "for": "10m"}, perhaps for one '
     '"route" or "client"',
     "DELETE /log": "end all exceptions",
+    "GET /cache": "what the cache holds, and what left it",
+    "POST /cache/purge": "purge by url, prefix, glob, tag or all; soft or not; tells how many",
     "POST /reload": "read the configuration again; 409 and the problems if it can't be used",
 }
 
@@ -78,6 +82,14 @@ class Operator(Protocol):
 
     async def balance(self) -> list[dict[str, Any]]:
         """Upstreams that choose among endpoints, and what they decided."""
+        ...
+
+    async def cache(self) -> Mapping[str, Any]:
+        """What the cache holds, and what left it."""
+        ...
+
+    async def purge(self, purge: Purge) -> int:
+        """Remove or spoil what is meant; how many objects that were."""
         ...
 
     async def reload(self) -> ReloadReport:
@@ -126,6 +138,8 @@ class _Api:
                 web.get("/log", self._log_levels),
                 web.post("/log", self._change_log_level),
                 web.delete("/log", self._clear_log_levels),
+                web.get("/cache", self._cache),
+                web.post("/cache/purge", self._purge),
                 web.post("/reload", self._reload),
             ]
         )
@@ -178,6 +192,18 @@ class _Api:
 
     async def _clear_log_levels(self, _: web.Request) -> web.Response:
         return show_json(await self._operator.clear_log_levels())
+
+    async def _cache(self, _: web.Request) -> web.Response:
+        return show_json(await self._operator.cache())
+
+    async def _purge(self, request: web.Request) -> web.Response:
+        try:
+            purge = read_purge(await request.read())
+        except ValueError as error:
+            return self._error(request, "bad_request", f"{error}.", 400)
+        count = await self._operator.purge(purge)
+        self._log.info("cache purged", kind=purge.kind, soft=purge.soft, objects=count)
+        return show_json({"purged": count})
 
     async def _reload(self, request: web.Request) -> web.Response:
         report = await self._operator.reload()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, field_validator
 
 from proxy.config.address import check_listen
+from proxy.config.cache import CacheMemory
 from proxy.config.settings import Settings
 from proxy.config.telemetry import Telemetry
 from proxy.config.units import Duration, Size
@@ -181,6 +182,7 @@ class Config(Settings):
     admin: Admin = Admin()
     store: str | None = None
     """Shared state. In this version there is only process memory, so it must be absent."""
+    cache: CacheMemory = CacheMemory()
     telemetry: Telemetry = Telemetry()
     upstreams: dict[str, Upstream] = Field(default={})
     """Services by name."""

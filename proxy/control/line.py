@@ -17,6 +17,8 @@ and on the worker's side, where the worker is put together (`process.worker`):
 
     commands["limits"] = lambda argument: store.usage(argument["key"])
 
+A worker has a `Colleagues`, by which it asks and tells the others in the same way.
+
 Arguments and answers are plain values, or anything that can be pickled; sockets and
 `channel.Descriptor`s among them are handed over open. Names are verbs or nouns in lower
 case, and each is used by one feature only. Memory that all workers share, replacements of
@@ -53,6 +55,18 @@ class Crew(Protocol):
 
         A worker that fails to answer is logged and left out.
         """
+        ...
+
+
+class Colleagues(Protocol):
+    """The workers of an instance, as one of them sees them."""
+
+    async def ask_all(self, name: str, argument: Any = None) -> list[Any]:
+        """The answers of all workers, this one's among them."""
+        ...
+
+    def tell_others(self, name: str, argument: Any = None) -> None:
+        """Let the other workers know; what can't be delivered is lost."""
         ...
 
 

@@ -158,6 +158,10 @@ class Headers:
             if key not in keys:
                 return
 
+    def lacks(self, keys: frozenset[str]) -> bool:
+        """There is no field whose key is among `keys`."""
+        return keys.isdisjoint(self._index)
+
     def lines(self) -> list[bytes]:
         """The fields as `Name: value` in wire order; read it, don't change it."""
         return self._lines

@@ -20,7 +20,7 @@ from proxy.catalog import load_catalog
 from proxy.config.load import Document
 from proxy.config.problems import ConfigError
 from proxy.control.channel import Descriptor
-from proxy.control.line import Line
+from proxy.control.line import Line, Unanswered
 from proxy.control.segments import HandedSegments, SegmentError
 from proxy.process.counts import open_ledger
 from proxy.process.crash import flush_on_crash
@@ -80,6 +80,18 @@ class Child:
             raise RuntimeError("not started")
         return self._worker
 
+    async def ask_all(self, name: str, argument: Any = None) -> list[Any]:
+        """The answers of all workers; none when the supervisor doesn't give them."""
+        try:
+            answers: list[Any] = await self._line.ask("ask_all", (name, argument))
+        except Unanswered:
+            return []
+        return answers
+
+    def tell_others(self, name: str, argument: Any = None) -> None:
+        """Let the other workers know."""
+        self._line.tell("tell_others", (name, argument))
+
     async def _start(self, told: dict[str, Any]) -> list[str]:
         """Problems of the configuration; none when requests are served."""
         lock: Descriptor = told["log"]
@@ -93,6 +105,7 @@ class Child:
                 number=self._number,
                 workers=told["workers"],
                 ledger=open_ledger(self._segments, self._number, writer=True),
+                colleagues=self,
             )
         except (ConfigError, SegmentError) as error:
             return str(error).splitlines()

@@ -11,6 +11,7 @@ import time
 from typing import Any, Protocol
 
 from proxy.admin.api import ReloadReport
+from proxy.admin.cache import combine as combine_memories
 from proxy.config.problems import meant
 from proxy.process.solo import Serving
 from proxy.process.source import Generation
@@ -18,6 +19,7 @@ from proxy.process.version import VERSION
 from proxy.routing.match import read_rules
 from proxy.routing.precedence import arrange
 from proxy.server.addresses import Addresses
+from proxy.store.purge import Purge
 
 
 class Instance(Protocol):
@@ -119,6 +121,14 @@ class Operations:
     async def clear_log_levels(self) -> dict[str, Any]:
         """End all exceptions; the levels then."""
         return _first(await self._instance.crew.ask_all("log_clear"))
+
+    async def cache(self) -> dict[str, Any]:
+        """What the caches of all workers hold."""
+        return combine_memories(await self._instance.crew.ask_all("cache"))
+
+    async def purge(self, purge: Purge) -> int:
+        """Purge the caches of all workers; how many objects were meant."""
+        return sum(await self._instance.crew.ask_all("purge", purge))
 
     async def metrics(self, accept: str) -> tuple[str, bytes]:
         """Content type and exposition."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import proxy
-from proxy.control.line import ANSWER_SECONDS, Line, Unanswered
+from proxy.control.line import ANSWER_SECONDS, Handler, Line, Unanswered
 from proxy.control.segments import Vault
 from proxy.server.ports import Share
 from proxy.server.sockets import Bound
@@ -74,6 +74,11 @@ class Seat:
         if self._line is None:
             raise Unanswered(f"{name}: the process is gone")
         return await self._line.ask(name, argument, seconds=seconds)
+
+    def on(self, name: str, handler: Handler) -> None:
+        """Answer what the worker asks by this name."""
+        if self._line is not None:
+            self._line.on(name, handler)
 
     def tell(self, name: str, argument: Any = None) -> None:
         """Let the worker know."""

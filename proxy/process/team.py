@@ -183,6 +183,8 @@ class Team:
         """Have a new process serve at this place; the problems if it can't."""
         try:
             await seat.launch(self._loop, self._vault)
+            seat.on("ask_all", lambda told: self.ask_all(*told))
+            seat.on("tell_others", lambda told: self._tell_others(seat, *told))
             self.log.info("worker started", worker=seat.number, pid=seat.pid)
             async with self._changing:
                 told = {
@@ -241,6 +243,12 @@ class Team:
                 host = min(serving, key=lent.count)
                 host.tell("adopt", {"worker": seat.number, "shares": seat.shares(self._bound)})
                 seat.lent_to = host
+
+    def _tell_others(self, teller: Seat, name: str, argument: Any) -> None:
+        """What one worker lets the others know."""
+        for seat in self._seats:
+            if seat is not teller and seat.serving:
+                seat.tell(name, argument)
 
     # -- all of them --------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from proxy.cells import Traffic
 from proxy.config.model import Drain
-from proxy.control.line import Handler
+from proxy.control.line import Colleagues, Handler
 from proxy.control.segments import Segments
 from proxy.process.journal import Journal, check_file, redirect
 from proxy.process.limits import open_memory
@@ -28,6 +28,7 @@ from proxy.runtime.state import State
 from proxy.runtime.upstreams import Upstreams
 from proxy.server.listener import Listener
 from proxy.server.ports import Ports, Share
+from proxy.store.trove import Trove
 from proxy.telemetry.ledger import Ledger
 from proxy.telemetry.levels import Levels
 from proxy.telemetry.logs import BoundLogger, configure, loop_exception_handler
@@ -52,7 +53,7 @@ class Worker:
 
     number: of the worker among several, which are `workers`; both are 0 for the only one.
     segments: memory shared with the other workers. ledger: where it counts; in memory of its
-    own by default.
+    own by default. colleagues: the other workers, None when there are none.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Worker:
         number: int = 0,
         workers: int = 0,
         ledger: Ledger | None = None,
+        colleagues: Colleagues | None = None,
     ) -> None:
         self._sink = sink
         self._number = number
@@ -82,7 +84,11 @@ class Worker:
         store = open_memory(
             segments, number, workers, self.counts, time.monotonic, time.time, os.urandom
         )
-        self._state = State(loop, time.monotonic, time.time, store, self.counts, log, traffic)
+        memory = generation.plan.config.cache
+        trove = Trove(memory.memory, memory.object, self.counts, colleagues)
+        self._state = State(
+            loop, time.monotonic, time.time, store, trove, self.counts, log, traffic
+        )  # fmt: skip
         self.ports = Ports(loop, self._listener)
         self._prepared: _Prepared | None = self._compile(generation)
         self._gateway = self._prepared.gateway
@@ -92,6 +98,9 @@ class Worker:
             "balance": lambda _: self._state.balance(),
             "collect": lambda _: self.counts.collect(),
             **self.journal.commands(),
+            "cache": lambda _: self._state.trove.facts(),
+            "purge": self._state.trove.purge,
+            "forget": self._state.trove.forgotten,
         }
         """What this worker does when the instance asks it, by name: see `control.line`."""
         self._sweep()
@@ -132,6 +141,8 @@ class Worker:
         prepared.upstreams.adopt()
         telemetry = prepared.generation.plan.config.telemetry
         await self._state.loop.run_in_executor(None, self._observation.keep_only, telemetry)
+        memory = prepared.generation.plan.config.cache
+        self._state.trove.resize(memory.memory, memory.object)
 
     def close(self) -> None:
         """Close what is open. Traces that wait are sent, for which this may block 2 s."""

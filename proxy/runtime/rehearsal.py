@@ -3,14 +3,14 @@ can tell: an unreadable CA file, a pattern that a policy can't use. Opens no con
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from proxy.config.load import Document
 from proxy.config.problems import Problem
 from proxy.config.upstream import Upstream
-from proxy.contract import Handler, Toolkit
+from proxy.contract import Handler, Kept, Ticket, Toolkit
 from proxy.limits import Reading
 from proxy.runtime.gateway import raise_failure
 from proxy.runtime.plan import Plan, target_of
@@ -35,6 +35,37 @@ class _Nobody:
         return None
 
     give_back = reset = charge
+
+    @property
+    def object_limit(self) -> int:
+        return 0
+
+    def find(self, key: str) -> None:
+        return None
+
+    def put(self, item: Kept) -> bool:
+        return False
+
+    def remove(self, key: str, reason: str) -> None:
+        return None
+
+    def forget(self, urls: Sequence[str]) -> None:
+        return None
+
+    async def purge_url(self, url: str) -> int:
+        return 0
+
+    def begin(self, url: str) -> Ticket:
+        return Ticket(url)
+
+    def end(self, ticket: Ticket) -> None:
+        return None
+
+    def phantom(self) -> _Nobody:
+        return self
+
+    def reserve(self, size: int) -> bool:
+        return False
 
     def counter(self, *_: Any, **__: Any) -> _Nobody:
         return self
@@ -94,6 +125,7 @@ def _toolkit(upstreams: Mapping[str, Upstream]) -> Toolkit:
         wall=lambda: 0.0,
         random=bytes,
         store=nobody,
+        trove=nobody,
         metrics=nobody,
         log=nobody,
         spawn=spawn,

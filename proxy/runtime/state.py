@@ -17,6 +17,7 @@ from proxy.cells import Traffic
 from proxy.config.upstream import Pool as PoolOptions
 from proxy.config.upstream import Upstream, UpstreamTimeouts, UpstreamTls
 from proxy.contract import Handler, Log, Metrics, Store, Target, Toolkit
+from proxy.store.trove import Trove
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import make_endpoint, open_connection
@@ -45,6 +46,7 @@ class State:
         clock: Callable[[], float],
         wall: Callable[[], float],
         store: Store,
+        trove: Trove,
         metrics: Metrics,
         log: Log,
         traffic: Traffic,
@@ -58,6 +60,7 @@ class State:
         self.deadlines = Deadlines(clock)
         self.traffic = traffic
         self._store = store
+        self.trove = trove
         self.metrics = metrics
         self._members: dict[Key, Member] = {}
         self.clusters: list[Cluster] = []
@@ -149,6 +152,7 @@ class State:
             wall=self.wall,
             random=os.urandom,
             store=self._store,
+            trove=self.trove,
             metrics=self.metrics,
             log=self.log,
             spawn=self._spawn_quietly,

@@ -10,6 +10,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from proxy.admin.api import ReloadReport, make_admin
+from proxy.store.purge import Purge
 
 CANARY = "canary-4711-hunter2"
 Client = TestClient[Any, Any]
@@ -34,6 +35,7 @@ class Gateway:
     reason: str = ""
     report: ReloadReport = field(default_factory=lambda: ReloadReport(True, "def456", []))
     reloads: int = 0
+    purges: list[Purge] = field(default_factory=list)
     accepted: str = ""
     broken: bool = False
     exempted: list[tuple[str, float, str, str]] = field(default_factory=list)
@@ -57,6 +59,13 @@ class Gateway:
 
     async def upstreams(self) -> list[dict[str, Any]]:
         return [{"name": "app", "endpoints": [{"address": "http://a:80", "idle": 3}]}]
+
+    async def cache(self) -> dict[str, Any]:
+        return {"objects": 3, "removed": {"capacity": 2}}
+
+    async def purge(self, purge: Purge) -> int:
+        self.purges.append(purge)
+        return 7
 
     async def reload(self) -> ReloadReport:
         self.reloads += 1
@@ -105,8 +114,8 @@ async def test_the_index_lists_what_there_is(client: Client) -> None:
     assert index["sidegate"] == {"version": "0.1.0", "digest": "abc123"}
     for resource in index["resources"]:
         method, path = resource.split()
-        body = {"level": "debug"} if resource == "POST /log" else None
-        answer = await client.request(method, path, json=body)
+        bodies = {"POST /log": {"level": "debug"}, "POST /cache/purge": {"all": True}}
+        answer = await client.request(method, path, json=bodies.get(resource))
         assert answer.status == 200, resource
 
 
@@ -294,3 +303,31 @@ class TestLogLevels:
         headers = {"Origin": "https://evil.test"}
         answer = await client.request(method, "/log", headers=headers, json={"level": "debug"})
         assert answer.status == 403
+
+
+async def test_what_the_cache_holds(client: Client) -> None:
+    response = await client.get("/cache")
+    assert await response.json() == {"objects": 3, "removed": {"capacity": 2}}
+
+
+async def test_purging(client: Client, gateway: Gateway, log: Log) -> None:
+    response = await client.post("/cache/purge", json={"tag": "news", "soft": True})
+    assert (response.status, await response.json()) == (200, {"purged": 7})
+    assert gateway.purges == [Purge("tag", "news", soft=True)]
+    assert log.lines[-1] == ("cache purged", {"kind": "tag", "soft": True, "objects": 7})
+
+
+async def test_a_purge_that_means_nothing_is_refused(client: Client, gateway: Gateway) -> None:
+    response = await client.post("/cache/purge", json={"urls": ["/"]})
+    assert response.status == 400
+    answer = await response.json()
+    assert answer["error"] == "bad_request"
+    assert answer["detail"] == "'urls' is unknown; known are url, prefix, glob, tag, all and soft."
+    assert gateway.purges == []
+
+
+async def test_another_sites_page_purges_nothing(client: Client, gateway: Gateway) -> None:
+    fields = {"Origin": "https://evil.example"}
+    response = await client.post("/cache/purge", data=b'{"all": true}', headers=fields)
+    assert response.status == 403
+    assert gateway.purges == []

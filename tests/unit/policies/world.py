@@ -13,6 +13,7 @@ from proxy.http1.headers import Headers, encode
 from proxy.runtime.chain import BoundPolicy, bind
 from proxy.store.memory import Memory
 from proxy.store.region import Region
+from proxy.store.trove import Trove
 
 WALL = 1795446245.123
 """2026-11-23T15:04:05.123Z"""
@@ -72,11 +73,13 @@ class World:
         self.now = 1000.0
         self.wall = WALL
         self.journal = Journal()
+        self.trove = Trove(1024 * 1024, 256 * 1024, self.journal)
         self.toolkit = Toolkit(
             clock=lambda: self.now,
             wall=lambda: self.wall,
             random=Random(7).randbytes,
             store=Memory(Region.private(bytes(16), 1000), lambda: self.now, lambda: self.wall),
+            trove=self.trove,
             metrics=self.journal,
             log=self.journal,
             spawn=_no_tasks,

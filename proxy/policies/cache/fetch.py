@@ -1,0 +1,378 @@
+"""Asks the service, judges what it answers, and keeps what may be kept.
+
+May live here: what one fetch comes to. Must not live here: who waits for it (`flight`), or
+what a client gets of it (`policy`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from functools import partial
+from typing import Final
+
+from proxy.contract import BodyStream, Handler, Request, Response, Ticket, Toolkit
+from proxy.errors import GatewayError
+from proxy.http1.byte_range import Span
+from proxy.http1.date import show_date
+from proxy.http1.headers import Headers
+from proxy.policies.cache.collect import Collected, Finished, continued
+from proxy.policies.cache.counts import Counts
+from proxy.policies.cache.entry import Entry, Pieces, stored_fields
+from proxy.policies.cache.flight import Flight, Landing, When
+from proxy.policies.cache.options import Options
+from proxy.policies.cache.parts import Told, follows, joined, read_part
+from proxy.policies.cache.reuse import Wish, usable_on_error
+from proxy.policies.cache.shelf import Shelf, variant_key
+from proxy.policies.cache.storing import Storing, Terms
+from proxy.policies.cache.validation import (
+    ask_for_rest,
+    describes,
+    make_conditional,
+    renewed,
+)
+
+# Answers that say that the service fails (RFC 5861, 4).
+_FAILURES: Final = frozenset({500, 502, 503, 504})
+# A larger body is kept in pieces, and sent piece by piece.
+_ONE_PIECE: Final = 64 * 1024
+
+
+class Errand:
+    """One fetch: what is asked and for whom it is kept.
+
+    key: of the URL. place: where the answer is looked for. ask: the request as it is sent.
+    held: what is stored already, stale or in part. wish: what the client wants of the cache.
+    ticket: void when the URL was purged meanwhile. keep: the answer may be stored.
+    collecting: it will be, once its body has been read.
+    """
+
+    __slots__ = ("ask", "collecting", "held", "keep", "key", "place", "ticket", "wish")
+
+    def __init__(
+        self,
+        key: str,
+        place: str,
+        ask: Request,
+        held: Entry | None,
+        wish: Wish,
+        ticket: Ticket,
+        keep: bool = True,
+    ) -> None:
+        self.key = key
+        self.place = place
+        self.ask = ask
+        self.held = held
+        self.wish = wish
+        self.ticket = ticket
+        self.keep = keep
+        self.collecting = False
+
+
+class Fetcher:
+    """Fetches for one policy."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        storing: Storing,
+        counts: Counts,
+        toolkit: Toolkit,
+        options: Options,
+    ) -> None:
+        self._shelf = shelf
+        self._storing = storing
+        self._counts = counts
+        self._clock = toolkit.clock
+        self._wall = toolkit.wall
+        self._random = toolkit.random
+        self._trove = toolkit.trove
+        self._memory = options.coalesce.memory
+        self._jitter = options.jitter
+        self._early = options.early_refresh
+
+    async def fetch(self, forward: Handler, errand: Errand) -> Landing:
+        """Ask, and tell what came of it. Raises what forwarding raises.
+
+        A response whose body is still to come is given with the terms on which it may be
+        stored; `collect` or a flight then does so.
+        """
+        held = errand.held
+        if held is not None and held.span is not None:
+            return await self._fetch_rest(forward, errand, held)
+        if held is not None:
+            make_conditional(errand.ask, held)
+        asked = self._clock()
+        response = await forward(errand.ask)
+        return await self._judged(errand, response, asked)
+
+    def failed(self, errand: Errand, error: Exception) -> Landing:
+        """What a fetch that raised comes to: a stale response, or the error."""
+        held = errand.held
+        upstream = isinstance(error, GatewayError) and error.fault == "upstream"
+        if upstream and held is not None and self._usable(errand, held):
+            return Landing(entry=held, stale="stale-if-error")
+        return Landing(error=error)
+
+    def collect(self, errand: Errand, landing: Landing) -> None:
+        """Have the body of a landing's response stored as it is read."""
+        response, terms, when = landing.response, landing.terms, landing.when
+        if response is None or terms is None or when is None:
+            return
+        if isinstance(response.body, bytes):
+            return
+        headers = response.headers.copy()
+        finished = partial(
+            self._collected, errand, response.status, headers, response.length, terms, when
+        )
+        response.body = self._collecting(errand, response.body, finished)
+
+    async def fly(self, forward: Handler, errand: Errand, flight: Flight) -> None:
+        """Fetch for all who wait for a flight. Nothing is raised; they are told."""
+        try:
+            landing = await self.fetch(forward, errand)
+        except Exception as error:
+            flight.land(self.failed(errand, error))
+            return
+        response, terms, when = landing.response, landing.terms, landing.when
+        if response is None or terms is None or when is None or isinstance(response.body, bytes):
+            flight.land(landing)
+            return
+        if terms.validate or terms.age >= terms.lifetime:
+            self.collect(errand, landing)
+            flight.land(landing)
+            return
+        body, headers, length = response.body, response.headers.copy(), response.length
+        landing.shared = True
+        landing.fields = headers
+        landing.place = variant_key(errand.key, terms.vary, errand.ask.headers)
+        self._shelf.announce(errand.key, errand.ticket.url, terms.vary)
+        flight.land(landing)
+        try:
+            async for piece in body:
+                await flight.feed(piece)
+        except GatewayError as error:
+            pieces = list(flight.pieces()) if flight.open else []
+            flight.finish(error)
+            self._collected(errand, response.status, headers, length, terms, when, pieces, False)
+            return
+        except BaseException:
+            flight.finish(GatewayError("upstream_closed", cause="the fetch was broken off"))
+            await body.aclose()
+            raise
+        pieces, whole = list(flight.pieces()), flight.open
+        flight.finish()
+        if whole:
+            self._collected(errand, response.status, headers, length, terms, when, pieces, True)
+        else:
+            self._unshared(errand)
+
+    def head(self, errand: Errand, response: Response) -> Entry | None:
+        """Take in the answer to a HEAD (RFC 9111, 4.3.5); the entry, if it is what it is of."""
+        held = errand.held
+        if held is None or response.status != 200:
+            return None
+        if not describes(held, response):
+            held.spoil()
+            return None
+        return self._renew(errand, held, response.headers, self._clock()).entry
+
+    def posted(self, errand: Errand, response: Response, asked: float) -> Awaitable[Landing]:
+        """Take in the answer to a POST that says of which URL it is a representation."""
+        return self._judged(errand, response, asked)
+
+    async def _judged(self, errand: Errand, response: Response, asked: float) -> Landing:
+        held, status = errand.held, response.status
+        if held is not None and status == 304 and held.span is None:
+            return self._renew(errand, held, response.headers, asked)
+        if held is not None and status in _FAILURES and self._usable(errand, held):
+            await _discard(response)
+            return Landing(entry=held, stale="stale-if-error", status=status)
+        when = self._when(asked)
+        if status == 206:
+            return self._part(errand, response, when)
+        terms = self._storing.judge(errand.ask, response, when.wall - when.taken, when.wall)
+        limit = self._trove.object_limit
+        if errand.ticket.void:
+            terms = "purged"
+        elif not errand.keep:
+            terms = "request"
+        elif not isinstance(terms, str) and (response.length or 0) > limit:
+            terms = "too-large"
+        if isinstance(terms, str):
+            if status < 500 and held is not None:
+                # What is stored is not what the service would answer now.
+                self._shelf.remove(held.key, "replaced")
+            if errand.keep and status != 304:
+                self._unshared(errand)
+            return Landing(response=response, status=status, why=terms)
+        if not isinstance(response.body, bytes):
+            return Landing(response=response, terms=terms, when=when, status=status, stored=True)
+        entry = self._keep(errand, status, response.headers, response.body, terms, when)
+        usable = entry is not None and self._clock() < entry.fresh_until
+        return Landing(
+            entry=entry if usable else None, response=response, status=status,
+            stored=entry is not None, why="" if entry is not None else "too-large",
+        )  # fmt: skip
+
+    async def _fetch_rest(self, forward: Handler, errand: Errand, held: Entry) -> Landing:
+        """Complete what is stored in part, or fetch it all when that can't be done."""
+        whole = errand.ask.copy()
+        ask_for_rest(errand.ask, held)
+        asked = self._clock()
+        response = await forward(errand.ask)
+        if follows(held, response):
+            merged = renewed(held.headers, response.headers, show_date(self._wall()))
+            pieces = [held.body] if isinstance(held.body, bytes) else list(held.body)
+            body = continued(pieces, response.body)
+            errand.held = None
+            complete = Response(200, merged, body, length=held.complete, origin="upstream")
+            landing = await self._judged(errand, complete, asked)
+            landing.status = 206
+            return landing
+        if response.status in (206, 416):
+            await _discard(response)
+            errand.ask = whole
+            asked = self._clock()
+            response = await forward(whole)
+        errand.held = None
+        return await self._judged(errand, response, asked)
+
+    def _part(self, errand: Errand, response: Response, when: When) -> Landing:
+        """A part was asked for, and is kept if it says what it is a part of."""
+        landing = Landing(response=response, status=206, why="partial")
+        part = read_part(response)
+        if part is None or not errand.keep or part.span.size > self._trove.object_limit:
+            return landing
+        terms = self._storing.judge(errand.ask, response, when.wall - when.taken, when.wall, True)
+        if isinstance(terms, str):
+            return landing
+        terms = terms._replace(drop=terms.drop | {"content-range"})
+        landing.stored, landing.why = True, ""
+        finished = partial(self._keep_part, errand, response.headers.copy(), terms, part, when)
+        if isinstance(response.body, bytes):
+            finished([response.body], True)
+        else:
+            response.body = self._collecting(errand, response.body, finished)
+        return landing
+
+    def _keep_part(
+        self,
+        errand: Errand,
+        headers: Headers,
+        terms: Terms,
+        part: Told,
+        when: When,
+        pieces: list[bytes],
+        whole: bool,
+    ) -> None:
+        span, complete = part
+        if not whole or sum(map(len, pieces)) != span.size:
+            return
+        other = self._shelf.place(errand.key, errand.ask.headers).item
+        if isinstance(other, Entry) and other.complete == complete:
+            if other.span is None and self._clock() < other.fresh_until:
+                return
+            span, pieces = joined(other, headers, span, pieces)
+        all_of_it = span == Span(0, complete - 1)
+        self._keep(
+            errand, 200, headers, _body(pieces), terms, when,
+            None if all_of_it else span, complete,
+        )  # fmt: skip
+
+    def _collected(
+        self,
+        errand: Errand,
+        status: int,
+        headers: Headers,
+        length: int | None,
+        terms: Terms,
+        when: When,
+        pieces: list[bytes],
+        whole: bool,
+    ) -> None:
+        """A body has come to its end, or broke off."""
+        size = sum(map(len, pieces))
+        if whole and length in (None, size):
+            self._keep(errand, status, headers, _body(pieces), terms, when)
+        elif pieces and status == 200 and length is not None and "etag" in headers:
+            # The rest can be asked for later, if nothing has changed by then (RFC 9111, 3.3).
+            span = Span(0, size - 1)
+            self._keep(errand, 200, headers, _body(pieces), terms, when, span, length)
+
+    def _keep(
+        self,
+        errand: Errand,
+        status: int,
+        headers: Headers,
+        body: bytes | Pieces,
+        terms: Terms,
+        when: When,
+        span: Span | None = None,
+        complete: int = -1,
+    ) -> Entry | None:
+        """Store a response; None when it is too heavy, or the URL was purged meanwhile."""
+        if errand.ticket.void:
+            return None
+        if self._jitter:
+            share = int.from_bytes(self._random(2), "big") / 65535 * self._jitter
+            terms = terms._replace(lifetime=terms.lifetime * (1 - share))
+        key = variant_key(errand.key, terms.vary, errand.ask.headers)
+        fields = stored_fields(headers, terms.drop, show_date(when.wall))
+        entry = Entry(
+            key, errand.ticket.url, status, fields, body, terms, when.received, when.wall,
+            when.taken, self._early, span, complete,
+        )  # fmt: skip
+        if not self._shelf.put(errand.key, entry, errand.ask.headers):
+            return None
+        self._counts.stored(entry.size)
+        return entry
+
+    def _renew(self, errand: Errand, held: Entry, news: Headers, asked: float) -> Landing:
+        """The entry lives on with what the service said of it (RFC 9111, 4.3.4)."""
+        when = self._when(asked)
+        date = show_date(when.wall)
+        merged = renewed(held.headers, news, date)
+        again = Response(held.status, merged)
+        terms = self._storing.judge(errand.ask, again, when.wall - when.taken, when.wall)
+        why = terms if isinstance(terms, str) else ""
+        if isinstance(terms, str):
+            # It may answer this request, which the service was asked for, and no other.
+            terms = held.terms._replace(lifetime=0.0, validate=True)
+        key = held.key
+        if terms.vary != held.terms.vary:
+            key = variant_key(errand.key, terms.vary, errand.ask.headers)
+        entry = Entry(
+            key, held.url, held.status, stored_fields(merged, terms.drop, date), held.body, terms,
+            when.received, when.wall, max(held.cost, when.taken), self._early,
+        )  # fmt: skip
+        if why or key != held.key:
+            self._shelf.remove(held.key, "replaced")
+        if not why and not errand.ticket.void and errand.keep:
+            self._shelf.put(errand.key, entry, errand.ask.headers)
+        return Landing(entry=entry, status=304, stored=not why, why=why)
+
+    def _collecting(self, errand: Errand, body: BodyStream, finished: Finished) -> Collected:
+        errand.collecting = True
+        trove = self._trove
+        over = partial(trove.end, errand.ticket)
+        return Collected(body, trove.object_limit, trove.reserve, finished, over)
+
+    def _when(self, asked: float) -> When:
+        now = self._clock()
+        return When(now, self._wall(), now - asked)
+
+    def _usable(self, errand: Errand, held: Entry) -> bool:
+        return held.span is None and usable_on_error(held, errand.wish, self._clock())
+
+    def _unshared(self, errand: Errand) -> None:
+        self._shelf.mark_unshared(errand.place, errand.ticket.url, self._clock() + self._memory)
+
+
+def _body(pieces: list[bytes]) -> bytes | Pieces:
+    return b"".join(pieces) if sum(map(len, pieces)) <= _ONE_PIECE else tuple(pieces)
+
+
+async def _discard(response: Response) -> None:
+    """Read nothing more of a response that is replaced."""
+    if not isinstance(response.body, bytes):
+        await response.body.aclose()

@@ -1,0 +1,152 @@
+"""A cache before a service that says what a test tells it to, on a clock that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Final
+
+from proxy.contract import Body, Request, Response, Target
+from proxy.errors import GatewayError
+from proxy.http1.date import show_date
+from proxy.policies.cache.options import Options
+from proxy.policies.cache.policy import build
+from proxy.runtime.chain import BoundPolicy, bind
+from tests.unit.policies.world import World, a_request, upstream_response
+
+Reply = Response | GatewayError | Callable[[Request], Response]
+
+FRESH: Final = ("Cache-Control", "max-age=60")
+URL: Final = "http://shop.example/a/b"
+
+
+class Stage:
+    """One cache policy and its service.
+
+    replies: what the service answers, in turn; the last one again and again. asked: the
+    requests that it got. gate: when it is there, the service answers no sooner than it is set.
+    took: seconds that each answer takes.
+    """
+
+    def __init__(self, *replies: Reply, **options: Any) -> None:
+        self.world = World()
+        self.replies: list[Reply] = list(replies) or [reply(200, FRESH)]
+        self.asked: list[Request] = []
+        self.gate: asyncio.Event | None = None
+        self.took = 0.0
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.toolkit = replace(
+            self.world.toolkit,
+            spawn=self._spawn,
+            identity="cache/shop/{}",
+            target=Target("app", False),
+        )
+        self.policy(**options)
+
+    def policy(self, **options: Any) -> None:
+        """Put a cache of these options in place of the present one, before the same memory."""
+        read = Options.model_validate(options)
+        bound = BoundPolicy("cache", read.mode, build(read, self.toolkit))
+        self._handler = bind([bound], self._serve)
+
+    async def ask(self, target: str = "/a/b", *fields: tuple[str, str], **more: Any) -> Response:
+        """The response to a request."""
+        return await self.send(a_request(target, *fields, **more))
+
+    async def send(self, request: Request) -> Response:
+        """The response to a request."""
+        return await self._handler(request)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.world.now += seconds
+        self.world.wall += seconds
+
+    async def settle(self) -> None:
+        """Let what goes on in the background come to its end."""
+        while self.tasks:
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def date(self, seconds: float = 0.0) -> str:
+        """A date so many seconds from now."""
+        return show_date(self.world.wall + seconds).decode()
+
+    def count(self, name: str, *labels: str) -> float:
+        """A counter of the cache, by its name without prefix."""
+        return self.world.journal.counts[f"sidegate_cache_{name}_total", *labels].value
+
+    async def _serve(self, request: Request) -> Response:
+        self.asked.append(request)
+        if self.gate is not None:
+            await self.gate.wait()
+        self.wait(self.took)
+        turn = self.replies[min(len(self.asked), len(self.replies)) - 1]
+        if isinstance(turn, GatewayError):
+            raise turn
+        if isinstance(turn, Response):
+            return turn.copy()
+        return turn(request)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+
+def reply(status: int = 200, *fields: tuple[str, str], body: bytes = b"body") -> Response:
+    """A response of the service."""
+    return upstream_response(status, *fields, body=body)
+
+
+def streaming(response: Response, *pieces: bytes, error: GatewayError | None = None) -> Reply:
+    """A response whose body comes in pieces, and perhaps breaks off."""
+
+    def make(_: Request) -> Response:
+        twin = response.copy()
+        twin.body = Pieces(*pieces, error=error)
+        return twin
+
+    return make
+
+
+class Pieces:
+    """A body in pieces. closed: nobody wanted the rest."""
+
+    def __init__(self, *pieces: bytes, error: GatewayError | None = None) -> None:
+        self._pieces = self._walk(pieces, error)
+        self.closed = False
+
+    async def _walk(
+        self, pieces: tuple[bytes, ...], error: GatewayError | None
+    ) -> AsyncIterator[bytes]:
+        for piece in pieces:
+            await asyncio.sleep(0)
+            yield piece
+        if error is not None:
+            raise error
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await self._pieces.__anext__()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def read(body: Body) -> bytes:
+    """All of a body."""
+    return body if isinstance(body, bytes) else b"".join([piece async for piece in body])
+
+
+def status(response: Response) -> str:
+    """What the cache says of itself, without its name."""
+    value = response.headers.get("cache-status") or ""
+    return value.rpartition("Sidegate; ")[2]
+
+
+def field(response: Response, key: str) -> str | None:
+    """The value of a field."""
+    return response.headers.get(key)
