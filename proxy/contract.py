@@ -48,6 +48,8 @@ from proxy.facts import Decision as Decision
 from proxy.facts import RouteInfo as RouteInfo
 from proxy.facts import Timings as Timings
 from proxy.facts import TraceContext as TraceContext
+from proxy.http1.certificate import CERTIFICATE as CERTIFICATE
+from proxy.http1.certificate import ClientCertificate as ClientCertificate
 from proxy.http1.headers import Headers
 from proxy.limits import Store as Store
 from proxy.services import NO_EXCHANGE as NO_EXCHANGE

@@ -54,6 +54,8 @@ CODES: Final[dict[str, Code]] = {
     "forbidden": Code(403, "client", "The request is not allowed."),
     "bot_refused": Code(403, "client", "This program is not served here."),
     "cross_site": Code(403, "client", "The request comes from another site's page."),
+    "certificate_required": Code(403, "client", "A client certificate is needed for this."),
+    "certificate_refused": Code(403, "client", "This client certificate is not allowed here."),
     "route_not_found": Code(404, "client", "No route matches this request."),
     "method_not_allowed": Code(405, "client", "This resource does not support the method."),
     "request_timeout": Code(408, "client", "The request did not arrive in time."),

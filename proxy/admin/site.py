@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from proxy.wire.accept import Acceptor, accept
+from proxy.wire.accept import Acceptor
 
 
 class AdminSite:
@@ -42,7 +42,10 @@ async def open_site(
     loop = asyncio.get_running_loop()
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=2)
     await runner.setup()
-    make = runner.server
-    if make is None:
+    server = runner.server
+    if server is None:
         raise RuntimeError("the runner was not set up")
-    return AdminSite(address, runner, [await accept(loop, make, sock) for sock in sockets])
+    acceptors = [Acceptor(loop, lambda _: server(), sock) for sock in sockets]
+    for acceptor in acceptors:
+        await acceptor.start()
+    return AdminSite(address, runner, acceptors)

@@ -9,6 +9,11 @@ from pydantic import BaseModel, ConfigDict
 
 def check_listen(text: str) -> None:
     """Raise ValueError, naming the fix, when `text` is no address to listen on."""
+    parse_address(text, schemes=("http", "https"))
+
+
+def check_admin(text: str) -> None:
+    """Raise ValueError, naming the fix, when `text` is no address for the admin API."""
     parse_address(text, schemes=("http",))
 
 

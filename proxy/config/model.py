@@ -10,12 +10,13 @@ import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from proxy.config.address import check_listen
+from proxy.config.address import check_admin, check_listen
 from proxy.config.cache import CacheMemory
 from proxy.config.settings import Settings
 from proxy.config.telemetry import Telemetry
+from proxy.config.tls import Tls
 from proxy.config.units import Duration, Size
 from proxy.config.upstream import Upstream
 
@@ -82,7 +83,13 @@ class Server(Settings):
     """The client's side."""
 
     listen: tuple[str, ...] = ("http://127.0.0.1:8080",)
-    """Addresses to listen on: `http://HOST:PORT` or `unix:/path.sock`."""
+    """Addresses to listen on: `http://HOST:PORT`, `https://HOST:PORT` or `unix:/path.sock`."""
+    tls: Tls | None = None
+    """Certificates for `https://` addresses."""
+    proxy_protocol: tuple[Network | Literal["unix"], ...] = ()
+    """From where connections begin with a PROXY header (version 1 or 2), which tells the
+    client's address: the networks of load balancers, or `unix` for UNIX sockets. From there
+    each connection must have one; from anywhere else none is believed."""
     trusted_proxies: tuple[Network, ...] = ()
     """Whose X-Forwarded-*, X-Request-ID and traceparent are believed."""
     forwarded: bool = False
@@ -97,7 +104,7 @@ class Server(Settings):
     """Processes that share the listeners; `auto` for one on each processor. A change of it
     takes effect at the next start. Rate limits are counted by each process on its own."""
 
-    @field_validator("listen", "trusted_proxies", mode="before")
+    @field_validator("listen", "proxy_protocol", "trusted_proxies", mode="before")
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         return value.split(",") if isinstance(value, str) else value
@@ -108,6 +115,15 @@ class Server(Settings):
         for text in value:
             check_listen(text)
         return value
+
+    @model_validator(mode="after")
+    def _certificates(self) -> Server:
+        encrypted = next((text for text in self.listen if text.startswith("https:")), None)
+        if encrypted is not None and self.tls is None:
+            raise ValueError(f"{encrypted} needs certificates: add `tls: {{certificates: [...]}}`")
+        if encrypted is None and self.tls is not None:
+            raise ValueError("`tls` is for `https://` addresses, and `listen` has none")
+        return self
 
 
 class Admin(Settings):
@@ -120,7 +136,7 @@ class Admin(Settings):
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         if value is not None:
-            check_listen(value)
+            check_admin(value)
         return value
 
 

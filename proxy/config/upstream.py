@@ -221,8 +221,24 @@ class UpstreamTls(Settings):
     """Check certificate and name. Turning it off is for development only."""
     ca_file: str | None = None
     """PEM file of authorities to trust instead of the system's."""
+    cert_file: str | None = None
+    """PEM file of a certificate to show to the service, if it asks for one."""
+    key_file: str | None = None
+    """PEM file of its private key, without a passphrase."""
     server_name: str | None = None
     """Name to ask for (SNI) and to verify; by default the endpoint's host."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> UpstreamTls:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("`cert_file` and `key_file` go together")
+        return self
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All files that are named."""
+        named = (self.ca_file, self.cert_file, self.key_file)
+        return tuple(name for name in named if name is not None)
 
 
 class Upstream(Settings):

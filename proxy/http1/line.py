@@ -42,8 +42,13 @@ _HOP_BY_HOP: Final = {
     "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
     "trailer", "proxy", "http2-settings",
 }  # fmt: skip
+CERTIFICATE_FIELDS: Final = frozenset(
+    {"client-cert", "client-cert-chain", "x-forwarded-client-cert"}
+)
+"""In which proxies tell of a client's certificate (RFC 9440, and Envoy's)."""
 _KINDS: Final = {
     **dict.fromkeys(_HOP_BY_HOP, DROP),
+    **dict.fromkeys(CERTIFICATE_FIELDS, FORWARDED),
     "connection": CONNECTION,
     "content-length": LENGTH,
     "transfer-encoding": CODING,

@@ -18,8 +18,10 @@ import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from operator import attrgetter
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import quote
+
+from proxy.http1.certificate import CERTIFICATE, PARTS
 
 Place = Literal["field", "url"]
 Reader = Callable[["Facts"], str]
@@ -74,6 +76,19 @@ class Facts(Protocol):
         """Path captures by name."""
         ...
 
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """What was noted on the request; under `CERTIFICATE` the client's."""
+        ...
+
+
+def _certificate_reader(part: str) -> Reader:
+    def read(facts: Facts) -> str:
+        certificate = facts.state.get(CERTIFICATE)
+        return "" if certificate is None else str(certificate.part(part))
+
+    return read
+
 
 _READERS: Final[dict[str, Reader]] = {
     "request_id": attrgetter("id"),
@@ -82,6 +97,7 @@ _READERS: Final[dict[str, Reader]] = {
     "scheme": attrgetter("scheme"),
     "method": attrgetter("method"),
     "path": attrgetter("path"),
+    **{f"certificate.{part}": _certificate_reader(part) for part in PARTS},
 }
 
 

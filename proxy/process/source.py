@@ -54,5 +54,8 @@ class Source:
 def _files(generation: Generation) -> tuple[Path, ...]:
     """The files that a change of would change the configuration."""
     upstreams = generation.plan.config.upstreams.values()
-    authorities = [Path(tls.ca_file) for tls in (up.tls for up in upstreams) if tls.ca_file]
-    return (*generation.document.sources, *authorities, *generation.plan.files())
+    authorities = [Path(name) for upstream in upstreams for name in upstream.tls.files]
+    server = generation.plan.config.server.tls
+    certificates = map(Path, () if server is None else server.files)
+    policies = generation.plan.files()
+    return (*generation.document.sources, *authorities, *certificates, *policies)

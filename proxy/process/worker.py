@@ -23,6 +23,7 @@ from proxy.process.limits import open_memory
 from proxy.process.source import Generation
 from proxy.process.version import VERSION
 from proxy.runtime.compile import Compiler
+from proxy.runtime.encryption import Encryption, make_encryption
 from proxy.runtime.gateway import Gateway
 from proxy.runtime.state import State
 from proxy.runtime.upstreams import Upstreams
@@ -46,6 +47,7 @@ class _Prepared:
     generation: Generation
     gateway: Gateway
     upstreams: Upstreams
+    encryption: Encryption | None
 
 
 class Worker:
@@ -89,7 +91,8 @@ class Worker:
         self._state = State(
             loop, time.monotonic, time.time, store, trove, self.counts, log, traffic
         )  # fmt: skip
-        self.ports = Ports(loop, self._listener)
+        self.ports = Ports(loop, self._listener, self._refused)
+        self._encryption: Encryption | None = None
         self._prepared: _Prepared | None = self._compile(generation)
         self._gateway = self._prepared.gateway
         self.commands: dict[str, Handler] = {
@@ -136,8 +139,11 @@ class Worker:
         if prepared is None:
             raise RuntimeError("nothing was prepared")
         self._generation, self._gateway = prepared.generation, prepared.gateway
+        self._encryption = prepared.encryption
         redirect(self._sink, self._generation.plan.config.telemetry.log.file, self.log)
-        await self.ports.update(prepared.generation.plan.config.server, self._gateway, shares)
+        tls = None if prepared.encryption is None else prepared.encryption.context
+        settings = prepared.generation.plan.config.server
+        await self.ports.update(settings, self._gateway, shares, tls)
         prepared.upstreams.adopt()
         telemetry = prepared.generation.plan.config.telemetry
         await self._state.loop.run_in_executor(None, self._observation.keep_only, telemetry)
@@ -169,7 +175,9 @@ class Worker:
         check_file(telemetry.log.file, generation.document)
         observer, tracer = self._observation.begin(telemetry, plan.places, self._state.log)
         compiler = Compiler(plan, generation.document, self._state, observer, tracer)
-        return _Prepared(generation, compiler.compile(), compiler.upstreams)
+        gateway = compiler.compile()
+        encryption = make_encryption(generation.document, self._encryption)
+        return _Prepared(generation, gateway, compiler.upstreams, encryption)
 
     def _configure_logs(self, generation: Generation) -> BoundLogger:
         options = generation.plan.config.telemetry.log
@@ -180,6 +188,9 @@ class Worker:
 
     def _pools(self) -> list[Pool]:
         return self._state.pools()
+
+    def _refused(self, peer: str, reason: str) -> None:
+        self.log.warning("connection refused", peer=peer, reason=reason)
 
     def _sweep(self) -> None:
         # First, so that one sweep that fails is not the last.

@@ -8,14 +8,16 @@ from dataclasses import replace
 from typing import Any, Final
 
 from proxy.config.load import Document
-from proxy.config.problems import Problem
+from proxy.config.problems import ConfigError, Problem
 from proxy.config.upstream import Upstream
 from proxy.contract import Handler, Kept, Ticket, Toolkit
 from proxy.limits import Reading
+from proxy.runtime.encryption import make_encryption
 from proxy.runtime.gateway import raise_failure
 from proxy.runtime.plan import Plan, target_of
 from proxy.runtime.upstreams import unknown
 from proxy.upstream.endpoint import make_endpoint
+from proxy.wire.tls import TlsError
 
 
 class _Nobody:
@@ -94,9 +96,14 @@ def rehearse(plan: Plan, document: Document) -> list[Problem]:
             try:
                 make_endpoint(options.url, upstream.tls, upstream.timeouts)
             except ValueError as error:
-                path = ("upstreams", name, "tls", "ca_file")
+                key = "cert_file" if isinstance(error, TlsError) else "ca_file"
+                path = ("upstreams", name, "tls", key)
                 problems.append(document.problem(path, str(error)))
                 break
+    try:
+        make_encryption(document)
+    except ConfigError as error:
+        problems += error.problems
     toolkit = _toolkit(plan.config.upstreams)
     for route in plan.routes:
         target = target_of(route.upstream or "", plan.config.upstreams.get(route.upstream or ""))

@@ -31,7 +31,7 @@ from proxy.wire.deadlines import Deadlines
 T = TypeVar("T")
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 
-Key = tuple[str, str, PoolOptions, UpstreamTimeouts, UpstreamTls, int]
+Key = tuple[str, str, PoolOptions, UpstreamTimeouts, UpstreamTls, tuple[int, ...]]
 
 
 class State:
@@ -73,7 +73,8 @@ class State:
         """The endpoint `text` of an upstream, with its pool. Raises ValueError if unusable."""
         tls = upstream.tls
         # A CA file that was replaced is another trust, and needs other connections.
-        key = (name, text, upstream.pool, upstream.timeouts, tls, _stamp(tls.ca_file))
+        stamps = tuple(map(_stamp, tls.files))
+        key = (name, text, upstream.pool, upstream.timeouts, tls, stamps)
         member = self._members.get(key)
         if member is None:
             endpoint = make_endpoint(text, upstream.tls, upstream.timeouts)
@@ -189,10 +190,8 @@ class State:
             self.log.error("background task failed", exception_class=type(error).__name__)
 
 
-def _stamp(path: str | None) -> int:
+def _stamp(path: str) -> int:
     """When a file was last changed, in nanoseconds; 0 when there is none."""
-    if path is None:
-        return 0
     try:
         return os.stat(path).st_mtime_ns
     except OSError:

@@ -17,6 +17,7 @@ from proxy.contract import Request, Response
 from proxy.errors import Aborted, GatewayError
 from proxy.http1.framing import Framing
 from proxy.server.arrival import Arrival, Arrived
+from proxy.server.certified import make_visitor
 from proxy.server.exchange import ClientExchange
 from proxy.server.intake import Intake
 from proxy.server.listener import Answer, Listener, Resolved
@@ -37,8 +38,8 @@ _LINGER_SECONDS: Final = 2.0
 class ClientConnection(asyncio.Protocol):
     """A client's connection. deadline: monotonic seconds, for the sweep."""
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+    def __init__(self, listener: Listener, source: str | None = None) -> None:
+        self._listener, self._source = listener, source
         self._loop = listener.loop
         self._clock = listener.clock
         self._arrival = Arrival(listener.loop)
@@ -64,8 +65,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport = self._sender.transport = cast("asyncio.Transport", transport)
         # uvloop's default low water is 16 bytes, which pauses and resumes at each write.
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
-        peer = transport.get_extra_info("peername")
-        self._visitor = Visitor(self._listener, peer[0] if isinstance(peer, tuple) else "")
+        self._visitor = make_visitor(self._listener, transport, self._source)
         self._expire_in(self._listener.timeouts.idle)
         self._listener.deadlines.add(self)
         if not self._listener.opened(self):

@@ -80,7 +80,8 @@ class Listener:
     the settings; connections read them anew for each request.
 
     port: its own port as text, told to upstreams; empty for a UNIX socket. leaving: each
-    response closes its connection. draining: connections and tunnels end.
+    response closes its connection. draining: connections and tunnels end. certifies: clients
+    may show certificates. tells_certificates: services are told of them.
     """
 
     def __init__(
@@ -114,6 +115,9 @@ class Listener:
         self.limits: Limits = settings.limits
         self.timeouts: Timeouts = settings.timeouts
         self.standard = settings.forwarded
+        client = None if settings.tls is None else settings.tls.client
+        self.certifies = client is not None and self.scheme == "https"
+        self.tells_certificates = client is not None and client.forward
         self.rules = HeadRules(
             settings.limits.fields, settings.limits.target, settings.underscores, settings.paths
         )

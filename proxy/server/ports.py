@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,13 +13,16 @@ from typing import Final
 from proxy.config.model import Server
 from proxy.server.connection import ClientConnection
 from proxy.server.listener import Gateway, Listener
-from proxy.wire.accept import Acceptor, accept
+from proxy.wire.accept import Acceptor, Entrance
 
 _LAST_SECONDS: Final = 1.0
 _MOMENT_SECONDS: Final = 0.02
 
 MakeListener = Callable[[str, str], Listener]
 """Scheme and port as text to a listener."""
+
+Refused = Callable[[str, str], None]
+"""Told of a connection that did not begin as it should: from where, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,46 +35,65 @@ class Share:
 
 @dataclass(slots=True)
 class _Port:
+    """One address. doors: what is accepted from, by the worker whose share it is; 0 is this
+    one itself."""
+
     listener: Listener
-    acceptors: list[Acceptor] = field(default_factory=list)
-    adopted: dict[int, list[Acceptor]] = field(default_factory=dict)
+    entrance: Entrance
+    doors: dict[int, list[Acceptor]] = field(default_factory=dict)
 
     @property
-    def all(self) -> list[Acceptor]:
-        return [*self.acceptors, *(one for own in self.adopted.values() for one in own)]
+    def acceptors(self) -> list[Acceptor]:
+        return [acceptor for door in self.doors.values() for acceptor in door]
 
     def close(self) -> None:
-        for acceptor in self.all:
+        for acceptor in self.acceptors:
             acceptor.close()
 
     async def finish(self) -> int:
-        return sum([await acceptor.finish() for acceptor in self.all])
+        return sum([await acceptor.finish() for acceptor in self.acceptors])
 
 
 class Ports:
     """The open ports of a worker by their configured address."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, make: MakeListener) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, make: MakeListener, refused: Refused
+    ) -> None:
         self._loop = loop
         self._make = make
+        self._refused = refused
         self._open: dict[str, _Port] = {}
         self._leaving: set[Listener] = set()
         self._emptied = asyncio.Event()
 
-    async def update(self, settings: Server, gateway: Gateway, shares: Mapping[str, Share]) -> None:
+    async def update(
+        self,
+        settings: Server,
+        gateway: Gateway,
+        shares: Mapping[str, Share],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """Accept at exactly `settings.listen`, with this gateway.
 
         shares: of the addresses that are new; their sockets are this worker's to close.
+        tls: for those that are encrypted.
         """
-        for text, share in shares.items():
-            port = self._open[text] = _Port(self._make("http", share.port))
-            port.acceptors = await self._serve(port.listener, share.sockets)
         for text in [text for text in self._open if text not in settings.listen]:
             port = self._open.pop(text)
             await self._finish([port])
             # Tunnels finish on the configuration that they began with.
             self._leave(port.listener, tunnels=False)
-        for port in self._open.values():
+        for text in settings.listen:
+            entrance = _entrance(text, settings, tls)
+            if text in shares:
+                listener = self._make(text.partition(":")[0], shares[text].port)
+                port = self._open[text] = _Port(listener, entrance)
+                port.doors[0] = await self._serve(port, shares[text].sockets)
+            port = self._open[text]
+            if port.entrance != entrance:
+                port.entrance = entrance
+                await self._serve_anew(port)
             port.listener.configure(gateway, settings)
 
     async def adopt(self, worker: int, shares: Mapping[str, Share]) -> None:
@@ -78,12 +101,12 @@ class Ports:
         for text, share in shares.items():
             port = self._open.get(text)
             if port is not None:
-                port.adopted[worker] = await self._serve(port.listener, share.sockets)
+                port.doors[worker] = await self._serve(port, share.sockets)
 
     def disown(self, worker: int) -> None:
         """That worker accepts for itself again."""
         for port in self._open.values():
-            for acceptor in port.adopted.pop(worker, ()):
+            for acceptor in port.doors.pop(worker, ()):
                 acceptor.close()
 
     def close(self) -> None:
@@ -155,10 +178,30 @@ class Ports:
         for connection in list(listener.connections):
             connection.drain(tunnels=tunnels)
 
-    async def _serve(
-        self, listener: Listener, sockets: tuple[socket.socket, ...]
-    ) -> list[Acceptor]:
-        def connection() -> ClientConnection:
-            return ClientConnection(listener)
+    async def _serve_anew(self, port: _Port) -> None:
+        """Accept from the same sockets in another way; what waits in them is not lost."""
+        for worker, door in port.doors.items():
+            port.doors[worker] = await self._serve(port, [one.socket.dup() for one in door])
+            for acceptor in door:
+                acceptor.close()
 
-        return [await accept(self._loop, connection, sock) for sock in sockets]
+    async def _serve(self, port: _Port, sockets: Iterable[socket.socket]) -> list[Acceptor]:
+        def connection(source: str | None) -> ClientConnection:
+            return ClientConnection(port.listener, source)
+
+        acceptors = [
+            Acceptor(self._loop, connection, sock, port.entrance, self._refused) for sock in sockets
+        ]
+        for acceptor in acceptors:
+            await acceptor.start()
+        return acceptors
+
+
+def _entrance(text: str, settings: Server, tls: ssl.SSLContext | None) -> Entrance:
+    sources = settings.proxy_protocol
+    return Entrance(
+        tls if text.startswith("https:") else None,
+        settings.timeouts.head,
+        tuple(source for source in sources if source != "unix"),
+        "unix" in sources,
+    )

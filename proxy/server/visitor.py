@@ -19,8 +19,6 @@ class Visitor:
     __slots__ = ("_direct", "_listener", "_peer", "_trusted")
 
     def __init__(self, listener: Listener, peer: str) -> None:
-        # A socket for both families, as service managers open, writes IPv4 in IPv6.
-        peer = peer.removeprefix("::ffff:")
         self._listener = listener
         self._peer = peer
         self._trusted = listener.trusts(peer)

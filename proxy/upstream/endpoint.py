@@ -12,6 +12,7 @@ from proxy.config.upstream import UpstreamTimeouts, UpstreamTls
 from proxy.errors import Unsent
 from proxy.upstream.connection import Owner, UpstreamConnection
 from proxy.wire.deadlines import Deadlines
+from proxy.wire.tls import load_pair
 
 
 class Unreachable(Unsent):
@@ -34,7 +35,7 @@ class Endpoint:
 
 
 def make_endpoint(text: str, tls: UpstreamTls, timeouts: UpstreamTimeouts) -> Endpoint:
-    """An endpoint from its configuration. Raises ValueError for an unusable CA file."""
+    """An endpoint from its configuration. Raises ValueError for a file that can't be used."""
     address = parse_address(text, schemes=("http", "https"))
     if address.scheme == "unix":
         authority = "localhost"
@@ -53,6 +54,8 @@ def tls_context(tls: UpstreamTls) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=tls.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ValueError(f"the CA file {tls.ca_file!r} can't be read: {error}") from None
+    if tls.cert_file is not None and tls.key_file is not None:
+        load_pair(context, tls.cert_file, tls.key_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if not tls.verify:

@@ -1,67 +1,203 @@
-"""Accepting connections from a socket that listens already."""
+"""Accepting connections from a socket that listens already.
+
+May live here: TLS and the PROXY protocol as far as they come before the first byte of HTTP,
+and how accepting ends without loss. Must not live here: who may connect, what is served.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Final
+
+from proxy.http1.networks import Network, Networks, range_of
+from proxy.wire.proxy_header import measure, read_source
 
 BACKLOG: Final = 2048
 """Connections that may wait to be accepted, at each socket."""
 
+_AT_ONCE: Final = 64
+_PEEK: Final = 8192
+_FINISH_SECONDS: Final = 0.5
+# Some clients never say goodbye.
+_SHUTDOWN_SECONDS: Final = 5.0
 # The path belongs to whoever bound the socket, and others may go on with it.
 _UNIX_OPTIONS: Final[dict[str, Any]] = (
     {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 )
 
+Make = Callable[[str | None], asyncio.Protocol]
+"""A protocol for a connection. Given the client's address where a PROXY header told it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What comes before HTTP.
+
+    tls: None for none. seconds: for the handshake, and for a PROXY header. sources, unix:
+    from where, and whether on UNIX sockets, connections begin with such a header.
+    """
+
+    tls: ssl.SSLContext | None = None
+    seconds: float = 10.0
+    sources: tuple[Network, ...] = ()
+    unix: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """As the loop's methods take them."""
+        if self.tls is None:
+            return {}
+        return {
+            "ssl": self.tls,
+            "ssl_handshake_timeout": self.seconds,
+            "ssl_shutdown_timeout": _SHUTDOWN_SECONDS,
+        }
+
+
+PLAIN: Final = Entrance()
+
 
 class Acceptor:
-    """Makes a protocol for each connection of a listening socket, which it owns."""
+    """Makes a protocol for each connection of a listening socket, which it owns.
+
+    refused: told the address of whom, and why a PROXY header of theirs can't be used.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        make: Callable[[], asyncio.BaseProtocol],
+        make: Make,
         sock: socket.socket,
-        server: asyncio.Server,
+        entrance: Entrance = PLAIN,
+        refused: Callable[[str, str], None] | None = None,
     ) -> None:
         self._loop = loop
         self._make = make
-        self._sock = sock
-        self._server = server
+        self._entrance = entrance
+        self._refused = refused
+        self._sources = Networks(map(range_of, entrance.sources))
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.socket = sock
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        loop, sock, options = self._loop, self.socket, self._entrance.options()
+        if self._announces("") if sock.family == socket.AF_UNIX else self._entrance.sources:
+            loop.add_reader(sock, self._accept)
+        elif sock.family == socket.AF_UNIX:
+            self._server = await loop.create_unix_server(
+                self._protocol, sock=sock.dup(), backlog=BACKLOG, **_UNIX_OPTIONS, **options
+            )
+        else:
+            self._server = await loop.create_server(
+                self._protocol, sock=sock.dup(), backlog=BACKLOG, **options
+            )
 
     def close(self) -> None:
         """Accept no more; what waits in the socket is left to others who have it."""
-        self._server.close()
-        self._sock.close()
+        if self._server is not None:
+            self._server.close()
+        elif self.socket.fileno() >= 0:
+            self._loop.remove_reader(self.socket)
+        self.socket.close()
 
     async def finish(self) -> int:
         """Accept what waits in the socket, and no more, since nobody else will; how many."""
-        self._server.close()
         count = 0
-        with self._sock:
-            while self._sock.fileno() >= 0:
-                try:
-                    connection, _ = self._sock.accept()
-                except OSError:
-                    break
-                connection.setblocking(False)
-                await self._loop.connect_accepted_socket(self._make, connection)
-                count += 1
+        if self.socket.fileno() >= 0:
+            rest = self.socket.dup()
+            self.close()
+            with rest:
+                while connection := _accepted(rest):
+                    self._spawn(self._admit(connection))
+                    count += 1
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_FINISH_SECONDS)
         return count
 
+    def _announces(self, peer: str) -> bool:
+        return peer in self._sources if peer else self._entrance.unix
 
-async def accept(
-    loop: asyncio.AbstractEventLoop,
-    make: Callable[[], asyncio.BaseProtocol],
-    sock: socket.socket,
-) -> Acceptor:
-    """Accept connections of a socket. The acceptor closes it when it is closed."""
-    served = sock.dup()
-    if sock.family == socket.AF_UNIX:
-        server = await loop.create_unix_server(make, sock=served, backlog=BACKLOG, **_UNIX_OPTIONS)
-    else:
-        server = await loop.create_server(make, sock=served, backlog=BACKLOG)
-    return Acceptor(loop, make, sock, server)
+    def _protocol(self) -> asyncio.Protocol:
+        return self._make(None)
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            connection = _accepted(self.socket)
+            if connection is None:
+                return
+            self._spawn(self._admit(connection))
+
+    async def _admit(self, connection: socket.socket) -> None:
+        entrance = self._entrance
+        peer = _address(connection)
+        source = None
+        try:
+            if self._announces(peer):
+                async with asyncio.timeout(entrance.seconds):
+                    source = await _read_header(self._loop, connection)
+        except (OSError, ValueError) as error:
+            connection.close()
+            if self._refused is not None:
+                self._refused(peer, str(error) or "no PROXY header came in time")
+            return
+        # A handshake that fails is the client's matter.
+        with contextlib.suppress(OSError):
+            await self._loop.connect_accepted_socket(
+                lambda: self._make(source), connection, **entrance.options()
+            )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _accepted(sock: socket.socket) -> socket.socket | None:
+    try:
+        connection, _ = sock.accept()
+    except OSError:
+        return None
+    connection.setblocking(False)
+    return connection
+
+
+def _address(connection: socket.socket) -> str:
+    try:
+        name = connection.getpeername()
+    except OSError:
+        return ""
+    return name[0].removeprefix("::ffff:") if isinstance(name, tuple) else ""
+
+
+async def _read_header(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> str | None:
+    """The client's address by the PROXY header. Takes not a byte more than the header's, since
+    what follows may be for TLS. Raises ValueError when it is malformed or ends early."""
+    header = b""
+    while True:
+        await _readable(loop, connection)
+        try:
+            seen = connection.recv(_PEEK, socket.MSG_PEEK)
+        except BlockingIOError:
+            continue
+        if not seen:
+            raise ValueError("the connection ended within its PROXY header")
+        size = measure(header + seen)
+        header += connection.recv(min(size - len(header), len(seen)))
+        if len(header) >= size:
+            return read_source(header)
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
+    ready = asyncio.Event()
+    loop.add_reader(connection, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(connection)

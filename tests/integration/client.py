@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -167,14 +168,22 @@ def reset(transport: asyncio.WriteTransport) -> None:
 
 
 @contextlib.asynccontextmanager
-async def connected(url: str, *, buffer: int | None = None) -> AsyncIterator[Wire]:
-    """A connection to `http://HOST:PORT` or `unix:/path`. buffer: read-ahead in bytes."""
+async def connected(
+    url: str, *, buffer: int | None = None, tls: ssl.SSLContext | None = None, name: str = ""
+) -> AsyncIterator[Wire]:
+    """A connection to `http://HOST:PORT`, `https://HOST:PORT` or `unix:/path`.
+
+    buffer: read-ahead in bytes. tls: settings for HTTPS. name: to ask for, if not the host.
+    """
     limit = 2**20 if buffer is None else buffer
     if url.startswith("unix:"):
         reader, writer = await asyncio.open_unix_connection(url[5:], limit=limit)
     else:
-        host, _, port = url.removeprefix("http://").rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port), limit=limit)
+        host, _, port = url.partition("://")[2].rpartition(":")
+        server = name or host if tls is not None else None
+        reader, writer = await asyncio.open_connection(
+            host, int(port), limit=limit, ssl=tls, server_hostname=server
+        )
     try:
         yield Wire(reader, writer)
     finally:
@@ -194,9 +203,11 @@ def request(
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b"")
 
 
-async def ask(url: str, data: bytes, method: str = "") -> Answer:
+async def ask(
+    url: str, data: bytes, method: str = "", *, tls: ssl.SSLContext | None = None, name: str = ""
+) -> Answer:
     """The response to one request on a connection of its own."""
-    async with connected(url) as wire:
+    async with connected(url, tls=tls, name=name) as wire:
         await wire.send(data)
         return await wire.answer(method or data.partition(b" ")[0].decode())
 

@@ -54,9 +54,14 @@ class Gateway:
         self._sink = sink
 
     @property
-    def url(self) -> str:
+    def urls(self) -> list[str]:
         """Where clients connect."""
-        return self._instance.addresses.shown[0]
+        return self._instance.addresses.shown
+
+    @property
+    def url(self) -> str:
+        """The first of them."""
+        return self.urls[0]
 
     @property
     def port(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -21,8 +22,9 @@ class Load:
     of requests that got no answer. echoed: messages that came back.
     """
 
-    def __init__(self, url: Callable[[], str]) -> None:
+    def __init__(self, url: Callable[[], str], tls: ssl.SSLContext | None) -> None:
         self._url = url
+        self._tls = tls
         self.asked = 0
         self.answered = 0
         self.closed = 0
@@ -45,7 +47,7 @@ class Load:
         """One client: it goes on with a connection until a response says that it ends."""
         while not self._stopping.is_set():
             try:
-                async with connected(self._url()) as wire:
+                async with connected(self._url(), tls=self._tls) as wire:
                     while not self._stopping.is_set() and await self._ask(wire):
                         pass
             except (CutShort, OSError) as error:
@@ -73,10 +75,14 @@ class Load:
 
 @contextlib.asynccontextmanager
 async def under_load(
-    url: Callable[[], str], *, clients: int = 6, sockets: int = 0
+    url: Callable[[], str],
+    *,
+    clients: int = 6,
+    sockets: int = 0,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Load]:
     """So many clients and WebSockets, until the block ends; then nothing was lost."""
-    load = Load(url)
+    load = Load(url, tls)
     async with asyncio.TaskGroup() as group:
         for _ in range(clients):
             group.create_task(load.client())
