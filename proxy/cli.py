@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.catalog import CatalogError, load_catalog
+from proxy.commands import health, init
 from proxy.config.load import Document, load
 from proxy.config.overrides import as_address
 from proxy.config.problems import ConfigError, Problem, meant
@@ -38,6 +39,8 @@ request IDs, security headers, limits and one error format.
 """
 _EXAMPLES: Final = """\
 begin here:
+  sidegate init
+      write a first configuration, by what you answer
   sidegate run --upstream http://127.0.0.1:3000
       stand in front of one service, on http://127.0.0.1:8080, with the default policies
   sidegate check sidegate.yaml
@@ -91,6 +94,8 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
         "explain": _explain,
         "schema": _schema,
         "policies": _policies,
+        "init": _init,
+        "health": _health,
     }
     try:
         return commands[options.command](options, environ)
@@ -109,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sidegate {_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
+    init.add(commands)
     run = commands.add_parser(
         "run",
         help="run the proxy",
@@ -174,7 +180,16 @@ def _parser() -> argparse.ArgumentParser:
     policies.add_argument(
         "--markdown", action="store_true", help="print Markdown, for documentation"
     )
+    health.add(commands)
     return parser
+
+
+def _init(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    return init.run(options, load_catalog(), input if sys.stdin.isatty() else None)
+
+
+def _health(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    return health.run(options, _file(options.file, environ), environ)
 
 
 def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
