@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, PrivateAttr, model_validator
 
+from proxy.config.files import read_whole
 from proxy.config.listing import ONE_OR_MANY
 from proxy.contract import PolicyOptions, PolicySpec, Request, Toolkit
 from proxy.errors import Refused
@@ -70,13 +71,7 @@ class Options(PolicyOptions):
 def _collect(networks: Iterable[IPv4Network | IPv6Network], files: Iterable[str]) -> Networks:
     ranges: list[Range] = [range_of(network) for network in networks]
     for name in files:
-        try:
-            with open(name, "rb") as file:
-                content = file.read(_FILE_MAX + 1)
-        except OSError as error:
-            raise ValueError(f"{name} can't be read: {error.strerror}") from None
-        if len(content) > _FILE_MAX:
-            raise ValueError(f"{name} is larger than 64MiB")
+        content = read_whole(name, _FILE_MAX)
         ranges += read_networks(content.decode("utf-8", "replace"), name)
     return Networks(ranges)
 

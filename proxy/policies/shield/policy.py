@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from proxy.config.listing import ONE_OR_MANY
 from proxy.config.units import Size
+from proxy.content.parameter import check_pattern, compile_pattern
 from proxy.contract import Mode, PolicyOptions, PolicySpec, Request, Toolkit
 from proxy.entity import Entity, read_entity
 from proxy.errors import Refused
@@ -19,7 +19,6 @@ from proxy.policies.shield.signatures import compiled
 
 _FAMILIES: Final = frozenset(rule.family for rule in RULES)
 _NAMES: Final = frozenset(rule.name for rule in RULES)
-_PLACES: Final = ("path", "query", "header", "cookie", "form", "json", "text", "file")
 
 
 def _rule(text: str) -> str:
@@ -31,22 +30,6 @@ def _rule(text: str) -> str:
     return text
 
 
-def _parameter(text: str) -> str:
-    place, colon, name = text.partition(":")
-    if place != "*" and place not in _PLACES:
-        raise ValueError(
-            f"{text!r} begins with no place; write query:NAME, form:NAME, json:/POINTER, "
-            "cookie:NAME, header:NAME, file:NAME, path, text or *"
-        )
-    if (place in ("path", "text") and colon) or (place not in ("path", "text", "*") and not name):
-        raise ValueError(
-            f"{text!r}: {place} has no names; write it alone"
-            if colon and name
-            else f"{text!r}: name the parameter, or write {place}:* for all of them"
-        )
-    return text
-
-
 _Rules = Annotated[tuple[Annotated[str, AfterValidator(_rule)], ...], ONE_OR_MANY]
 
 
@@ -55,7 +38,7 @@ class Exemptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    parameter: Annotated[str, AfterValidator(_parameter)]
+    parameter: Annotated[str, AfterValidator(check_pattern)]
     """`query:NAME`, `form:NAME`, `cookie:NAME`, `header:NAME`, `file:NAME`, `json:/POINTER`,
     `path` or `text`. A `*` stands for any characters but slashes, `**` for any."""
     rules: _Rules = ()
@@ -129,7 +112,8 @@ class Shield:
             and not ignored & {rule.name, rule.family}
         )
         exemptions = tuple(
-            Exemption(_pattern(row.parameter), frozenset(row.rules)) for row in options.exceptions
+            Exemption(compile_pattern(row.parameter), frozenset(row.rules))
+            for row in options.exceptions
         )
         self._inspector = Inspector(compiled(rules), options.rounds, exemptions)
         self._threshold = options.threshold
@@ -171,16 +155,6 @@ def _readable(request: Request) -> bool:
         ("image/", "audio/", "video/", "font/", "application/octet-stream", "application/zip",
          "application/gzip", "application/pdf", "application/grpc", "application/wasm")
     )  # fmt: skip
-
-
-def _pattern(parameter: str) -> re.Pattern[str]:
-    place, _, name = parameter.partition(":")
-    parts = ["[a-z]+" if place == "*" else re.escape(place), ":"]
-    if place == "*" and not name:
-        name = "**"
-    for part in re.split(r"(\*\*?)", name):
-        parts.append({"*": "[^/]*", "**": ".*"}.get(part, re.escape(part)))
-    return re.compile("".join(parts), re.DOTALL)
 
 
 POLICY = PolicySpec(

@@ -16,6 +16,8 @@ from urllib.parse import unquote, urldefrag, urljoin
 import orjson
 import yaml
 
+from proxy.config.files import read_whole
+
 Direction = Literal["request", "response"]
 
 BASE: Final = "https://openapi.invalid/"
@@ -157,13 +159,7 @@ def _put(data: Any, fragment: str, value: Any) -> None:
 
 def read_data(name: str) -> Any:
     """The data of a YAML or JSON file. Raises ValueError."""
-    try:
-        with open(name, "rb") as file:
-            content = file.read(_FILE_MAX + 1)
-    except OSError as error:
-        raise ValueError(f"{name} can't be read: {error.strerror}") from None
-    if len(content) > _FILE_MAX:
-        raise ValueError(f"{name} is larger than 16MiB")
+    content = read_whole(name, _FILE_MAX)
     try:
         if content.lstrip()[:1] in (b"{", b"["):
             return orjson.loads(content)
