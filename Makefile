@@ -76,7 +76,7 @@ LOCK = UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal --gen
 # them may start them as services of the machine.
 .PHONY: tools-demo tools-test tools-bench
 tools-test:
-	@.ci/tools curl openssl
+	@.ci/tools curl openssl prometheus
 tools-demo:
 	@.ci/tools curl
 tools-bench:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.catalog import CatalogError, load_catalog
-from proxy.commands import health, init
+from proxy.commands import health, init, observability
 from proxy.config.load import Document, load
 from proxy.config.overrides import as_address
 from proxy.config.problems import ConfigError, Problem, meant
@@ -96,6 +96,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
         "policies": _policies,
         "init": _init,
         "health": _health,
+        "observability": _observability,
     }
     try:
         return commands[options.command](options, environ)
@@ -181,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
         "--markdown", action="store_true", help="print Markdown, for documentation"
     )
     health.add(commands)
+    observability.add(commands)
     return parser
 
 
@@ -190,6 +192,10 @@ def _init(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _health(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return health.run(options, _file(options.file, environ), environ)
+
+
+def _observability(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    return observability.run(options)
 
 
 def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:

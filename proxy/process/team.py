@@ -54,6 +54,10 @@ class Team:
         others = self._ledgers.values()
         self.counts = Metrics(VERSION, sink, time.time, others=others)
         self._lock = lock
+        # From the start, since a count that appears with its first event shows no increase.
+        self._restarts = self.counts.counter(
+            "sidegate_worker_restarts_total", "Workers that ended and were replaced."
+        )
         self._seats = [Seat(number, count) for number in range(1, count + 1)]
         self._bound: dict[str, Bound] = {}
         self._prepared: tuple[Generation, Mapping[str, Bound]] | None = None
@@ -215,9 +219,7 @@ class Team:
             self.log.error(
                 "worker ended", worker=seat.number, pid=seat.pid, how=how, again_in=pause
             )
-            self.counts.counter(
-                "sidegate_worker_restarts_total", "Workers that ended and were replaced."
-            ).inc()
+            self._restarts.inc()
             forget_levels(self._ledgers[seat.number])
             self._cover()
             await asyncio.sleep(pause)

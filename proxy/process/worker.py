@@ -106,6 +106,8 @@ class Worker:
             "forget": self._state.trove.forgotten,
         }
         """What this worker does when the instance asks it, by name: see `control.line`."""
+        # When the next sweep should begin, monotonic; the first has nothing to be late for.
+        self._due = 0.0
         self._sweep()
 
     @property
@@ -195,6 +197,10 @@ class Worker:
     def _sweep(self) -> None:
         # First, so that one sweep that fails is not the last.
         self._state.loop.call_later(INTERVAL, self._sweep)
+        now = self._state.clock()
+        if self._due:
+            self.counts.lag.observe(max(0.0, now - self._due))
+        self._due = now + INTERVAL
         self._state.deadlines.sweep()
 
     def _listener(self, scheme: str, port: str) -> Listener:

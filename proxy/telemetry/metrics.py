@@ -32,6 +32,7 @@ from proxy.telemetry.catalogue import (
 )
 from proxy.telemetry.census import Census, PoolView, ServerView
 from proxy.telemetry.exposition import render
+from proxy.telemetry.features import FEATURES
 from proxy.telemetry.ledger import Ledger, PrivateLedger
 from proxy.telemetry.route_cells import OTHER, RouteCells
 from proxy.telemetry.sink import Sink
@@ -42,6 +43,7 @@ _CUSTOM_MAX: Final = 10_000
 _CUSTOM_NAME: Final = re.compile(r"sidegate_[a-z0-9_]+")
 _LABEL_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _LABEL_MAX: Final = 128
+_PROMISED: Final = {family.name: family for family in FEATURES}
 
 
 class Metrics:
@@ -167,6 +169,9 @@ class Metrics:
             if wrong := [label for label in labels if not _LABEL_NAME.fullmatch(label)]:
                 raise ValueError(f"metric {name!r}: {wrong[0]!r} is no name of a label")
             family = Family(stem, kind, documentation, names, bounds, merge)
+            promised = _PROMISED.get(stem, family)
+            if promised._replace(documentation=documentation) != family:
+                raise ValueError(f"metric {name!r} is not what the catalogue promises")
             self._custom[stem] = family
         elif family.labels != names:
             raise ValueError(

@@ -301,3 +301,28 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+class TestObservability:
+    def test_it_writes_rules_and_a_dashboard(self, sidegate: Command, folder: Path) -> None:
+        outcome = sidegate("observability", "--out", "there", "--objective", "99.5")
+        assert outcome.code == 0
+        written = sorted(path.name for path in (folder / "there").iterdir())
+        assert [Path(line).name for line in sorted(outcome.out.split())] == written
+        assert "SidegateErrorBudgetBurn1h" in (folder / "there/alert-rules.yaml").read_text()
+
+    @pytest.mark.parametrize(
+        ("arguments", "named"),
+        [
+            (("--out", "a", "--objective", "100"), "--objective"),
+            (("--out", "a", "--latency", "soon"), "--latency"),
+            (("--out", "/dev/null/a"), "/dev/null/a"),
+        ],
+    )
+    def test_wrong_arguments_are_named(
+        self, sidegate: Command, folder: Path, arguments: tuple[str, ...], named: str
+    ) -> None:
+        outcome = sidegate("observability", *arguments)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert named in outcome.err
+        assert not list(folder.iterdir())

@@ -247,13 +247,13 @@ class TestCountersOfPolicies:
 
 class TestGaugesAndHistogramsOfPolicies:
     def test_a_gauge_is_shown_while_it_has_a_value(self, metrics: Metrics) -> None:
-        gauge = metrics.gauge("sidegate_cache_bytes", "Bytes.", route="a")
-        assert "sidegate_cache_bytes{route=a}" not in scrape(metrics)
+        gauge = metrics.gauge("sidegate_own_bytes", "Bytes.", route="a")
+        assert "sidegate_own_bytes{route=a}" not in scrape(metrics)
         gauge.set(0)
-        assert metrics.gauge("sidegate_cache_bytes", "Bytes.", route="a").value == 0
-        assert scrape(metrics)["sidegate_cache_bytes{route=a}"] == 0
+        assert metrics.gauge("sidegate_own_bytes", "Bytes.", route="a").value == 0
+        assert scrape(metrics)["sidegate_own_bytes{route=a}"] == 0
         gauge.clear()
-        assert "sidegate_cache_bytes{route=a}" not in scrape(metrics)
+        assert "sidegate_own_bytes{route=a}" not in scrape(metrics)
 
     def test_a_histogram_has_bounds_of_its_own(self, metrics: Metrics) -> None:
         metrics.histogram("sidegate_wait_seconds", "Waits.", (0.5, 1.0), route="a").observe(0.7)
@@ -262,6 +262,11 @@ class TestGaugesAndHistogramsOfPolicies:
         assert samples[f"{name}_bucket{{le=0.5,route=a}}"] == 0
         assert samples[f"{name}_bucket{{le=1.0,route=a}}"] == 1
         assert samples[f"{name}_sum{{route=a}}"] == 0.7
+
+    def test_what_dashboards_rely_on_is_opened_as_promised(self, metrics: Metrics) -> None:
+        metrics.gauge("sidegate_cache_bytes", "Bytes, in other words.").set(1)
+        with pytest.raises(ValueError, match="not what the catalogue promises"):
+            metrics.gauge("sidegate_cache_limit_bytes", "Bytes.", route="a")
 
     def test_a_name_is_of_one_kind(self, metrics: Metrics) -> None:
         metrics.gauge("sidegate_a_bytes", "Bytes.")
