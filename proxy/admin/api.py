@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 
 from proxy.admin.cache import read_purge
 from proxy.admin.change import read_change
-from proxy.admin.guard import foreign
+from proxy.admin.guard import foreign, rebound
 from proxy.admin.pages import SECURITY_HEADERS, show_error, show_json, show_text
 from proxy.contract import Log
 from proxy.store.purge import Purge
@@ -270,11 +270,13 @@ def make_admin(operator: Operator, *, wall: Callable[[], float], log: Log) -> we
 
 
 def _suspect(request: web.Request) -> str:
-    """Why a request that changes something is refused; empty for any other."""
+    """Why a request that comes from somebody's page is refused; empty for any other."""
+    host = request.headers.get(hdrs.HOST, "")
     if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
-        return ""
+        agent = request.headers.get(hdrs.USER_AGENT, "")
+        return rebound(host, {name.lower() for name in request.headers}, agent)
     return foreign(
-        request.headers.get(hdrs.HOST, ""),
+        host,
         request.headers.get(hdrs.ORIGIN),
         request.headers.get("Sec-Fetch-Site"),
     )

@@ -46,8 +46,21 @@ CERTIFICATE_FIELDS: Final = frozenset(
     {"client-cert", "client-cert-chain", "x-forwarded-client-cert"}
 )
 """In which proxies tell of a client's certificate (RFC 9440, and Envoy's)."""
+# What load balancers and content networks call the client's address, host or scheme; services
+# and their libraries believe one or another of them.
+_VENDOR_FIELDS: Final = {
+    "ali-cdn-real-ip", "cdn-src-ip", "cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4",
+    "client-ip", "do-connecting-ip", "fastly-client-ip", "fly-client-ip", "forwarded-for",
+    "front-end-https", "proxy-client-ip", "true-client-ip", "wl-proxy-client-ip",
+    "x-appengine-user-ip", "x-azure-clientip", "x-azure-socketip", "x-client-ip",
+    "x-cluster-client-ip", "x-envoy-external-address", "x-envoy-internal", "x-forwarded",
+    "x-host", "x-http-host-override", "x-nf-client-connection-ip", "x-original-host",
+    "x-originating-ip", "x-proxyuser-ip", "x-real-client-ip", "x-remote-addr", "x-remote-ip",
+    "x-scheme", "x-url-scheme", "x-vercel-forwarded-for",
+}  # fmt: skip
 _KINDS: Final = {
     **dict.fromkeys(_HOP_BY_HOP, DROP),
+    **dict.fromkeys(_VENDOR_FIELDS, FORWARDED),
     **dict.fromkeys(CERTIFICATE_FIELDS, FORWARDED),
     "connection": CONNECTION,
     "content-length": LENGTH,

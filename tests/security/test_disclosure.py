@@ -374,7 +374,7 @@ async def test_the_admin_port_is_on_loopback_and_for_no_other_site(tmp_path: Pat
                         names = {name.lower() for name in response.headers}
                         assert not any(name.startswith("access-control-") for name in names)
                 async with session.options(gateway.admin + "/reload") as response:
-                    assert response.status == 405
+                    assert response.status == 403
                 async with session.post(gateway.admin + "/reload") as response:
                     assert response.status == 403
             assert await gateway.lines("admin request refused")
@@ -387,3 +387,24 @@ def test_by_default_nothing_listens_beyond_this_machine() -> None:
     assert config.admin.listen == "http://127.0.0.1:9901"
     assert config.server.listen == ("http://127.0.0.1:8080",)
     assert json.loads(config.model_dump_json())["server"]["trusted_proxies"] == []
+
+
+async def test_a_page_whose_name_was_rebound_reads_nothing_of_the_admin_port(
+    tmp_path: Path,
+) -> None:
+    """It is its own origin there, so CORS doesn't keep it from reading."""
+    browser = {"User-Agent": "Mozilla/5.0", "Accept-Language": "en", "Host": "rebound.example:9901"}
+    config = {"upstreams": {"app": "http://127.0.0.1:1"}}
+    async with running(config, tmp_path) as gateway, aiohttp.ClientSession() as session:
+        for path in ("/", "/config", "/routes", "/upstreams", "/metrics"):
+            async with session.get(gateway.admin + path, headers=browser) as page:
+                assert page.status == 403
+                text = await page.text()
+            assert json.loads(text)["error"] == "forbidden"
+            assert "127.0.0.1" not in text
+            by_address = {**browser, "Host": gateway.admin.removeprefix("http://")}
+            async with session.get(gateway.admin + path, headers=by_address) as page:
+                assert page.status == 200
+        scraper = {"User-Agent": "Prometheus/2.42.0", "Host": "sidegate.example.com:9901"}
+        async with session.get(gateway.admin + "/metrics", headers=scraper) as page:
+            assert page.status == 200

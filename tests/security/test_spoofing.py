@@ -39,6 +39,18 @@ SPOOFED: Final = [
     "X-Forwarded-Anything: x",
     "X-Real-IP: 6.6.6.6",
     "Forwarded: for=6.6.6.6;host=evil.test;proto=https",
+    "True-Client-IP: 6.6.6.6",
+    "CF-Connecting-IP: 6.6.6.6",
+    "X-Client-IP: 6.6.6.6",
+    "X-Cluster-Client-IP: 6.6.6.6",
+    "Fastly-Client-IP: 6.6.6.6",
+    "X-Envoy-External-Address: 6.6.6.6",
+    "Client-IP: 6.6.6.6",
+    "X-Forwarded: for=6.6.6.6",
+    "X-Host: evil.test",
+    "X-Original-Host: evil.test",
+    "X-HTTP-Host-Override: evil.test",
+    "Front-End-Https: on",
     "X-Original-URL: /admin",
     "X-Rewrite-URL: /admin",
     "Proxy: http://evil.test",
@@ -90,6 +102,15 @@ async def test_a_stranger_is_not_believed(tmp_path: Path, lines: str) -> None:
         assert answer.headers["x-request-id"] == heard.one("x-request-id")
         [line] = await stage.gateway.lines()
         assert line["client_ip"] == "127.0.0.1"
+
+
+async def test_what_a_trusted_network_calls_the_client_is_passed_on(tmp_path: Path) -> None:
+    """Its own names for the address go to the service as it sent them."""
+    lines = ("CF-Connecting-IP: 1.2.3.4", "True-Client-IP: 1.2.3.4")
+    async with staged(tmp_path, config=TRUSTED) as stage:
+        await stage.play(get("/", *lines))
+        [heard] = stage.witness.heard
+        assert heard.one("cf-connecting-ip") == heard.one("true-client-ip") == "1.2.3.4"
 
 
 async def test_all_at_once(tmp_path: Path) -> None:
