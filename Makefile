@@ -39,11 +39,13 @@ test: $(INSTALLED) tools-test  ## Run the tests and hold the coverage
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
 .PHONY: lint
-lint: $(INSTALLED)  ## Check format, style, types and layers
+lint: $(INSTALLED)  ## Check format, style, types and layers, and look for known weaknesses
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive proxy
+	$(BIN)/python .ci/audit requirements.lock requirements-dev.lock requirements-bench.lock
 
 .PHONY: format
 format: $(INSTALLED)  ## Put the code into the house format

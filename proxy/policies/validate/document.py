@@ -163,7 +163,7 @@ def read_data(name: str) -> Any:
     try:
         if content.lstrip()[:1] in (b"{", b"["):
             return orjson.loads(content)
-        data = yaml.load(content, Loader=_Loader)  # noqa: S506 - a safe loader
+        data = yaml.load(content, Loader=_Loader)  # noqa: S506  # nosec B506
         if _size(data, {}) > _VALUES_MAX:
             raise ValueError(f"{name} holds more than {_VALUES_MAX} values, aliases written out")
         return _plain(data)

@@ -12,7 +12,7 @@ from proxy.contract import PolicySpec, Request, Response, Toolkit
 from proxy.entity import Entity, read_entity
 from proxy.errors import GatewayError, Refused, Violation
 from proxy.policies.validate.bodies import FormLimits, admit_type, check_form, check_json, fits
-from proxy.policies.validate.openapi import Content, Operation
+from proxy.policies.validate.openapi import Content, OpenApi, Operation
 from proxy.policies.validate.options import Options
 from proxy.policies.validate.parameters import object_of
 from proxy.policies.validate.responses import ResponseCheck
@@ -61,7 +61,7 @@ class Validating:
         found: list[Violation] = []
         operation = None
         if self._document is not None:
-            operation = self._operation(request, found)
+            operation = self._operation(self._document, request, found)
         if self._validators:
             self._check_parts(request, found)
         found += await self._check_body(request, operation)
@@ -83,9 +83,10 @@ class Validating:
 
     # -- the head ------------------------------------------------------------------------------
 
-    def _operation(self, request: Request, found: list[Violation]) -> Operation | None:
-        assert self._document is not None  # noqa: S101 - asked for only with a document
-        item = self._document.find(request.path)
+    def _operation(
+        self, document: OpenApi, request: Request, found: list[Violation]
+    ) -> Operation | None:
+        item = document.find(request.path)
         if item is None:
             if self._must_be_known:
                 raise Refused("route_not_found", "The interface has no such path.")

@@ -113,12 +113,11 @@ class UploadCheck:
             raise self._refused("has a file name that leads elsewhere")
 
     def _take(self, data: bytes) -> None:
-        part = self._part
-        assert part is not None  # noqa: S101 - data belongs to a part
+        is_file = self._part is not None and self._part.file is not None
         self._size += len(data)
-        limit = self._limits.value if part.file is None else self._limits.file
+        limit = self._limits.file if is_file else self._limits.value
         if self._size > limit:
-            what = "value" if part.file is None else "file"
+            what = "file" if is_file else "value"
             raise Refused(
                 "body_too_large", f"A {what} of the form exceeds the limit of {limit} bytes."
             )
