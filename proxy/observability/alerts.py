@@ -11,15 +11,30 @@ from typing import Any, Final, Literal, NamedTuple
 from proxy.observability.query import quantile, rate, selector
 from proxy.observability.recording import ERROR_RATIOS, LATENCIES, POOL_USE, REQUEST_RATE
 from proxy.telemetry.catalogue import LAG, LOG_DROPPED, RELOADS
-from proxy.telemetry.features import BREAKER, ENDPOINT_UP, PANIC, SPANS, UNCHECKED, WORKER_RESTARTS
+from proxy.telemetry.features import (
+    BREAKER,
+    CERTIFICATE_EXPIRY,
+    ENDPOINT_UP,
+    PANIC,
+    SPANS,
+    UNCHECKED,
+    WORKER_RESTARTS,
+)
+
+Severity = Literal["page", "ticket"]
 
 # Burn rates of Google's SRE workbook, chapter 5: so many times as fast as the budget of 30
 # days allows, over a long window and a short one, so that an alert ends soon after its cause.
-_BURN_RATES: Final = (("1h", "5m", 14.4, "page"), ("6h", "30m", 6.0, "ticket"))
+_BURN_RATES: Final[tuple[tuple[str, str, float, Severity], ...]] = (
+    ("1h", "5m", 14.4, "page"),
+    ("6h", "30m", 6.0, "ticket"),
+)
+_EXPIRING: Final[tuple[tuple[str, int, Severity], ...]] = (
+    ("Soon", 14, "ticket"),
+    ("Now", 2, "page"),
+)
 # Below so many requests a second one failure is a large share.
 _QUIET: Final = 0.05
-
-Severity = Literal["page", "ticket"]
 
 
 class Alert(NamedTuple):
@@ -51,7 +66,7 @@ def make_alerts(objective: float, latency: float) -> tuple[Alert, ...]:
         *(
             Alert(
                 f"SidegateErrorBudgetBurn{long}",
-                "page" if severity == "page" else "ticket",
+                severity,
                 f"{ERROR_RATIOS[long].name} > {burn * budget:.6g}"
                 f" and {ERROR_RATIOS[short].name} > {burn * budget:.6g}"
                 f" and {REQUEST_RATE.name} > {_QUIET}",
@@ -114,6 +129,19 @@ def make_alerts(objective: float, latency: float) -> tuple[Alert, ...]:
             "Limits of {{ $labels.policy }} are not shared",
             "The store can't be reached. What happens instead: {{ $labels.instead }} (open: nobody "
             "counts; local: each instance counts for itself; closed: requests are refused).",
+        ),
+        *(
+            Alert(
+                f"SidegateCertificateExpires{name}",
+                severity,
+                f"{selector(CERTIFICATE_EXPIRY)} - time() < {days} * 86400",
+                "10m",
+                "The certificate of {{ $labels.certificate }} expires in "
+                "{{ $value | humanizeDuration }}",
+                "Clients won't connect then. Put another into its files; they are read again "
+                "when they change.",
+            )
+            for name, days, severity in _EXPIRING
         ),
         Alert(
             "SidegateConfigReloadFailed",

@@ -39,6 +39,7 @@ from proxy.telemetry.features import (
     CACHE_LIMIT,
     CACHE_REQUESTS,
     CACHE_SAVED,
+    CERTIFICATE_EXPIRY,
     EJECTIONS,
     ENDPOINT_UP,
     HEALTH_CHECKS,
@@ -357,6 +358,18 @@ ROWS: Final = (
                     Question(rate(LOG_DROPPED, _WINDOW, ("job",), **_CHOSEN), "lines lost"),
                     Question(rate(SPANS, _WINDOW, ("outcome",), **_CHOSEN), "spans {{outcome}}"),
                 ],
+            ),
+            Panel(
+                "Certificates",
+                "Seconds until a certificate of the listeners expires.",
+                "s",
+                [
+                    Question(
+                        level(CERTIFICATE_EXPIRY, ("certificate",), "min", **_CHOSEN) + " - time()",
+                        "{{certificate}}",
+                    )
+                ],
+                kind="stat",
             ),
             Panel(
                 "Configuration",

@@ -23,13 +23,14 @@ from proxy.process.limits import open_memory
 from proxy.process.source import Generation
 from proxy.process.version import VERSION
 from proxy.runtime.compile import Compiler
-from proxy.runtime.encryption import Encryption, make_encryption
+from proxy.runtime.encryption import Encryption, dates, make_encryption
 from proxy.runtime.gateway import Gateway
 from proxy.runtime.state import State
 from proxy.runtime.upstreams import Upstreams
 from proxy.server.listener import Listener
 from proxy.server.ports import Ports, Share
 from proxy.store.trove import Trove
+from proxy.telemetry.certificates import CertificateDates
 from proxy.telemetry.ledger import Ledger
 from proxy.telemetry.levels import Levels
 from proxy.telemetry.logs import BoundLogger, configure, loop_exception_handler
@@ -93,6 +94,7 @@ class Worker:
         )  # fmt: skip
         self.ports = Ports(loop, self._listener, self._refused)
         self._encryption: Encryption | None = None
+        self._certificates = CertificateDates(self.counts)
         self._prepared: _Prepared | None = self._compile(generation)
         self._gateway = self._prepared.gateway
         self.commands: dict[str, Handler] = {
@@ -142,6 +144,7 @@ class Worker:
             raise RuntimeError("nothing was prepared")
         self._generation, self._gateway = prepared.generation, prepared.gateway
         self._encryption = prepared.encryption
+        self._certificates.show(dates(prepared.encryption))
         redirect(self._sink, self._generation.plan.config.telemetry.log.file, self.log)
         tls = None if prepared.encryption is None else prepared.encryption.context
         settings = prepared.generation.plan.config.server

@@ -46,6 +46,12 @@ def make_encryption(document: Document, known: Encryption | None = None) -> Encr
     return Encryption(digest, context, identities)
 
 
+def dates(encryption: Encryption | None) -> list[tuple[str, float]]:
+    """The first name of each certificate, and when it expires, seconds since 1970."""
+    identities = () if encryption is None else encryption.identities
+    return [(one.names[0] if one.names else "unnamed", one.expires) for one in identities]
+
+
 def _digest(tls: Tls) -> bytes:
     digest = hashlib.sha256(tls.model_dump_json().encode())
     for name in tls.files:

@@ -77,6 +77,13 @@ UNCHECKED: Final = Family(
     "Requests whose limits were not asked of the store, since it failed.",
     ("instead", "policy"),
 )
+CERTIFICATE_EXPIRY: Final = Family(
+    "sidegate_tls_certificate_expiry_timestamp_seconds",
+    "gauge",
+    "When a certificate of the listeners expires, in seconds since 1970.",
+    ("certificate",),
+    merge="min",
+)
 SPANS: Final = Family(
     "sidegate_spans", "counter", "Spans of traces, by what became of them.", ("outcome",)
 )
@@ -86,7 +93,7 @@ WORKER_RESTARTS: Final = Family(
 
 FEATURES: Final = (
     ENDPOINT_UP, PANIC, HEALTH_CHECKS, EJECTIONS, BREAKER, REPEATS, CACHE_REQUESTS, CACHE_BYTES,
-    CACHE_LIMIT, CACHE_SAVED, LIMITED, UNCHECKED, SPANS, WORKER_RESTARTS,
+    CACHE_LIMIT, CACHE_SAVED, LIMITED, UNCHECKED, CERTIFICATE_EXPIRY, SPANS, WORKER_RESTARTS,
 )  # fmt: skip
 """All of them."""
 

@@ -22,6 +22,7 @@ import yaml
 from proxy.observability.dashboard import make_dashboard
 from proxy.observability.files import make_files, write_files
 from proxy.observability.recording import RECORDINGS
+from tests.integration.certificates import Authority
 from tests.integration.client import CutShort, ask, connected, request, until
 from tests.integration.collector import collecting
 from tests.integration.gateway import running
@@ -222,6 +223,24 @@ ALERTS: Final = {
         ],
         {"severity": "ticket", "job": "s", "policy": "rate_limit", "instead": "local"},
     ),
+    "SidegateCertificateExpiresSoon": (
+        [
+            series(
+                "sidegate_tls_certificate_expiry_timestamp_seconds", "900000x180",
+                certificate="a.example",
+            )
+        ],
+        {"severity": "ticket", "job": "s", "certificate": "a.example"},
+    ),
+    "SidegateCertificateExpiresNow": (
+        [
+            series(
+                "sidegate_tls_certificate_expiry_timestamp_seconds", "100000x180",
+                certificate="a.example",
+            )
+        ],
+        {"severity": "page", "job": "s", "certificate": "a.example"},
+    ),
     "SidegateConfigReloadFailed": (
         [series("sidegate_config_reloads_total", "0x170 1x10", result="failure")],
         {"severity": "ticket", "job": "s", "result": "failure"},
@@ -256,6 +275,7 @@ CALM: Final = [
     series("sidegate_config_reloads_total", "7x180", result="failure"),
     series("sidegate_config_reloads_total", "0+1x180", result="success"),
     series("sidegate_spans_total", "0+9x180", instance="i", outcome="exported"),
+    series("sidegate_tls_certificate_expiry_timestamp_seconds", "2000000x180", certificate="a"),
 ]
 
 
@@ -306,8 +326,13 @@ async def everything(folder: Path) -> AsyncIterator[tuple[str, str]]:
             writer.write(OK)
 
     async with collecting() as collector, RawOrigin(failing_now_and_then) as origin:
+        pair = Authority(folder).issue("DNS:gateway.example")
         config: dict[str, Any] = {
-            "server": {"workers": 2},
+            "server": {
+                "workers": 2,
+                "listen": ["http://127.0.0.1:0", "https://127.0.0.1:0"],
+                "tls": {"certificates": [pair.config]},
+            },
             "telemetry": {"tracing": {"endpoint": collector.url, "ratio": 1.0}},
             "upstreams": {
                 "half": {"endpoints": [origin.url, f"http://127.0.0.1:{free_port()}"]},
