@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.benchmarks import telemetry
 from tests.benchmarks.answer import faults
 from tests.benchmarks.load import Load, run_load
 from tests.benchmarks.peers.caddy import Caddy
@@ -99,6 +100,7 @@ def main(arguments: list[str]) -> int:
         f" connections, Python {platform.python_version()}, {len(usable)} cores\n"
     )
     print("\n".join(table(results)), end="\n\n")
+    print("\n".join(telemetry.table(telemetry.costs())), end="\n\n")
     print("\n".join(remarks(results, {peer.name: peer.note for peer in PEERS})))
     if options.save:
         _save(options, results, len(usable))

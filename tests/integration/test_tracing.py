@@ -18,6 +18,7 @@ from tests.integration.client import ask, request
 from tests.integration.collector import Collector, collecting
 from tests.integration.gateway import before, running
 from tests.integration.origins import OK, RawOrigin, answering, free_port
+from tests.integration.process import process
 from tests.integration.test_telemetry import sent_upstream, total
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -216,3 +217,53 @@ async def test_exemplars_name_recorded_traces(tmp_path: Path) -> None:
             ):
                 text = await page.text()
     assert set(re.findall('trace_id="([0-9a-f]+)"', text)) == {TRACE[:-2] + "01"}
+
+
+async def test_each_endpoint_that_was_asked_has_a_span_of_its_own(tmp_path: Path) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with (
+        collecting() as collector,
+        RawOrigin(hang_up) as bad,
+        RawOrigin(answering(OK)) as good,
+    ):
+        config: dict[str, Any] = {
+            "telemetry": tracing(collector),
+            "upstreams": {"service": {"endpoints": [bad.url, good.url]}},
+            "policies": {"retry": {"attempts": 3}},
+        }
+        async with running(config, tmp_path) as gateway:
+            # Whichever is asked first, one of a few requests meets the bad one.
+            while not bad.connections:
+                assert (await ask(gateway.url, request())).status == 200
+            line = (await gateway.lines())[-1]
+            server, *clients = await collector.trace(line["trace_id"], 3)
+    first, second = sorted(
+        clients, key=lambda span: int(span.attributes.get("http.request.resend_count", 0))
+    )
+    assert {first.parent_id, second.parent_id} == {server.span_id}
+    assert (first.failed, first.attributes["error.type"]) == (True, "upstream_closed")
+    assert second.attributes["http.response.status_code"] == 200
+    assert second.attributes["http.request.resend_count"] == 1
+    assert not server.failed
+    for span, origin in ((first, bad), (second, good)):
+        assert span.attributes["url.full"] == f"{origin.url}/"
+        assert f"00-{server.trace_id}-{span.span_id}-03" in origin.bytes_received.decode()
+
+
+def test_requests_that_are_not_recorded_do_not_even_load_the_sdk(tmp_path: Path) -> None:
+    tracing = {"endpoint": "http://127.0.0.1:9", "ratio": 0.0, "errors": False, "slow": "1h"}
+    config = {
+        "telemetry": {"tracing": tracing},
+        "routes": [{"name": "a", "policies": {"respond": 204}}],
+    }
+    with process(config, tmp_path) as sidegate:
+        for _ in range(20):
+            asyncio.run(ask(sidegate.url, request()))
+        sidegate.lines("request", 20)
+        loaded = Path(f"/proc/{sidegate.pid}/maps").read_text(encoding="utf-8")
+    assert "uvloop" in loaded
+    assert "cygrpc" not in loaded
+    assert "google/_upb" not in loaded

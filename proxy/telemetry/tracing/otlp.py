@@ -47,14 +47,15 @@ class OtlpExporter:
 
     def send(self, spans: Sequence[Span]) -> bool:
         """Encode and send."""
-        made = [self._convert(span) for span in spans]
+        made = [self.convert(span) for span in spans]
         return self._exporter.export(made) is SpanExportResult.SUCCESS
 
     def close(self) -> None:
         """A batch that is on its way is not repeated any more."""
         self._exporter.shutdown()
 
-    def _convert(self, span: Span) -> ReadableSpan:
+    def convert(self, span: Span) -> ReadableSpan:
+        """A span of the SDK's."""
         state = TraceState.from_header([span.state]) if span.state else None
         flags = TraceFlags(span.flags)
         trace_id = int(span.trace_id, 16)
