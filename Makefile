@@ -58,7 +58,7 @@ bench: $(INSTALLED) $(BENCH_INSTALLED) tools-bench  ## Measure Sidegate beside o
 
 .PHONY: peers
 peers:  ## Install the proxies from Debian that the benchmark compares with
-	@.ci/tools nginx haproxy caddy
+	@.ci/tools nginx haproxy caddy varnishd=varnish
 
 .PHONY: lock
 lock: $(BIN)/uv  ## Resolve the dependencies anew: `make lock ARGS=--upgrade`

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import telemetry
+from tests.benchmarks import eviction, telemetry
 from tests.benchmarks.answer import faults
 from tests.benchmarks.load import Load, run_load
 from tests.benchmarks.peers.caddy import Caddy
@@ -30,12 +30,14 @@ from tests.benchmarks.peers.nginx import Nginx
 from tests.benchmarks.peers.peer import Peer, Place
 from tests.benchmarks.peers.plain_aiohttp import PlainAiohttp
 from tests.benchmarks.peers.sidegate import Sidegate
+from tests.benchmarks.peers.varnish import Varnish
 from tests.benchmarks.process import Process, await_answer, free_port
-from tests.benchmarks.report import Sample, record, remarks, table
+from tests.benchmarks.report import BASES, Sample, record, remarks, table
 
 PEERS: Final[tuple[Peer, ...]] = (
     Sidegate(), PlainAiohttp(), Envoy(), Nginx(), HAProxy(), Caddy(),
 )  # fmt: skip
+CACHES: Final[tuple[Peer, ...]] = (*(peer for peer in PEERS if peer.caches), Varnish())
 RESULTS: Final = Path(__file__).with_name("results")
 
 
@@ -76,8 +78,8 @@ def main(arguments: list[str]) -> int:
             )
         )
         origin_port = free_port()
-        origin = _start_origin(folder, origin_port, cores, stack)
-        contenders = _start(options.only, folder, origin_port, cores, stack)
+        origin = _start_origin(folder, origin_port, cores, stack, options.cache)
+        contenders = _start(options, folder, origin_port, cores, stack)
         if not contenders:
             print("There is no proxy to measure.")
             return 1
@@ -99,9 +101,12 @@ def main(arguments: list[str]) -> int:
         f"\n{options.rounds} rounds of {options.seconds:g} s each, {options.connections}"
         f" connections, Python {platform.python_version()}, {len(usable)} cores\n"
     )
-    print("\n".join(table(results)), end="\n\n")
-    print("\n".join(telemetry.table(telemetry.costs())), end="\n\n")
-    print("\n".join(remarks(results, {peer.name: peer.note for peer in PEERS})))
+    print("\n".join(table(results, ("nginx",) if options.cache else BASES)), end="\n\n")
+    if options.cache:
+        print(eviction.CAPTION, "", *eviction.table(), sep="\n", end="\n\n")
+    else:
+        print("\n".join(telemetry.table(telemetry.costs())), end="\n\n")
+    print("\n".join(remarks(results, {peer.name: peer.note for peer in _peers(options)})))
     if options.save:
         _save(options, results, len(usable))
     return 0
@@ -113,6 +118,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each proxy in each round")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--quick", action="store_true", help="2 rounds of 2 seconds")
+    parser.add_argument("--cache", action="store_true", help="measure answers from a cache")
     parser.add_argument(
         "--only", nargs="+", metavar="PROXY", help=", ".join(peer.name for peer in PEERS)
     )
@@ -122,15 +128,22 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         options.rounds, options.seconds = 2, 2.0
     if options.rounds < 1 or options.seconds < 1 or options.connections < 1:
         parser.error("rounds, seconds and connections begin at 1")
-    known = {peer.name.lower() for peer in PEERS}
+    known = {peer.name.lower() for peer in _peers(options)}
     for name in options.only or ():
         if name.lower() not in known:
-            parser.error(f"no proxy {name!r}; there are {', '.join(p.name for p in PEERS)}")
+            names = ", ".join(peer.name for peer in _peers(options))
+            parser.error(f"no proxy {name!r}; there are {names}")
     return options
 
 
-def _start_origin(folder: Path, port: int, cores: Cores, stack: ExitStack) -> Process:
-    command = (sys.executable, "-m", "tests.benchmarks.origin", str(port))
+def _peers(options: argparse.Namespace) -> tuple[Peer, ...]:
+    return CACHES if options.cache else PEERS
+
+
+def _start_origin(folder: Path, port: int, cores: Cores, stack: ExitStack, cache: bool) -> Process:
+    # Its answers bear a date that may be long past.
+    max_age = "2000000000" if cache else "0"
+    command = (sys.executable, "-m", "tests.benchmarks.origin", str(port), max_age)
     process = Process(command, cores.origin, folder / "origin.out", folder / "origin.err")
     stack.callback(process.stop)
     await_answer(process, port)
@@ -138,12 +151,12 @@ def _start_origin(folder: Path, port: int, cores: Cores, stack: ExitStack) -> Pr
 
 
 def _start(
-    only: list[str] | None, folder: Path, origin_port: int, cores: Cores, stack: ExitStack
+    options: argparse.Namespace, folder: Path, origin_port: int, cores: Cores, stack: ExitStack
 ) -> list[Contender]:
     """Start what is installed and asked for; leave out, with a line, what doesn't do its work."""
-    wanted = {name.lower() for name in only or ()}
+    wanted = {name.lower() for name in options.only or ()}
     contenders = []
-    for peer in PEERS:
+    for peer in _peers(options):
         if wanted and peer.name.lower() not in wanted:
             continue
         if peer.program() is None:
@@ -151,14 +164,14 @@ def _start(
             continue
         own = folder / peer.name.replace(" ", "-").lower()
         own.mkdir()
-        place = Place(own, free_port(), origin_port, own / "access.log")
+        place = Place(own, free_port(), origin_port, own / "access.log", options.cache)
         launch = peer.launch(place)
         output = place.log if launch.logs_to_output else own / "output"
         process = Process(launch.command, cores.proxy, output, own / "errors", launch.environment)
         stack.callback(process.stop)
         try:
             await_answer(process, place.port)
-            wrong = faults(place.port, policies=peer.policies, log=place.log)
+            wrong = faults(place.port, policies=peer.policies, log=place.log, cached=options.cache)
         except (OSError, RuntimeError, ValueError) as failure:
             wrong = [str(failure)]
         if wrong:

@@ -27,10 +27,11 @@ SECURITY_HEADERS: Final = {
 FORWARDED: Final = ("x-forwarded-for", "x-forwarded-proto", REQUEST_ID)
 
 
-def faults(port: int, *, policies: bool, log: Path) -> list[str]:
+def faults(port: int, *, policies: bool, log: Path, cached: bool = False) -> list[str]:
     """What is wrong with the answers at `port`, in words; nothing when it may be measured.
 
-    policies: the proxy is to do all of the above; otherwise it need only forward.
+    policies: the proxy is to do all of the above; otherwise it need only forward. cached:
+    what it has answered once it answers by itself, and for each client with its own ID.
     """
     found: list[str] = []
     status, fields, body = _get(port, "/products/7?colour=red")
@@ -50,6 +51,12 @@ def faults(port: int, *, policies: bool, log: Path) -> list[str]:
         found.append("the answer carries no X-Request-ID")
     elif fields[REQUEST_ID].lower() != received.get(REQUEST_ID):
         found.append("origin and client got different request IDs")
+    if cached:
+        _, again, same = _get(port, "/inspect")
+        if same != body:
+            found.append("the second answer isn't the first one's copy")
+        if again.get(REQUEST_ID) == fields.get(REQUEST_ID):
+            found.append("two answers carry the same request ID")
     if not _has_json_lines(log):
         found.append("no JSON access lines were written")
     return found
@@ -66,7 +73,7 @@ def _get(port: int, target: str) -> tuple[int, dict[str, str], bytes]:
         connection.close()
 
 
-def _has_json_lines(log: Path, patience: float = 3.0) -> bool:
+def _has_json_lines(log: Path, patience: float = 10.0) -> bool:
     """Two requests were made: wait for their lines, which all of the proxies batch."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:

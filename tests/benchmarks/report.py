@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Final
 
-PLAIN: Final = "plain aiohttp"
-ENVOY: Final = "Envoy"
+BASES: Final = ("plain aiohttp", "Envoy")
+"""What the others are multiples of."""
 
 # From this share of the load's core on, the load and not the proxy sets the pace.
 FULL: Final = 0.95
@@ -52,21 +52,21 @@ def medians(samples: Sequence[Sample]) -> Sample:
     return Sample(**{name: median(row[name] for row in rows) for name in rows[0]})
 
 
-def table(results: Mapping[str, Sequence[Sample]]) -> list[str]:
-    """The Markdown table: a row for each proxy, quickest first."""
+def table(results: Mapping[str, Sequence[Sample]], bases: Sequence[str] = BASES) -> list[str]:
+    """The Markdown table: a row for each proxy, quickest first, as multiples of `bases`."""
     figures = {name: medians(samples) for name, samples in results.items()}
     lines = [
-        "| proxy | requests/s | p50 ms | p99 ms | CPU µs/request | RSS MiB "
-        "| × plain aiohttp | × Envoy |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| proxy | requests/s | p50 ms | p99 ms | CPU µs/request | RSS MiB |"
+        + "".join(f" × {base} |" for base in bases),
+        "| --- | ---: | ---: | ---: | ---: | ---: |" + " ---: |" * len(bases),
     ]
     for name in sorted(figures, key=lambda name: -figures[name].rps):
         figure = figures[name]
         mark = " *" if figure.paced_by_load else " †" if figure.disturbed else ""
         lines.append(
             f"| {name} | {figure.rps:,.0f}{mark} | {figure.p50:.2f} | {figure.p99:.2f} "
-            f"| {figure.cpu:.1f} | {figure.rss / 2**20:.0f} "
-            f"| {_ratio(figures, name, PLAIN)} | {_ratio(figures, name, ENVOY)} |"
+            f"| {figure.cpu:.1f} | {figure.rss / 2**20:.0f} |"
+            + "".join(f" {_ratio(figures, name, base)} |" for base in bases)
         )
     return lines
 

@@ -18,10 +18,11 @@ from proxy.policies.cache.storing import Terms, tags_of
 
 Pieces = tuple[bytes, ...]
 
-# What an entry, its key and its place in the trove take besides the bytes of its body, and
-# what a field takes besides its name and value; measured, in tests/benchmarks/trove_memory.
-_ENTRY_WEIGHT: Final = 1700
+# What an entry, its key and its place in the trove take besides the bytes of its body, what a
+# field takes besides its name and value, and a tag besides that; by tests/benchmarks/weights.
+_ENTRY_WEIGHT: Final = 1800
 _FIELD_WEIGHT: Final = 150
+_TAG_WEIGHT: Final = 320
 _MARK_WEIGHT: Final = 900
 # Of the negative logarithm of a random number this much is not seen in a thousand draws.
 _LATEST: Final = 7.0
@@ -85,7 +86,8 @@ class Entry:
         self.calm_until = NEVER if span else self.fresh_until - early * cost * _LATEST
         self.tags = tags_of(headers)
         self.visits = 0
-        self.weight = self.size + _ENTRY_WEIGHT + 2 * len(key) + sum(map(_weigh, headers.lines()))
+        self.weight = self.size + _ENTRY_WEIGHT + 2 * len(key) + _TAG_WEIGHT * len(self.tags)
+        self.weight += sum(map(_weigh, headers.lines()))
         self.rendered: tuple[int, Headers] | None = None
 
     def age(self, now: float) -> int:

@@ -35,9 +35,13 @@ _WHO: Final = (b"X-Forwarded-For:", b"Forwarded:", b"X-Real-IP:")
 
 
 class KeyPlan:
-    """Makes keys of requests, and of requests what the service is asked in everybody's name."""
+    """Makes keys of requests, and of requests what the service is asked in everybody's name.
 
-    def __init__(self, options: Key) -> None:
+    zone: what `zone_of` says of the policy.
+    """
+
+    def __init__(self, options: Key, zone: str) -> None:
+        self._zone = zone
         self._query = _plan_query(options.query)
         self._headers = tuple(sorted(name.lower() for name in options.headers))
         self._cookies = tuple(sorted(options.cookies))
@@ -61,13 +65,14 @@ class KeyPlan:
             return url
         return f"{scheme}://{host}{self._query(slash + target)}"
 
-    def suffix(self, request: Request) -> str:
-        """The values that count besides the URL; empty when there are none."""
+    def key(self, request: Request, url: str) -> str:
+        """The key of a request, of which `url` is what the method of that name says."""
         state = request.state
-        told = _told(request.forwarded) if request.trusted else ""
-        if self._plain and not state:
-            return told
-        parts = [told]
+        if self._plain and not request.trusted and IDENTITY not in state:
+            return url + self._zone
+        parts = [url, self._zone]
+        if request.trusted:
+            parts.append(_told(request.forwarded))
         for name in self._headers:
             parts.append(_written(request.headers.get(name)))
         if self._cookies:

@@ -40,8 +40,8 @@ from proxy.policies.cache.wishes import Wishes
 _HIT: Final = Decision("cache", "hit")
 # A request with any of these may want more of the cache than a stored response.
 _BEYOND: Final = frozenset({"cache-control", "pragma", "if-match", "if-unmodified-since"})
-# A request with any of these may want less than all of it.
-_PARTICULAR: Final = frozenset({"if-none-match", "if-modified-since", "range"})
+# A request without any of these wants all of it.
+_PARTICULAR: Final = _BEYOND | {"if-none-match", "if-modified-since", "range"}
 # Conditions that only the service may judge (RFC 9111, 4.3.2).
 _FOR_THE_ORIGIN: Final = frozenset({"if-match", "if-unmodified-since"})
 _ATTEMPTS: Final = 2
@@ -54,12 +54,11 @@ class Cache:
     def __init__(self, options: Options, toolkit: Toolkit) -> None:
         self._clock = toolkit.clock
         self._trove = toolkit.trove
-        self._zone = zone_of(toolkit.identity, toolkit.target.name)
         self._wishes = Wishes(options)
         self._purgers = Networks(map(range_of, options.purge_method))
         self._status = options.status
-        self._keys = KeyPlan(options.key)
-        self._url, self._suffix = self._keys.url, self._keys.suffix
+        self._keys = KeyPlan(options.key, zone_of(toolkit.identity, toolkit.target.name))
+        self._url, self._key = self._keys.url, self._keys.key
         self._find = toolkit.trove.find
         self._counts = Counts(toolkit.metrics, toolkit.route)
         self._hit, self._saved = self._counts.hit, self._counts.saved
@@ -76,18 +75,17 @@ class Cache:
         if method not in ("GET", "HEAD") or request.failure is not None or request.upgrade:
             return None
         headers = request.headers
-        entry = self._find(self._url(request) + self._zone + self._suffix(request))
+        entry = self._find(self._key(request, self._url(request)))
         if isinstance(entry, Signpost):
             entry = self._shelf.place(entry.key, headers).item
         if (
             not isinstance(entry, Entry)
             or (now := self._clock()) >= entry.calm_until
             or request.length != 0
-            or not headers.lacks(_BEYOND)
         ):
             return None
         if not headers.lacks(_PARTICULAR):
-            return self._delivery.stored(request, entry, now)
+            return self._delivery.stored(request, entry, now) if headers.lacks(_BEYOND) else None
         if entry.visits < _VISITS_MAX:
             entry.visits += 1
         self._hit()
@@ -119,8 +117,8 @@ class Cache:
 
     async def _read(self, request: Request, forward: Handler, share: bool) -> Response | None:
         """The answer to a GET or HEAD; None if the one that was waited for is for others."""
-        url = self._keys.url(request)
-        key = url + self._zone + self._keys.suffix(request)
+        url = self._url(request)
+        key = self._key(request, url)
         wish = self._wishes.of(request)
         place = self._shelf.place(key, request.headers)
         entry = place.item if isinstance(place.item, Entry) else None
@@ -179,14 +177,14 @@ class Cache:
 
     async def _other(self, request: Request, forward: Handler) -> Response:
         """Other methods: whatever may have changed something makes what is stored outdated."""
-        url = self._keys.url(request)
+        url = self._url(request)
         if request.method == "PURGE" and request.client_ip in self._purgers:
             return await self._purge(request, url)
         asked = self._clock()
         response = await forward(request)
         self._trove.forget([self._keys.normal(each) for each in outdated(request, response, url)])
         if request.method == "POST" and _is_of(response, url):
-            key = url + self._zone + self._keys.suffix(request)
+            key = self._key(request, url)
             place = Place(key, None)
             errand = self._errand(Case(request, forward, url, key, place, NO_WISH, None, "method"))
             landing = await self._fetcher.posted(errand, response, asked)

@@ -42,8 +42,7 @@ class ShadowCache:
         self._clock = toolkit.clock
         self._wall = toolkit.wall
         self._log = toolkit.log
-        self._zone = zone_of(toolkit.identity, toolkit.target.name)
-        self._keys = KeyPlan(options.key)
+        self._keys = KeyPlan(options.key, zone_of(toolkit.identity, toolkit.target.name))
         self._wishes = Wishes(options)
         self._trove = toolkit.trove.phantom()
         self._shelf = Shelf(self._trove, options.variants)
@@ -86,7 +85,7 @@ class ShadowCache:
             self._trove.forget([self._keys.normal(each) for each in changed])
             self._note(request, "would_bypass")
             return
-        key = url + self._zone + self._keys.suffix(request)
+        key = self._keys.key(request, url)
         item = self._shelf.place(key, request.headers).item
         entry = item if isinstance(item, Entry) else None
         use: Use = "validate"

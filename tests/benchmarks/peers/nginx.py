@@ -31,6 +31,7 @@ http {{
         '"connect":"$upstream_connect_time","upstream_time":"$upstream_header_time",'
         '"total":$request_time,"user_agent":"$http_user_agent"}}';
     access_log {log} lines buffer=32k flush=1s;
+    {zone}
     limit_req_zone $binary_remote_addr zone=clients:10m rate=1000000r/s;
     upstream origin {{
         server 127.0.0.1:{origin};
@@ -41,6 +42,7 @@ http {{
         listen 127.0.0.1:{port} backlog=1024;
         location / {{
             limit_req zone=clients burst=100000 nodelay;
+            {cache}
             proxy_pass http://origin;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
@@ -67,6 +69,7 @@ class Nginx:
     name = "nginx"
     note = ""
     policies = True
+    caches = True
 
     def program(self) -> str | None:
         """Debian's package `nginx`."""
@@ -82,6 +85,8 @@ class Nginx:
         text = CONFIGURATION.format(
             user=user, folder=place.folder, log=place.log, port=place.port, origin=place.origin,
             headers=headers,
+            zone=f"proxy_cache_path {place.folder}/cache keys_zone=all:16m;" if place.cache else "",
+            cache="proxy_cache all;" if place.cache else "",
         )  # fmt: skip
         path = place.write("nginx.conf", text)
         return Launch((self.program() or "nginx", "-p", str(place.folder), "-c", path))

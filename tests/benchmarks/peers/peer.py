@@ -18,12 +18,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a proxy runs: its own folder, its port, the origin's port, its access log."""
+    """Where a proxy runs: its own folder, its port, the origin's port, its access log.
+
+    cache: it is to answer from a cache in memory.
+    """
 
     folder: Path
     port: int
     origin: int
     log: Path
+    cache: bool = False
 
     def write(self, name: str, text: str) -> str:
         """Put a configuration file into the folder; its path."""
@@ -57,6 +61,11 @@ class Peer(Protocol):
     @property
     def policies(self) -> bool:
         """It is to do the work that `answer.py` checks, beyond forwarding."""
+        ...
+
+    @property
+    def caches(self) -> bool:
+        """It can answer from memory, and takes part in `--cache`."""
         ...
 
     def program(self) -> str | None:

@@ -13,6 +13,7 @@ class PlainAiohttp:
     name = "plain aiohttp"
     note = "forwards only: no IDs, no headers, no limit, no access log"
     policies = False
+    caches = False
 
     def program(self) -> str | None:
         """The interpreter that runs the benchmark."""

@@ -23,6 +23,7 @@ class Sidegate:
     name = "Sidegate"
     note = "also continues or begins a trace context, which the others don't"
     policies = True
+    caches = True
 
     def program(self) -> str | None:
         """The interpreter that runs the benchmark."""
@@ -31,5 +32,7 @@ class Sidegate:
     def launch(self, place: Place) -> Launch:
         """Access lines are JSON on standard output."""
         text = CONFIGURATION.format(port=place.port, origin=place.origin)
+        if place.cache:
+            text += "  cache: true\n"
         path = place.write("sidegate.yaml", text)
         return Launch((sys.executable, "-m", "proxy", "run", path), logs_to_output=True)

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import heapq
-from bisect import bisect
-from collections import OrderedDict
-from collections.abc import Sequence
-from itertools import accumulate, count
-from random import Random
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.store.s3fifo import MAX_VISITS, S3Fifo
-
-
-class Thing:
-    """An object of a key and a weight."""
-
-    def __init__(self, key: str, weight: int = 1) -> None:
-        self.key = key
-        self.weight = weight
-        self.visits = 0
-
-
-def visit(queue: S3Fifo[Thing], key: str) -> bool:
-    """Find a thing as its visitors do."""
-    thing = queue.find(key)
-    if thing is not None:
-        thing.visits = min(thing.visits + 1, MAX_VISITS)
-    return thing is not None
+from proxy.store.s3fifo import S3Fifo
+from tests.benchmarks.eviction import (
+    Thing,
+    by_foresight,
+    by_lru,
+    by_s3fifo,
+    scanned,
+    visit,
+    zipf,
+)
 
 
 def filled(limit: int, *keys: str) -> S3Fifo[Thing]:
@@ -141,69 +126,6 @@ def test_the_sum_of_weights_is_right_and_within_bounds(
 
 
 # -- hit ratios -----------------------------------------------------------------------------------
-
-
-def zipf(length: int, names: int, alpha: float, seed: int) -> list[str]:
-    """A trace in which the n-th name is asked for by 1/n to the power of `alpha`."""
-    random = Random(seed)
-    ranks = list(accumulate(1 / (rank + 1) ** alpha for rank in range(names)))
-    return [str(bisect(ranks, random.random() * ranks[-1])) for _ in range(length)]
-
-
-def scanned(trace: Sequence[str], every: int, length: int) -> list[str]:
-    """A trace into which a crawler comes from time to time."""
-    fresh = map("scan{}".format, count())
-    mixed: list[str] = []
-    for place in range(0, len(trace), every):
-        mixed += trace[place : place + every]
-        mixed += [next(fresh) for _ in range(length)]
-    return mixed
-
-
-def by_s3fifo(trace: Sequence[str], size: int) -> float:
-    queue = filled(size)
-    hits = 0
-    for key in trace:
-        if visit(queue, key):
-            hits += 1
-        else:
-            queue.put(Thing(key))
-    return hits / len(trace)
-
-
-def by_lru(trace: Sequence[str], size: int) -> float:
-    kept: OrderedDict[str, None] = OrderedDict()
-    hits = 0
-    for key in trace:
-        if key in kept:
-            hits += 1
-            kept.move_to_end(key)
-        else:
-            kept[key] = None
-            if len(kept) > size:
-                kept.popitem(last=False)
-    return hits / len(trace)
-
-
-def by_foresight(trace: Sequence[str], size: int) -> float:
-    """The optimum: what is needed latest leaves (Belady)."""
-    following = [0] * len(trace)
-    latest: dict[str, int] = {}
-    for place in range(len(trace) - 1, -1, -1):
-        following[place] = latest.get(trace[place], len(trace) * 2)
-        latest[trace[place]] = place
-    kept: dict[str, int] = {}
-    queue: list[tuple[int, str]] = []
-    hits = 0
-    for place, key in enumerate(trace):
-        hits += key in kept
-        kept[key] = following[place]
-        heapq.heappush(queue, (-following[place], key))
-        while len(kept) > size:
-            when, other = heapq.heappop(queue)
-            if kept.get(other) == -when:
-                del kept[other]
-    return hits / len(trace)
 
 
 @pytest.mark.parametrize("size", [100, 500])
