@@ -78,7 +78,7 @@ LOCK = UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal --gen
 # them may start them as services of the machine.
 .PHONY: tools-demo tools-test tools-bench
 tools-test:
-	@.ci/tools curl openssl prometheus
+	@.ci/tools curl openssl prometheus redis-server redis-cli=redis-tools
 tools-demo:
 	@.ci/tools curl
 tools-bench:

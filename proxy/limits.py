@@ -97,8 +97,17 @@ class Limiter(Protocol):
         ...
 
 
+class Pending(Awaitable[Reading], Protocol):
+    """A reading that is being asked for."""
+
+    def cancel(self) -> bool:
+        """Nobody waits for it any more; what it takes is given back where that matters."""
+        ...
+
+
 class RemoteLimiter(Protocol):
-    """As `Limiter`, counted elsewhere: questions leave at once, answers are waited for.
+    """As `Limiter`, counted elsewhere: questions leave at once, answers are waited for, unless
+    they are here already.
 
     What has no answer is not waited for, and keeps its order.
     """
@@ -108,11 +117,11 @@ class RemoteLimiter(Protocol):
         """Tells it from a `Limiter`."""
         ...
 
-    def take(self, key: str, cost: int = 1) -> Awaitable[Reading]:
+    def take(self, key: str, cost: int = 1) -> Reading | Pending:
         """Take `cost` from every quota of the key, or nothing if one has no room for it."""
         ...
 
-    def look(self, key: str, cost: int = 1) -> Awaitable[Reading]:
+    def look(self, key: str, cost: int = 1) -> Reading | Pending:
         """Whether `cost` would be admitted; takes nothing, and `remaining` is without it."""
         ...
 

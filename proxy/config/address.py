@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+_PORTS: Final = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
 
 
 def check_listen(text: str) -> None:
@@ -25,12 +27,12 @@ def check_endpoint(text: str) -> None:
 class Address(BaseModel):
     """A parsed `scheme://host:port` or `unix:/path`.
 
-    scheme: `http`, `https` or `unix`. host: without brackets, or the socket's path.
+    host: without brackets, or the socket's path.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    scheme: Literal["http", "https", "unix"]
+    scheme: Literal["http", "https", "redis", "rediss", "unix"]
     host: str
     port: int = 0
 
@@ -69,7 +71,7 @@ def parse_address(text: str, *, schemes: tuple[str, ...]) -> Address:
     except UnicodeError:
         raise ValueError(f"{text!r}: {host!r} is no name of a host") from None
     if not port_text:
-        port = 443 if scheme == "https" else 80
+        port = _PORTS[scheme]
     elif port_text.isascii() and port_text.isdigit() and int(port_text) <= 65535:
         port = int(port_text)
     else:

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from proxy.config.address import check_admin, check_listen
 from proxy.config.cache import CacheMemory
 from proxy.config.settings import Settings
+from proxy.config.store import StoreOptions
 from proxy.config.telemetry import Telemetry
 from proxy.config.tls import Tls
 from proxy.config.units import Duration, Size
@@ -196,8 +197,8 @@ class Config(Settings):
 
     server: Server = Server()
     admin: Admin = Admin()
-    store: str | None = None
-    """Shared state. In this version there is only process memory, so it must be absent."""
+    store: StoreOptions = StoreOptions()
+    """Where limits are counted, so that they hold for all instances together."""
     cache: CacheMemory = CacheMemory()
     telemetry: Telemetry = Telemetry()
     upstreams: dict[str, Upstream] = Field(default={})
@@ -206,14 +207,6 @@ class Config(Settings):
     """For every route; a route overrides one by name, or says `false`."""
     routes: tuple[Route, ...] = ()
     """Tried by precedence, not order; absent: everything goes to the only upstream."""
-
-    @field_validator("store")
-    @classmethod
-    def _no_store_yet(cls, value: str | None) -> str | None:
-        if value is not None:
-            # Taking it and counting in memory would admit more than the limits say.
-            raise ValueError("this version keeps its state in process memory; leave `store` out")
-        return value
 
 
 Route.model_rebuild()

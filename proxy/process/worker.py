@@ -19,7 +19,7 @@ from proxy.config.model import Drain
 from proxy.control.line import Colleagues, Handler
 from proxy.control.segments import Segments
 from proxy.process.journal import Journal, check_file, redirect
-from proxy.process.limits import open_memory
+from proxy.process.limits import Stores, open_memory
 from proxy.process.source import Generation
 from proxy.process.version import VERSION
 from proxy.runtime.compile import Compiler
@@ -84,13 +84,18 @@ class Worker:
             VERSION, sink, self.counts, self._levels, time.monotonic, time.time, os.urandom
         )
         self.segments = segments
-        store = open_memory(
-            segments, number, workers, self.counts, time.monotonic, time.time, os.urandom
-        )
-        memory = generation.plan.config.cache
-        trove = Trove(memory.memory, memory.object, self.counts, colleagues)
+        config = generation.plan.config
+        counted = open_memory(
+            segments, number, workers, config.store.keys, self.counts, time.monotonic, time.time,
+            os.urandom,
+        )  # fmt: skip
+        trove = Trove(config.cache.memory, config.cache.object, self.counts, colleagues)
         self._state = State(
-            loop, time.monotonic, time.time, store, trove, self.counts, log, traffic
+            loop, time.monotonic, time.time, counted, trove, self.counts, log, traffic
+        )  # fmt: skip
+        self._stores = Stores(
+            loop, counted, os.urandom(6).hex().encode(), self._state.spawn, self.counts,
+            lambda: self._state.log,
         )  # fmt: skip
         self.ports = Ports(loop, self._listener, self._refused)
         self._encryption: Encryption | None = None
@@ -150,6 +155,7 @@ class Worker:
         settings = prepared.generation.plan.config.server
         await self.ports.update(settings, self._gateway, shares, tls)
         prepared.upstreams.adopt()
+        await self._stores.keep_only(prepared.generation.plan.config.store)
         telemetry = prepared.generation.plan.config.telemetry
         await self._state.loop.run_in_executor(None, self._observation.keep_only, telemetry)
         memory = prepared.generation.plan.config.cache
@@ -159,6 +165,7 @@ class Worker:
         """Close what is open. Traces that wait are sent, for which this may block 2 s."""
         self._observation.close()
         self.ports.close()
+        self._stores.close()
         self._state.close()
 
     def status(self) -> dict[str, Any]:
@@ -178,6 +185,7 @@ class Worker:
         plan = generation.plan
         telemetry = plan.config.telemetry
         check_file(telemetry.log.file, generation.document)
+        self._state.store = self._stores.find(generation)
         observer, tracer = self._observation.begin(telemetry, plan.places, self._state.log)
         compiler = Compiler(plan, generation.document, self._state, observer, tracer)
         gateway = compiler.compile()

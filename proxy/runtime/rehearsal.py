@@ -16,6 +16,7 @@ from proxy.runtime.encryption import make_encryption
 from proxy.runtime.gateway import raise_failure
 from proxy.runtime.plan import Plan, target_of
 from proxy.runtime.upstreams import unknown
+from proxy.store.redis.access import make_access
 from proxy.upstream.endpoint import make_endpoint
 from proxy.wire.tls import TlsError
 
@@ -104,6 +105,11 @@ def rehearse(plan: Plan, document: Document) -> list[Problem]:
         make_encryption(document)
     except ConfigError as error:
         problems += error.problems
+    if plan.config.store.remote:
+        try:
+            make_access(plan.config.store)
+        except ValueError as error:
+            problems.append(document.problem(("store", "tls"), str(error)))
     toolkit = _toolkit(plan.config.upstreams)
     for route in plan.routes:
         target = target_of(route.upstream or "", plan.config.upstreams.get(route.upstream or ""))

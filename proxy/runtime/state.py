@@ -59,7 +59,7 @@ class State:
         self.log = log
         self.deadlines = Deadlines(clock)
         self.traffic = traffic
-        self._store = store
+        self.store = store
         self.trove = trove
         self.metrics = metrics
         self._members: dict[Key, Member] = {}
@@ -152,7 +152,7 @@ class State:
             clock=self.clock,
             wall=self.wall,
             random=os.urandom,
-            store=self._store,
+            store=self.store,
             trove=self.trove,
             metrics=self.metrics,
             log=self.log,

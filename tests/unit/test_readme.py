@@ -50,7 +50,9 @@ def test_the_codes_it_names_exist() -> None:
     assert len(named) > 15
 
 
-@pytest.mark.parametrize("name", ["sidecar.yaml", "gateway.yaml", "demo/sidegate.yaml"])
+@pytest.mark.parametrize(
+    "name", ["sidecar.yaml", "gateway.yaml", "limits.yaml", "demo/sidegate.yaml"]
+)
 def test_the_examples_are_valid(name: str) -> None:
     document = load(ROOT / "config" / name, environ={})
     assert make_plan(document, load_catalog()).routes

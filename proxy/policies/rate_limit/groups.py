@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from proxy.contract import Request, Response, Toolkit
 from proxy.http1.headers import Headers
-from proxy.limits import Limiter, Reading, RemoteLimiter, Terms
+from proxy.limits import Limiter, Quota, Reading, RemoteLimiter, Terms
 from proxy.policies.rate_limit.keys import Key
 from proxy.policies.rate_limit.options import Options
 from proxy.policies.rate_limit.rules import COST_MAX, Rule
@@ -99,10 +99,17 @@ def make_groups(
             toolkit.scope, tier, first.key, first.cost, sorted(first.statuses or ()), quotas,
             options.missing, options.ipv4_prefix, options.ipv6_prefix,
         )  # fmt: skip
-        terms = Terms(options.on_store_failure)
+        terms = Terms(options.on_store_failure, lease_of(options, quotas))
         limiter = toolkit.store.limiter(repr(identity), quotas, terms)
         groups.append(Group(members, key, limiter))
     return tuple(groups)
+
+
+def lease_of(options: Options, quotas: Sequence[Quota]) -> int:
+    """How many a worker takes ahead of quotas that are counted together; 0 for none."""
+    if options.precision == "exact":
+        return 0
+    return options.lease or max(1, min(quota.burst for quota in quotas) // 10)
 
 
 def _number(headers: Headers, name: str) -> int:

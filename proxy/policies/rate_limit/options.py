@@ -179,7 +179,8 @@ class Options(PolicyOptions, _Counting):
     takes nothing of the others. Clients are told what is left by the fields `RateLimit` and
     `RateLimit-Policy`, and by `Retry-After` when they have to wait.
 
-    Limits hold for the whole instance, whatever the number of workers.
+    Limits hold for the whole instance, whatever the number of workers; with `store:` in the
+    configuration, for all instances together.
     """
 
     model_config = ConfigDict(
@@ -215,10 +216,16 @@ class Options(PolicyOptions, _Counting):
     """Other limits by tier: one or several, as in `limits`."""
     exempt: Exempt = Exempt()
     """Who is not limited at all."""
+    precision: Literal["exact", "leased"] = "exact"
+    """With a shared store: `exact` asks it about each request; `leased` lets each worker take
+    some ahead, so that most requests cost no round trip. In any stretch of time at most one
+    lease a worker and key is admitted beyond the limit.
+    """
+    lease: int | None = Field(default=None, ge=1, le=1_000_000)
+    """How many are taken ahead, for `leased`; by default a tenth of `burst`."""
     on_store_failure: OnFailure = "local"
-    """When the memory in which workers count together is held up by one that stands still:
-    `local` counts in each worker alone, `open` admits everything, `closed` refuses everything
-    with 503 `limit_unavailable`.
+    """While the store can't be asked: `local` counts in this instance alone, `open` admits
+    everything, `closed` refuses everything with 503 `limit_unavailable`.
     """
     fields: Literal["draft", "legacy", "none"] = "draft"
     """How clients are told of their quota: `RateLimit` and `RateLimit-Policy`, the older
@@ -256,11 +263,27 @@ class Options(PolicyOptions, _Counting):
         self._tiers = {
             tier: _rules_of(limits, ("tiers", tier)) for tier, limits in self.tiers.items()
         }
+        self._check_lease()
         return self
 
     def rules(self, tier: str = "") -> tuple[Rule, ...]:
         """The limits as they are counted: the policy's own, or those of a tier."""
         return self._tiers[tier] if tier else self._rules
+
+    def _check_lease(self) -> None:
+        if self.precision == "exact":
+            if self.lease is not None:
+                raise _misplaced(("lease",), "it belongs to `precision: leased`")
+            return
+        for rule in (*self._rules, *(rule for rules in self._tiers.values() for rule in rules)):
+            if rule.quota.algorithm == "concurrency":
+                raise _misplaced(("precision",), "leased can't count requests in flight")
+            if rule.settled_later or rule.statuses is not None:
+                raise _misplaced(
+                    ("precision",),
+                    "leased needs to know the cost beforehand; it goes with neither `when` nor "
+                    "a cost of the response",
+                )
 
 
 def _rules_of(limits: Sequence[Limit], path: tuple[str, ...]) -> tuple[Rule, ...]:

@@ -6,15 +6,15 @@ way of every request.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, cast
 
 from proxy.contract import Counter, Handler, PolicySpec, Request, Response, Toolkit
 from proxy.errors import Refused
 from proxy.http1.networks import Networks, range_of
-from proxy.limits import Reading
-from proxy.policies.rate_limit.groups import Group, Taken, make_groups
+from proxy.limits import Pending, Reading
+from proxy.policies.rate_limit.groups import Group, Taken, lease_of, make_groups
 from proxy.policies.rate_limit.keys import Key
 from proxy.policies.rate_limit.options import Options
 from proxy.policies.rate_limit.replies import Replies
@@ -105,7 +105,7 @@ class RateLimit:
 
     async def _check(self, request: Request) -> None:
         """Raise Refused `rate_limited` when one of several allowances is used up."""
-        asked: list[tuple[Group, str, int, Awaitable[Reading] | Reading]] = []
+        asked: list[tuple[Group, str, int, Reading | Pending]] = []
         for group, key in self._asked(request):
             cost = group.cost(request)
             ask = group.limiter.look if group.later else group.limiter.take
@@ -125,6 +125,9 @@ class RateLimit:
                 raise refusal
         except BaseException:
             _undo(taken)
+            for _, _, _, answer in asked:
+                if not isinstance(answer, tuple):
+                    answer.cancel()
             raise
         self._conclude(request, taken)
 
@@ -227,6 +230,15 @@ class _Tally:
         self.local = unchecked("local")
         self._refused = requests("would_refuse" if options.mode == "shadow" else "refused")
         every = [options.rules(), *(options.rules(tier) for tier in options.tiers)]
+        if options.precision == "leased":
+            for rule in (rule for rules in every for rule in rules):
+                metrics.gauge(
+                    "sidegate_rate_limit_overshoot_max",
+                    "Most units that a leased limit admits beyond itself in any stretch of time: "
+                    "one lease for each worker.",
+                    policy=name,
+                    limit=rule.name,
+                ).set(lease_of(options, [rule.quota]))
         self._by_limit = {
             rule.name: metrics.counter(
                 "sidegate_rate_limit_exceeded_total",

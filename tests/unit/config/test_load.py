@@ -175,9 +175,16 @@ def test_a_thousand_routes_are_read(file: Path) -> None:
     assert document.place(("routes", 999)).line == 1002
 
 
-def test_a_store_is_refused_until_there_is_one(file: Path) -> None:
-    [problem] = problems(file, "store: redis://127.0.0.1\n")
-    assert "this version keeps its state in process memory; leave `store` out" in str(problem)
+def test_a_store_that_can_t_be_found_is_told_without_its_password(file: Path) -> None:
+    [problem] = problems(file, "store: redis://user:pa@ss@host/0\n")
+    assert str(problem).startswith("1:8: store: ")
+    assert "'…@host/0' is no store; write redis://HOST:PORT/DATABASE" in str(problem)
+
+
+@pytest.mark.parametrize("text", ["store:\n", "store: ''\n", "store: {}\n"])
+def test_an_empty_store_is_memory(text: str, file: Path) -> None:
+    file.write_text(text + "upstreams: {app: http://a:1}\n")
+    assert not load(file, environ={}).config.store.remote
 
 
 @pytest.mark.parametrize("address", ["http://a..b:80", "http://.a", "http://" + "a" * 64])

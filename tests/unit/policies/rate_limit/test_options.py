@@ -111,6 +111,15 @@ def test_statuses() -> None:
         ({"limit": "5/min", "tiers": {"gold": "x"}}, "not a rate"),
         ({"limits": ["1/s", {"limit": "1/s", "cost": 5}]}, r"limits\.1\n  a cost of 5"),
         ({"limits": ["1/s"] * 8}, "at most 7"),
+        ({"limit": "5/min", "lease": 3}, r"lease\n  it belongs to `precision: leased`"),
+        (
+            {"limit": 5, "algorithm": "concurrency", "precision": "leased"},
+            "can't count requests in flight",
+        ),
+        (
+            {"limit": "5/min", "when": {"status": 401}, "precision": "leased"},
+            "needs to know the cost beforehand",
+        ),
         ({"limits": [{"limit": "1/s", "name": "a b"}]}, "should match pattern"),
         ({"limit": "5/min", "exempt": {"clients": "10.0.0.1/8"}}, "not a valid IPv4 network"),
     ],

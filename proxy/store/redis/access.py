@@ -1,0 +1,136 @@
+"""How a server is reached and entered: addresses, credentials, TLS, the first commands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import hiredis
+
+from proxy.config.address import Address
+from proxy.config.store import StoreOptions, StoreTls, locate
+from proxy.store.redis.connection import Connection, Unanswered
+
+CONNECT_SECONDS: Final = 1.0
+"""How long it may take until a new connection can be used."""
+
+FAILURES: Final = (OSError, Unanswered, hiredis.ReplyError)
+"""What says that a server can't be reached or asked."""
+
+_NAME: Final = "sidegate"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What every server of a store asks for. database: its number."""
+
+    username: str | None
+    password: str | None
+    database: int
+    tls: ssl.SSLContext | None
+    server_name: str | None
+
+
+def make_access(options: StoreOptions) -> Access:
+    """The access that options describe. Raises ValueError for files that can't be used."""
+    username, password, database = options.username, options.password, options.database
+    tls = options.tls
+    if options.url is not None:
+        location = locate(options.url)
+        username = username or location.username
+        password = location.password if password is None else password
+        database = database or location.database or 0
+        if location.address.scheme == "rediss" and tls is None:
+            tls = StoreTls()
+    context = None if tls is None else make_context(tls)
+    return Access(username, password, database, context, tls.server_name if tls else None)
+
+
+def make_context(tls: StoreTls) -> ssl.SSLContext:
+    """TLS as a client. Raises ValueError for files that can't be used."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ValueError(f"the CA file {tls.ca_file!r} can't be read: {error}") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if tls.cert_file is not None:
+        try:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(f"the certificate {tls.cert_file!r} can't be used: {error}") from None
+    elif tls.key_file is not None:
+        raise ValueError("`key_file` is the key of a `cert_file`, which is missing")
+    return context
+
+
+async def open_connection(
+    loop: asyncio.AbstractEventLoop,
+    address: Address,
+    access: Access,
+    lost: Callable[[], None],
+    missed: Callable[[int], None],
+) -> Connection:
+    """A connection that can be used. lost, missed: as in `Connection`.
+
+    Raises one of `FAILURES`.
+    """
+    connection = Connection(loop, lost, missed)
+    async with asyncio.timeout(CONNECT_SECONDS):
+        if address.scheme == "unix":
+            await loop.create_unix_connection(lambda: connection, address.host)
+        else:
+            name = (access.server_name or address.host) if access.tls is not None else None
+            await loop.create_connection(
+                lambda: connection,
+                address.host,
+                address.port,
+                ssl=access.tls,
+                server_hostname=name,
+            )
+    try:
+        if access.password is not None:
+            user = () if access.username is None else (access.username,)
+            await connection.call("AUTH", *user, access.password, seconds=CONNECT_SECONDS)
+        if access.database:
+            await connection.call("SELECT", access.database, seconds=CONNECT_SECONDS)
+        # What an access list may forbid isn't needed.
+        with contextlib.suppress(hiredis.ReplyError):
+            await connection.call("CLIENT", "SETNAME", _NAME, seconds=CONNECT_SECONDS)
+        await connection.call("PING", seconds=CONNECT_SECONDS)
+    except BaseException:
+        connection.abort()
+        raise
+    return connection
+
+
+async def ask_once(
+    loop: asyncio.AbstractEventLoop, address: Address, access: Access, *words: str
+) -> Any:
+    """The answer of a server to a command, on a connection of its own. Raises `FAILURES`."""
+    connection = await open_connection(loop, address, access, lambda: None, lambda _: None)
+    try:
+        return await connection.call(*words, seconds=CONNECT_SECONDS)
+    finally:
+        connection.abort()
+
+
+def reason(error: BaseException) -> str:
+    """Why a server couldn't be reached or entered, without anything secret."""
+    match error:
+        case hiredis.ReplyError():
+            return str(error)[:200]
+        case TimeoutError():
+            return "it does not accept connections in time"
+        case Unanswered():
+            return str(error)
+        case OSError():
+            return error.strerror or type(error).__name__
+        case _:
+            return type(error).__name__

@@ -1,0 +1,183 @@
+"""Real Redis servers on free ports: one, with TLS or passwords; a cluster; one with Sentinels."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.integration.origins import free_port
+
+TIMEOUT = 30.0
+
+
+class Redis:
+    """A server in a process of its own. url: as a configuration names it."""
+
+    def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.port = free_port() if port is None else port
+        self.access: tuple[str, ...] = ()
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self.folder / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    "redis-server", *self._arguments(), "--dir", str(self.folder), "--save", "",
+                    "--bind", "127.0.0.1", *self._options,
+                ],
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        late = time.monotonic() + TIMEOUT
+        while "PONG" not in self.cli("PING"):
+            assert time.monotonic() < late, (self.folder / "redis.log").read_text()
+            time.sleep(0.02)
+
+    def _arguments(self) -> tuple[str, ...]:
+        return ("--port", str(self.port))
+
+    def cli(self, *words: str) -> str:
+        """What `redis-cli` prints."""
+        command = ["redis-cli", "-p", str(self.port), *self.access, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def stop(self) -> None:
+        """End it, whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def scripts_run(self) -> int:
+        """How many calls of scripts it has answered."""
+        total = 0
+        for line in self.cli("INFO", "commandstats").splitlines():
+            if line.startswith(("cmdstat_evalsha:", "cmdstat_eval:")):
+                total += int(line.partition("calls=")[2].partition(",")[0])
+        return total
+
+
+@contextlib.contextmanager
+def redis_server(folder: Path, *options: str) -> Iterator[Redis]:
+    """A running server."""
+    server = Redis(folder / "redis", *options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def redis_cluster(folder: Path) -> Iterator[list[Redis]]:
+    """Three masters that have a third of all slots each."""
+    # The nodes talk to each other on a port that is higher by 10,000.
+    first = random.Random(os.getpid()).randrange(20_000, 50_000)
+    nodes = [
+        Redis(
+            folder / f"node{number}", "--cluster-enabled", "yes", "--cluster-node-timeout", "2000",
+            port=first + number,
+        )
+        for number in range(3)
+    ]  # fmt: skip
+    try:
+        for node in nodes:
+            node.start()
+        addresses = [f"127.0.0.1:{node.port}" for node in nodes]
+        subprocess.run(
+            ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"],
+            check=True,
+            capture_output=True,
+        )
+        late = time.monotonic() + TIMEOUT
+        while not all("cluster_state:ok" in node.cli("CLUSTER", "INFO") for node in nodes):
+            assert time.monotonic() < late
+            time.sleep(0.05)
+        yield nodes
+    finally:
+        for node in nodes:
+            node.stop()
+
+
+class Sentinel(Redis):
+    """Watches a master called `limits`."""
+
+    def __init__(self, folder: Path, master: Redis) -> None:
+        super().__init__(folder)
+        self._file = folder / "sentinel.conf"
+        self._file.write_text(
+            f"port {self.port}\nbind 127.0.0.1\n"
+            f"sentinel monitor limits 127.0.0.1 {master.port} 2\n"
+            "sentinel down-after-milliseconds limits 500\n"
+            "sentinel failover-timeout limits 3000\n"
+        )
+
+    def _arguments(self) -> tuple[str, ...]:
+        return (str(self._file), "--sentinel")
+
+
+class Watched:
+    """A master, its replica, and three Sentinels."""
+
+    def __init__(self, folder: Path) -> None:
+        self.master = Redis(folder / "master", "--repl-diskless-sync-delay", "0")
+        self.replica = Redis(folder / "replica", "--replicaof", "127.0.0.1", str(self.master.port))
+        self.sentinels: list[Sentinel] = []
+        self._folder = folder
+
+    def start(self) -> None:
+        """Start them, and wait until they know each other."""
+        self.master.start()
+        self.replica.start()
+        self.sentinels = [
+            Sentinel(self._folder / f"sentinel{number}", self.master) for number in range(3)
+        ]
+        for sentinel in self.sentinels:
+            sentinel.start()
+        late = time.monotonic() + TIMEOUT
+        while not (
+            "master_link_status:up" in self.replica.cli("INFO", "replication")
+            and all(self._informed(sentinel) for sentinel in self.sentinels)
+        ):
+            assert time.monotonic() < late
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End them all."""
+        for server in (self.master, self.replica, *self.sentinels):
+            server.stop()
+
+    def _informed(self, sentinel: Sentinel) -> bool:
+        told = sentinel.cli("SENTINEL", "MASTER", "limits").split("\n")
+        facts = dict(zip(told[::2], told[1::2], strict=False))
+        return facts.get("num-slaves") == "1" and facts.get("num-other-sentinels") == "2"
+
+
+@contextlib.contextmanager
+def watched_redis(folder: Path) -> Iterator[Watched]:
+    """A master with a replica, which Sentinels put into its place when it fails."""
+    watched = Watched(folder)
+    try:
+        watched.start()
+        yield watched
+    finally:
+        watched.stop()
