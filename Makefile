@@ -56,6 +56,10 @@ format: $(INSTALLED)  ## Put the code into the house format
 bench: $(INSTALLED) $(BENCH_INSTALLED) tools-bench  ## Measure Sidegate beside other proxies (`ARGS=--quick` for a first look)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
+.PHONY: attack
+attack: $(INSTALLED)  ## Attack a vulnerable shop with sqlmap and more, directly and through the shield (minutes)
+	@$(BIN)/python -m tests.security.attack
+
 .PHONY: peers
 peers:  ## Install the proxies from Debian that the benchmark compares with
 	@.ci/tools nginx haproxy caddy varnishd=varnish

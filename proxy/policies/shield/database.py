@@ -53,6 +53,7 @@ _CONDITION: Final = (
     rf"{_JOIN}{_GAP}(?:"
     rf"{_LITERAL}[\s)]*{_COMPARE}"
     rf"|{_NAME}[\s)]*{_COMPARE}[\s(]*(?:{_LITERAL}|{_FUNCTION}\s*\(|\()"
+    rf"|{_NAME}[\s)]*(?:not\s+)?(?:in\s*\(|between\s+[\w'\"(]+\s+and\b|is\s+(?:not\s+)?null\b)"
     rf"|{_FUNCTION}\s*\("
     r"|(?:case\s+when|exists\b|select\b)"
     rf"|{_LITERAL}[\s)]*(?:{_END}|limit\s+\d)"
@@ -117,7 +118,8 @@ SQL_INJECTION: Final[tuple[Rule, ...]] = (
          r"\A[^\"\s]*\"[\s)]*(?:--[\s+-]|--$|#\s*$|/\*|;\s*(?:--|#|\x00))", VALUES),
     Rule("sqli.statement", 5, rf"\A[^'\";]*['\")\d]?[\s)]*;{_GAP}{_STATEMENT}", TERSE),
     # Behind a number, or a word that stands for a name of a column or a sort order.
-    Rule("sqli.number", 5, rf"\A[\s(+~-]*\d[\w.]*{_CLOSED}(?:{_ONWARD})", EVERYWHERE),
+    Rule("sqli.number", 5,
+         rf"\A[\s(+~-]*\d[\w.]*(?:\s*[|^&]\s*\d+)*{_CLOSED}(?:{_ONWARD})", EVERYWHERE),
     Rule("sqli.number_math", 5, rf"\A[\s(+~-]*\d[\w.]*{_CLOSED}{_MATH}", EVERYWHERE),
     Rule("sqli.word", 5,
          rf"\A\s*[\w.-]*{_CLOSED}(?:{_LITERAL_CONDITION}|union\s+(?:all\s+"
@@ -136,7 +138,7 @@ SQL_INJECTION: Final[tuple[Rule, ...]] = (
          r"|json_keys|row)\s*\(.*"
          r"(?:sleep|benchmark|select|concat)\s*\(", PARAMETERS),
     Rule("sqli.choice", 5,
-         r"\A[\s(+,-]*(?:make_set|elt|iif|if|case\s+when|case)[\s(]*\d+\s*(?:=|<|>|\bwhen\b)",
+         r"\A[\s(+,-]*(?:make_set|elt|iif|if|case\s+when|case)[\s(]*\d+\s*(?:=|<|>|\bwhen\b|\bthen\b)",
          PARAMETERS),
     Rule("sqli.derived", 4,
          r"\bfrom\s*\(\s*select\b[\s(]*(?:!?sleep|count|0|1|null|name)\b", EVERYWHERE),

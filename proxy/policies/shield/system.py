@@ -78,7 +78,7 @@ COMMAND_INJECTION: Final[tuple[Rule, ...]] = (
     Rule("command.tick", 5,
          rf"\A[\w.,@:/='\"-]*`{_COMMAND}\s+[^`\n]{{1,64}}`[\w.,@:/='\"-]*\s*$",
          frozenset({"form", "json"}), "strict"),
-    Rule("command.shellshock", 5, r"\(\)\s*\{[^}]*;\s*\}\s*;", EVERYWHERE),
+    Rule("command.shellshock", 5, r"\A\W*\(\)\s*\{[^}]*;\s*\}\s*;", EVERYWHERE),
     Rule("command.ifs", 5, r"\w\$(?:\{IFS[^}]*\}|IFS(?:\$\d)?)[/\w$-]", EVERYWHERE),
     Rule("command.reverse", 5,
          r"(?:/dev/(?:tcp|udp)/[\w.]+/\d|\bbash\s+-i\b|\bnc(?:at)?\s+(?:-\w+\s+)*-\w*e\b"
