@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import eviction, telemetry
+from tests.benchmarks import cost, eviction, protection, telemetry
 from tests.benchmarks.answer import faults
 from tests.benchmarks.load import Load, run_load
 from tests.benchmarks.peers.caddy import Caddy
@@ -105,7 +105,11 @@ def main(arguments: list[str]) -> int:
     if options.cache:
         print(eviction.CAPTION, "", *eviction.table(), sep="\n", end="\n\n")
     else:
-        print("\n".join(telemetry.table(telemetry.costs())), end="\n\n")
+        for title, rows in (
+            ("telemetry of a request", telemetry.costs()),
+            ("looking at a request", protection.costs()),
+        ):
+            print("\n".join(cost.table(title, rows)), end="\n\n")
     print("\n".join(remarks(results, {peer.name: peer.note for peer in _peers(options)})))
     if options.save:
         _save(options, results, len(usable))

@@ -8,14 +8,13 @@ in place, calls cost up to half more.
 from __future__ import annotations
 
 import asyncio
-import gc
 import io
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from mmap import mmap
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
@@ -34,19 +33,13 @@ from proxy.telemetry.tracing.export import SpanQueue
 from proxy.telemetry.tracing.otlp import OtlpExporter
 from proxy.telemetry.tracing.spans import Span
 from proxy.telemetry.tracing.tracer import Tracer
+from tests.benchmarks.cost import Cost, cpu_microseconds
 from tests.unit.policies.world import Count, Journal, World
 
 REQUESTS: Final = 5_000
 ROUNDS: Final = 5
 
 _ENDPOINT: Final = "http://127.0.0.1:3000"
-
-
-class Cost(NamedTuple):
-    """A row: what is on, and the CPU time that it adds to a request."""
-
-    what: str
-    microseconds: float
 
 
 def costs(requests: int = REQUESTS, rounds: int = ROUNDS) -> list[Cost]:
@@ -74,12 +67,6 @@ def costs(requests: int = REQUESTS, rounds: int = ROUNDS) -> list[Cost]:
         return rows
     finally:
         sink.close()
-
-
-def table(rows: Sequence[Cost]) -> list[str]:
-    """The rows in Markdown."""
-    lines = ["| telemetry of a request | CPU µs |", "| --- | ---: |"]
-    return lines + [f"| {row.what} | {row.microseconds:.2f} |" for row in rows]
 
 
 def _line(sink: Sink, sample: Sampling | None) -> Line:
@@ -141,7 +128,7 @@ def _ends(finished: Callable[..., Any] | None, requests: int, rounds: int) -> fl
             if finished is not None:
                 finished(request, 200, 512, 128, ended, "", "")
 
-    return min(_timed(work) for _ in range(rounds)) / requests
+    return min(cpu_microseconds(work) for _ in range(rounds)) / requests
 
 
 def _exchanges(ratio: float | None, requests: int, rounds: int) -> float:
@@ -179,16 +166,4 @@ def _exchange_round(ratio: float | None, requests: int) -> float:
         if queue is not None:
             queue.close(60.0)
 
-    return _timed(work)
-
-
-def _timed(work: Callable[[], None]) -> float:
-    """Microseconds of CPU of all threads, with the collector at rest."""
-    gc.collect()
-    gc.disable()
-    try:
-        began = time.process_time()
-        work()
-        return (time.process_time() - began) * 1e6
-    finally:
-        gc.enable()
+    return cpu_microseconds(work)

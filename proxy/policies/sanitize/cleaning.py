@@ -56,13 +56,17 @@ class Cleaner:
     forbidden: re.Pattern[str] | None = None
     length: int = 0
 
-    def clean(self, text: str, changes: set[str]) -> str:
-        """The text made clean; what was done to it is added to `changes`."""
-        if (
+    def is_plain(self, text: str) -> bool:
+        """Whether a text is clean at a glance; False says nothing."""
+        return (
             self.forbidden is None
             and (not self.length or len(text) <= self.length)
-            and (not text or _PLAIN(text))
-        ):
+            and (not text or _PLAIN(text) is not None)
+        )
+
+    def clean(self, text: str, changes: set[str]) -> str:
+        """The text made clean; what was done to it is added to `changes`."""
+        if self.is_plain(text):
             return text
         if self.form != "none" and not text.isascii():
             form: Literal["NFC", "NFKC"] = "NFC" if self.form == "nfc" else "NFKC"

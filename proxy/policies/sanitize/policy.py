@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from proxy.config.listing import ONE_OR_MANY
 from proxy.config.units import Size
-from proxy.content.json import JsonError
+from proxy.content.json import JsonError, texts
 from proxy.content.parameter import check_pattern, compile_pattern
 from proxy.contract import Handler, PolicyOptions, PolicySpec, Request, Response, Toolkit
 from proxy.entity import read_entity
@@ -151,6 +151,8 @@ class Sanitize:
             (compile_pattern(row.parameter), _cleaner(options, row)) for row in options.fields
         )
         self._known = tuple(map(compile_pattern, options.known))
+        # Where every value is treated alike, its place need not be found out.
+        self._simple = not options.fields and not options.known
         places = {name.partition(":")[0] for name in options.known}
         self._closed = frozenset(_PLACES if "*" in places else places)
         self._counters = {
@@ -211,6 +213,8 @@ class Sanitize:
             cleaned = encode(clean_pairs("form", text, visit))
         else:
             try:
+                if self._simple and all(map(self._default.is_plain, texts(entity.json()))):
+                    return None
                 cleaned = clean_json(entity.data, entity.json(), visit)
             except JsonError:
                 return None
