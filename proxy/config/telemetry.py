@@ -45,6 +45,9 @@ class Logging(Settings):
     """Query parameters whose values are never written."""
     headers: tuple[str, ...] = ()
     """Request header fields to write with each access line; credentials are redacted."""
+    redact_headers: tuple[str, ...] = ()
+    """Header fields whose values are never written, besides those with names of secrets, such as
+    Authorization, Cookie, or whatever ends in `token` or `key`."""
 
 
 class Tracing(Settings):

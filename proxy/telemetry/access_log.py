@@ -69,8 +69,10 @@ class AccessLog:
         self._moment = -1
         self._outcomes: dict[tuple[Decision, ...], dict[str, str]] = {}
         self._redact_query = QueryRedaction(options.redact_query)
+        hidden = set(map(str.lower, options.redact_headers))
         self._headers = tuple(
-            (name, is_secret(name)) for name in dict.fromkeys(map(str.lower, options.headers))
+            (name, name in hidden or is_secret(name))
+            for name in dict.fromkeys(map(str.lower, options.headers))
         )
         self._shown = bool(self._headers)
 

@@ -36,7 +36,7 @@ def make_line(
     sampled = written
     if written is not None and options.sample is not None:
         sampled = _sampled(options.sample, written)
-    detail = _Detail(log, places).line
+    detail = _Detail(options, log, places).line
     if levels.narrow:
         return _by_level(levels, sampled, written, detail)
     if levels.configured == "debug":
@@ -96,7 +96,8 @@ def _both(first: Line, second: Line) -> Line:
 class _Detail:
     """Writes what is known of a request besides its access line, at level debug."""
 
-    def __init__(self, log: Log, places: Mapping[tuple[str, str], str]) -> None:
+    def __init__(self, options: Logging, log: Log, places: Mapping[tuple[str, str], str]) -> None:
+        self._hidden = set(map(str.lower, options.redact_headers))
         self._log = log
         self._places = places
 
@@ -118,7 +119,9 @@ class _Detail:
             route=route,
             status=status,
             fields={
-                name: REDACTED if is_secret(name) else redact_text(value[:_VALUE_MAX])
+                name: REDACTED
+                if name in self._hidden or is_secret(name)
+                else redact_text(value[:_VALUE_MAX])
                 for name, value in request.headers.items()
             },
             decisions=[

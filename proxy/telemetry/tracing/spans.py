@@ -197,7 +197,8 @@ class SpanWriter:
 
     def _target(self, request: Request) -> tuple[str, str]:
         path, _, query = request.target.decode("latin-1").partition("?")
-        return path[:_TEXT_MAX], self._redact(query[:_TEXT_MAX]) if query else ""
+        shown = redact_text(self._redact(query[:_TEXT_MAX])) if query else ""
+        return redact_text(path[:_TEXT_MAX]), shown
 
 
 def _method(request: Request) -> tuple[str, Attributes]:

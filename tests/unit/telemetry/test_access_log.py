@@ -215,6 +215,14 @@ def test_a_long_host_is_cut(lines: Lines, wall: Wall, request_in: Request) -> No
     assert write(lines, wall, request_in)["host"] == "h" * 256 + "…"
 
 
+def test_fields_that_the_user_names_are_hidden(
+    lines: Lines, wall: Wall, request_in: Request
+) -> None:
+    request_in.headers.set("X-Person", CANARY)
+    line = write(lines, wall, request_in, headers=("X-Person",), redact_headers=("x-person",))
+    assert line["headers"] == {"x-person": "…redacted"}
+
+
 def test_tokens_are_hidden_wherever_they_stand(
     lines: Lines, wall: Wall, request_in: Request
 ) -> None:

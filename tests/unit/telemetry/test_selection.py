@@ -113,6 +113,12 @@ def test_at_debug_each_request_is_told_in_detail(world: World, request_in: Reque
     assert facts["request_id"] == request_in.id
 
 
+def test_fields_that_the_user_names_are_hidden(world: World, request_in: Request) -> None:
+    end(world.make(level="debug", redact_headers=["User-Agent"]), request_in)
+    [facts] = world.details()
+    assert facts["fields"]["user-agent"] == "…redacted"
+
+
 def test_details_do_not_need_access_lines(world: World, request_in: Request) -> None:
     end(world.make(level="debug", access=False), request_in)
     assert (world.lines, len(world.details())) == (0, 1)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
+from proxy.config.telemetry import Tracing
 from proxy.contract import Request, TraceContext
 from proxy.http1.headers import Headers
 from proxy.telemetry.redaction import QueryRedaction
 from proxy.telemetry.tracing.attempts import Attempt
+from proxy.telemetry.tracing.otlp import OtlpExporter
 from proxy.telemetry.tracing.spans import Ending, Span, SpanWriter
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -153,3 +156,25 @@ def test_a_socket_is_an_address_without_a_port(request_in: Request) -> None:
     _, span = described(request_in)
     assert span.attributes["server.address"] == "/run/app.sock"
     assert "server.port" not in span.attributes
+
+
+def test_tokens_are_hidden_wherever_they_stand(request_in: Request) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+    attempted(request_in, "http://10.0.0.1:3000", 200)
+    request_in.target = f"/verify/{token}?x={token}".encode()
+    request_in.headers.set("User-Agent", token)
+    request_in.decide("custom", "refused", token)
+    assert "eyJzdWIi" not in str(described(request_in))
+
+
+@pytest.mark.parametrize("text", ["\udcff\ud800", "é€😀", "\x00\x1b[31m\r\n", "x" * 100_000])
+def test_whatever_a_client_sends_can_be_encoded(request_in: Request, text: str) -> None:
+    """One span that can't be would take the whole batch with it."""
+    attempted(request_in, "http://10.0.0.1:3000", 200)
+    request_in.target = b"/\xff?\xfe=" + text.encode("utf-8", "surrogatepass")
+    request_in.headers = Headers([(b"User-Agent", text.encode("utf-8", "surrogatepass"))])
+    request_in.decide("custom", "refused", text)
+    request_in.id = text
+    exporter = OtlpExporter(Tracing(endpoint="http://127.0.0.1:9"), "0")
+    made = [exporter.convert(span) for span in described(request_in)]
+    assert 100 < len(encode_spans(made).SerializeToString()) < 20_000
