@@ -17,7 +17,7 @@ from proxy.http1.host import read_authority
 from proxy.http1.line import Line
 
 VIA: Final = b"1.1 sidegate"
-VIA_LINE: Final = b"Via: " + VIA + b"\r\n"
+_VIA_LINE: Final = b"Via: " + VIA
 _MAX_HOPS: Final = 64
 _PORT: Final = re.compile("[0-9]{1,5}").fullmatch
 
@@ -93,11 +93,17 @@ def append_via(value: bytes | None) -> bytes:
     return VIA if value is None else value + b", " + VIA
 
 
-def extend_via(headers: Headers) -> tuple[list[bytes], bytes]:
-    """The lines without Via, and the one that takes its place, with its end."""
+def via_line(headers: Headers) -> bytes:
+    """The Via line to send, without its end."""
+    came = headers.raw("via")
+    return _VIA_LINE if came is None else b"Via: " + append_via(came)
+
+
+def without_via(headers: Headers) -> list[bytes]:
+    """All lines but Via, which `via_line` writes anew."""
     rest = headers.copy()
     rest.remove("via")
-    return rest.lines(), b"Via: %b\r\n" % append_via(headers.raw("via"))
+    return rest.lines()
 
 
 _REPLACED: Final = {

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from proxy.contract import Handler, Log, Request, Response, RouteInfo
 from proxy.errors import GatewayError
 from proxy.http1.target import without_parameters
 from proxy.routing.table import Find, Found
+from proxy.runtime.level import Level
+from proxy.upstream.asking import Asked, Asker
 
 T = TypeVar("T")
 
@@ -26,8 +28,8 @@ class BoundRoute:
     """
 
     info: RouteInfo
-    handler: Handler
-    refuse: Handler
+    handler: Level
+    refuse: Level
     body_limit: int
     preflights: bool = False
 
@@ -124,6 +126,20 @@ def parameters_refused(find: Find[T], request: Request, value: T) -> GatewayErro
     )
 
 
-async def raise_failure(request: Request) -> Response:
-    """The innermost handler of requests that can't be forwarded."""
-    raise request.failure or GatewayError("internal_error", cause="no upstream and no answer")
+class Failing:
+    """The innermost handler of requests that can't be forwarded: raises why."""
+
+    async def __call__(self, request: Request) -> Response:
+        """Raise `request.failure`."""
+        raise _why(request)
+
+    def ask_now(self, request: Request, asker: Asker) -> Asked | None:
+        """Raise it at once."""
+        raise _why(request)
+
+
+def _why(request: Request) -> GatewayError:
+    return request.failure or GatewayError("internal_error", cause="no upstream and no answer")
+
+
+raise_failure: Final = Failing()

@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from proxy.contract import Handler, Request, Response
+from proxy.errors import GatewayError
+from proxy.upstream.asking import Asked, Asker
 
 Down = Callable[[Request], Response | None]
 """A step inwards: None to go on, or the answer."""
@@ -26,6 +28,12 @@ Rescue = Callable[[Request, Exception], Response]
 """Makes a response of a failure, or raises it on."""
 Given = Response | Awaitable[Response]
 """The response that goes out of a level, or something to wait for it."""
+
+
+AskNow = Callable[[Request, Asker], Asked | None]
+"""Asks at once, if that needs no waiting; else None, with nothing done."""
+AskAgain = Callable[[Request, GatewayError], Handler | None]
+"""How to ask once more when asking failed; None when the failure stands."""
 
 
 class Steps(NamedTuple):
@@ -48,13 +56,17 @@ class _Catch(NamedTuple):
 class Level:
     """Calls policies around `rest`; an instance is a `Handler` itself.
 
-    steps: of the policies, outermost first. rest: whatever stands inside.
+    steps: of the policies, outermost first. rest: whatever stands inside. ask_now,
+    ask_again: its own functions of these names, as `AskNow` and `AskAgain`; None without.
     """
 
-    __slots__ = ("_catches_down", "_catches_up", "_down", "_inmost", "_up", "rest")
+    __slots__ = ("_catches_down", "_catches_up", "_down", "_inmost", "_up", "ask_again",
+                 "ask_now", "rest")  # fmt: skip
 
     def __init__(self, steps: Sequence[Steps], rest: Handler) -> None:
         self.rest = rest
+        self.ask_now: AskNow | None = getattr(rest, "ask_now", None)
+        self.ask_again: AskAgain | None = getattr(rest, "ask_again", None)
         down: list[Down] = []
         up: list[Up] = []
         # How many steps outwards each policy has, its own and those outside of it.

@@ -27,6 +27,7 @@ from proxy.upstream.member import Member
 from proxy.upstream.pool import Pool
 from proxy.upstream.report import endpoint_facts
 from proxy.wire.deadlines import Deadlines
+from proxy.wire.turn import Turn
 
 T = TypeVar("T")
 NOWHERE: Mapping[str, str] = MappingProxyType({})
@@ -58,6 +59,7 @@ class State:
         self.uniform = Random(os.urandom(16)).random  # noqa: S311
         self.log = log
         self.deadlines = Deadlines(clock)
+        self.turn = Turn(loop)
         self.traffic = traffic
         self.store = store
         self.trove = trove
@@ -80,7 +82,9 @@ class State:
             endpoint = make_endpoint(text, upstream.tls, upstream.timeouts)
 
             async def open_(pool: Pool) -> UpstreamConnection:
-                return await open_connection(endpoint, pool, self.loop, self.clock, self.deadlines)
+                return await open_connection(
+                    endpoint, pool, self.loop, self.clock, self.deadlines, self.turn
+                )
 
             pool = Pool(name, text, upstream.pool, open_, self.clock, self.loop)
             member = self._members[key] = Member(endpoint, pool, self.clock())
@@ -103,8 +107,8 @@ class State:
     def means(self) -> Means:
         """What upstreams are given to work with."""
         return Means(
-            self.loop, self.clock, self.wall, self.uniform, self.deadlines, self.spawn,
-            self.metrics, self.log,
+            self.loop, self.clock, self.wall, self.uniform, self.deadlines, self.turn,
+            self.spawn, self.metrics, self.log,
         )  # fmt: skip
 
     def pools(self) -> list[Pool]:

@@ -107,6 +107,7 @@ class Upstreams:
             self._config.server.timeouts.expect,
             self._state.clock,
             self._state.spawn,
+            self._state.loop,
         )
         if self._tracer is None:
             return forwarder

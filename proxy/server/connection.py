@@ -2,7 +2,7 @@
 
 May live here: whose turn it is, when the connection waits, who is late, how it ends. Must
 not live here: what a head means (`arrival`, `http1`), where a body ends (`intake`), how a
-response is framed (`reply`), what is answered (the gateway's handlers).
+response is framed (`reply`), what becomes of a request (`exchange`).
 
 Bytes that follow the current request stay unread, and reading stops until it is answered:
 so pipelined requests cost nothing before their turn and are answered in order.
@@ -13,18 +13,17 @@ from __future__ import annotations
 import asyncio
 from typing import Final, cast
 
-from proxy.contract import Request, Response
+from proxy.contract import Response
 from proxy.errors import Aborted, GatewayError
 from proxy.http1.framing import Framing
-from proxy.server.arrival import Arrival, Arrived
+from proxy.server.arrival import Arrival
 from proxy.server.certified import make_visitor
-from proxy.server.exchange import ClientExchange
+from proxy.server.exchange import Exchange
 from proxy.server.intake import Intake
-from proxy.server.listener import Answer, Listener, Resolved
+from proxy.server.listener import Listener
 from proxy.server.reply import Sender, frame_response
 from proxy.server.stall import Stall
 from proxy.server.visitor import Visitor
-from proxy.telemetry.context import enter
 from proxy.wire.deadlines import NEVER
 from proxy.wire.flow import HIGH_WATER
 from proxy.wire.reset import reset
@@ -43,47 +42,42 @@ class ClientConnection(asyncio.Protocol):
         self._loop = listener.loop
         self._clock = listener.clock
         self._arrival = Arrival(listener.loop)
-        self._sender = Sender(listener.loop)
-        self._exchange = ClientExchange(self._sender, self._expire_in)
+        self.sender = Sender(listener.loop)
         self._stall = Stall(listener, self._break_slow_reader)
         self._transport: asyncio.Transport | None = None
         self._visitor = Visitor(listener, "")
         self._waiting = b""
-        self._task: asyncio.Task[None] | None = None
+        self._exchange: Exchange | None = None
         self._intake: Intake | None = None
-        self._received = 0
-        self._keep_alive = True
         self._paused = False
         self._half_closed = False
         self._lingering = -1
         self._tunnel: Tunnel | None = None
-        self._broken_by = "client_closed"
+        self.broken_by = "client_closed"
         self.deadline = NEVER
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
-        self._transport = self._sender.transport = cast("asyncio.Transport", transport)
+        self._transport = self.sender.transport = cast("asyncio.Transport", transport)
         # uvloop's default low water is 16 bytes, which pauses and resumes at each write.
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self._visitor = make_visitor(self._listener, transport, self._source)
-        self._expire_in(self._listener.timeouts.idle)
+        self.expire_in(self._listener.timeouts.idle)
         self._listener.deadlines.add(self)
         if not self._listener.opened(self):
             self._refuse(GatewayError("overloaded", headers=(("Retry-After", "1"),), close=True))
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone: whatever was done for it ends."""
-        self._transport = self._sender.transport = None
-        self._sender.outflow.lose()
+        self._transport = self.sender.transport = None
+        self.sender.outflow.lose()
         self._stall.end()
         self.deadline = NEVER
         self._listener.deadlines.discard(self)
         if self._intake is not None:
             self._intake.break_off(GatewayError("incomplete_body"))
-        if self._tunnel is None and self._task is not None:
-            # Not at once: a task that is cancelled before its first step runs nothing, and
-            # the request would be neither counted nor logged.
-            self._loop.call_soon(self._task.cancel)
+        if self._tunnel is None and self._exchange is not None:
+            self._exchange.lost()
             return
         if self._tunnel is not None:
             self._tunnel.lost("client")
@@ -91,7 +85,7 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is sent to."""
-        self._sender.outflow.pause()
+        self.sender.outflow.pause()
         if self._tunnel is not None:
             self._tunnel.client_full(True)
         elif self._transport is not None:
@@ -99,7 +93,7 @@ class ClientConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The client has caught up."""
-        self._sender.outflow.resume()
+        self.sender.outflow.resume()
         self._stall.end()
         if self._tunnel is not None:
             self._tunnel.client_full(False)
@@ -112,7 +106,7 @@ class ClientConnection(asyncio.Protocol):
             return self._transport is not None and not self._transport.is_closing()
         if self._intake is not None:
             self._intake.break_off(GatewayError("incomplete_body"))
-        return self._task is not None
+        return self._exchange is not None or bool(self._waiting)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a head, of a body, of a tunnel, or of requests to come."""
@@ -122,61 +116,67 @@ class ClientConnection(asyncio.Protocol):
             rest = self._feed(self._intake, data)
             if rest:
                 self._wait(rest)
-        elif self._task is not None:
+        elif self._exchange is not None or self._waiting:
             self._wait(data)
         elif self._lingering >= 0:
             self._lingering += len(data)
             if self._lingering > _LINGER_BYTES:
                 self._close("lingered")
         else:
-            self._read(data)
+            self._waiting = data
+            self._read_soon()
 
-    def _read(self, data: bytes) -> None:
+    def _read_soon(self) -> None:
+        """Read what waits for its turn."""
+        turn = self._listener.turn
+        turn.requests.append((ClientConnection._read, self))
+        if not turn.planned:
+            turn.plan()
+
+    def _read(self) -> None:
+        """Begin a request, if all of its head is here and none is being answered."""
+        transport = self._transport
+        if self._exchange is not None or transport is None or transport.is_closing():
+            return
         listener = self._listener
+        data, self._waiting = self._waiting, b""
+        self._pause(False)
         fresh = not self._arrival.partial
         try:
             arrived, rest = self._arrival.feed(data, listener.limits.head, listener.rules)
         except GatewayError as error:
             self._refuse(error)
             return
-        if arrived is not None:
-            self._begin(arrived, rest)
-        elif fresh:
-            self._expire_in(listener.timeouts.head)
-
-    def _begin(self, arrived: Arrived, rest: bytes) -> None:
+        if arrived is None:
+            if self._half_closed:
+                # The rest of the head will never come.
+                self._close("half_closed")
+            elif fresh:
+                self.expire_in(listener.timeouts.head)
+            return
         head = arrived.head
         request = self._visitor.request(arrived)
-        request.exchange = self._exchange
-        self._received = arrived.size
-        self._keep_alive = arrived.persistent
-        route = self._start(request)
+        exchange = Exchange(self, listener, request, arrived.size, arrived.persistent)
+        request.exchange = self._exchange = exchange
+        self.sender.reset(request.version)
+        self.deadline = NEVER
+        route = listener.gateway.resolve(request)
         if head.framing != 0:
-            rest = self._begin_body(request, head.framing, head.expects, rest, route.body_limit)
+            rest = self._begin_body(exchange, head.framing, head.expects, rest, route.body_limit)
         if rest:
             self._wait(rest)
-        self._run(request, route)
-
-    def _start(self, request: Request) -> Resolved:
-        self._sender.reset(request.version)
-        self._exchange.settle()
-        self.deadline = NEVER
-        return self._listener.gateway.resolve(request)
-
-    def _run(self, request: Request, route: Resolved) -> None:
-        handler = route.handler if request.failure is None else route.refuse
-        self._listener.traffic.in_flight += 1
-        self._task = self._loop.create_task(self._answer(request, handler))
+        exchange.begin(route.handler if request.failure is None else route.refuse)
 
     def _begin_body(
-        self, request: Request, framing: Framing, expects: bool, rest: bytes, limit: int
+        self, exchange: Exchange, framing: Framing, expects: bool, rest: bytes, limit: int
     ) -> bytes:
         """Attach the body to the request; what follows it, if that has come already."""
+        request = exchange.request
         if isinstance(framing, int):
             request.length = framing
             if framing <= len(rest) and framing <= limit:
                 request.body = rest[:framing]
-                self._received += framing
+                exchange.received += framing
                 return rest[framing:]
         else:
             request.length = None
@@ -187,9 +187,9 @@ class ClientConnection(asyncio.Protocol):
             intake.break_off(request.failure)
             return b""
         if expects and not rest:
-            self._exchange.expect(intake.inflow, self._listener.timeouts.body_idle)
+            exchange.expect(intake.inflow)
             return b""
-        self._expire_in(self._listener.timeouts.body_idle)
+        self.expire_in(self._listener.timeouts.body_idle)
         after = self._feed(intake, rest) if rest else b""
         if intake.inflow.complete:
             request.body = intake.inflow.ready()
@@ -197,14 +197,17 @@ class ClientConnection(asyncio.Protocol):
         return after
 
     def _feed(self, intake: Intake, data: bytes) -> bytes:
-        self._exchange.settle()
-        self._received += len(data)
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.settle()
+            exchange.received += len(data)
         rest = intake.feed(data)
         if rest is None:
             if not self._paused:
-                self._expire_in(self._listener.timeouts.body_idle)
+                self.expire_in(self._listener.timeouts.body_idle)
             return b""
-        self._received -= len(rest)
+        if exchange is not None:
+            exchange.received -= len(rest)
         self._intake = None
         self.deadline = NEVER
         return rest
@@ -214,7 +217,7 @@ class ClientConnection(asyncio.Protocol):
         self._pause(not open_)
         self.deadline = NEVER
         if open_ and self._intake is not None:
-            self._expire_in(self._listener.timeouts.body_idle)
+            self.expire_in(self._listener.timeouts.body_idle)
 
     def _wait(self, data: bytes) -> None:
         self._waiting += data
@@ -222,89 +225,67 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, error: GatewayError) -> None:
         """Answer what can't be read as a request, by the policies that answer errors."""
+        listener = self._listener
         raw = self._arrival.partial
-        self._received = len(raw)
         request = self._visitor.unreadable(raw)
-        request.exchange = self._exchange
+        exchange = self._exchange = Exchange(self, listener, request, len(raw), False)
+        request.exchange = exchange
         request.failure = error
-        self._keep_alive = False
-        route = self._start(request)
+        self.sender.reset(request.version)
+        self.deadline = NEVER
         # Whatever else comes is read and thrown away.
         self._intake = Intake(self._loop, self._gate, 1, 0)
         self._intake.break_off(error)
-        self._run(request, route)
+        exchange.begin(listener.gateway.resolve(request).refuse)
 
-    async def _answer(self, request: Request, handler: Answer) -> None:
-        """Handle one request to the end of its response. Nothing escapes."""
-        enter(request)
-        response: Response | None = None
-        aborted = error = ""
-        status = 0
-        try:
-            response = await handler(request)
-            status, error = response.status, response.error
-            if response.tunnel is not None:
-                self._join(request, response)
-                return
-            # A body that was not read to its end leaves no way to find the next request.
-            unread = self._intake is not None
-            keep = self._keep_alive and not (response.close or self._listener.leaving or unread)
-            if self._half_closed and not self._waiting:
-                keep = False
-            reply = frame_response(request, response, keep, self._listener.date)
-            self._keep_alive = reply.keep_alive
-            body = response.body
-            if isinstance(body, bytes):
-                # One write: two cost twice the system calls and wake the client twice.
-                self._sender.write(reply.head + body if reply.body else reply.head)
-                if self._sender.outflow.full:
-                    # Else a client that asks on and reads nothing would fill the memory.
-                    await self._sender.outflow.drain()
+    def persists(self, response: Response) -> bool:
+        """Whether another request may follow the one whose response this is."""
+        # A body that was not read to its end leaves no way to find the next request.
+        if response.close or self._listener.leaving or self._intake is not None:
+            return False
+        return not self._half_closed or bool(self._waiting)
+
+    def ended(self, now: float) -> None:
+        """The exchange is over: the next request, or the end of the connection."""
+        exchange, self._exchange = self._exchange, None
+        transport = self._transport
+        if transport is None:
+            # Counted until now, so that draining waits for what is told of the request.
+            self._listener.closed(self)
+        elif transport.is_closing():
+            return
+        elif self._intake is not None:
+            self._linger(self._intake, transport)
+        elif (exchange is not None and not exchange.keep_alive) or (
+            self._listener.draining and not self._waiting
+        ):
+            self._close("done")
+        else:
+            self.deadline = now + self._listener.timeouts.idle
+            if self._waiting:
+                self._read_soon()
             else:
-                await self._sender.stream(body, response.length, reply)
-        except (asyncio.CancelledError, ConnectionResetError):
-            aborted = self._broken_by
-            self.abort()
-        except GatewayError as broken:
-            aborted = error = broken.code
-            self._keep_alive = False
-            status = self._sender.break_off(broken, request) or status
-        except Exception as unexpected:
-            aborted = error = "internal_error"
-            self._listener.gateway.unexpected(request, unexpected)
-            self._keep_alive = False
-            status = self._sender.break_off(GatewayError(error), request) or status
-        if response is not None and not isinstance(response.body, bytes):
-            await response.body.aclose()
-        self._task = None
-        self._finished(request, status, self._sender.sent, self._received, error, aborted)
-        self._next()
+                self._pause(False)
 
-    def _finished(
-        self, request: Request, status: int, sent: int, received: int, error: str, aborted: str
-    ) -> None:
-        self._listener.traffic.in_flight -= 1
-        now = self._clock()
-        self._listener.gateway.finished(request, status, sent, received, now, error, aborted)
-
-    def _join(self, request: Request, response: Response) -> None:
+    def join(self, exchange: Exchange, response: Response) -> None:
+        """Become the client's end of the tunnel that the response opens."""
         end = cast("TunnelEnd", response.tunnel)
         listener = self._listener
         if self._transport is None or end.transport is None:
             raise Aborted("upstream_closed")
-        self._sender.write(frame_response(request, response, True, listener.date).head)
-        head_sent, head_received = self._sender.sent, self._received
+        self.sender.write(frame_response(exchange.request, response, True, listener.date)[0])
+        head_sent, head_received = self.sender.sent, exchange.received
 
         def closed() -> None:
             sent, received = head_sent + tunnel.sent, head_received + tunnel.received
-            self._finished(request, 101, sent, received, "", tunnel.reason)
+            exchange.count(101, sent, received, self._clock(), "", tunnel.reason)
 
         tunnel = Tunnel(
             self._transport, end.transport, listener.deadlines, self._clock,
             listener.timeouts.tunnel_idle, closed,
         )  # fmt: skip
         self._tunnel = tunnel
-        self._task = None
+        self._exchange = None
         early = end.join(tunnel)
         if early:
             tunnel.from_upstream(early)
@@ -317,25 +298,6 @@ class ClientConnection(asyncio.Protocol):
         if listener.draining:
             tunnel.shut_down()
 
-    def _next(self) -> None:
-        """After a response: the next request, or the end of the connection."""
-        transport = self._transport
-        if transport is None:
-            # Counted until now, so that draining waits for what is told of the request.
-            self._listener.closed(self)
-        elif transport.is_closing():
-            return
-        elif self._intake is not None:
-            self._linger(self._intake, transport)
-        elif not self._keep_alive or (self._listener.draining and not self._waiting):
-            self._close("done")
-        else:
-            self._expire_in(self._listener.timeouts.idle)
-            waiting, self._waiting = self._waiting, b""
-            self._pause(False)
-            if waiting:
-                self._read(waiting)
-
     def _linger(self, intake: Intake, transport: asyncio.Transport) -> None:
         """Read on for a while after an early answer: closing at once would reset the
         connection and take the answer from the client (RFC 9112, 9.6)."""
@@ -345,7 +307,7 @@ class ClientConnection(asyncio.Protocol):
             self._close("done")
             return
         self._lingering = 0
-        self._expire_in(_LINGER_SECONDS)
+        self.expire_in(_LINGER_SECONDS)
         transport.write_eof()
         self._pause(False)
 
@@ -354,7 +316,7 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = NEVER
         if self._transport is not None and self._transport.is_closing():
             self._break_slow_reader()
-        elif self._task is None:
+        elif self._exchange is None:
             if self._arrival.partial and self._lingering < 0:
                 self._refuse(GatewayError("request_timeout", close=True))
             else:
@@ -368,14 +330,20 @@ class ClientConnection(asyncio.Protocol):
         """Finish what is going on, then close; with `tunnels`, ask those to end too."""
         if tunnels and self._tunnel is not None:
             self._tunnel.shut_down()
-        busy = self._task or self._tunnel or self._lingering >= 0 or self._arrival.partial
+        busy = (
+            self._exchange
+            or self._waiting
+            or self._tunnel
+            or self._lingering >= 0
+            or self._arrival.partial
+        )
         if not busy:
             self._close("draining")
 
     def abort(self, reason: str = "draining") -> None:
         """Close at once, by default because the time for draining is over."""
         if self._transport is not None:
-            self._broken_by = reason
+            self.broken_by = reason
             reset(self._transport)
 
     def _break_slow_reader(self) -> None:
@@ -383,12 +351,13 @@ class ClientConnection(asyncio.Protocol):
         self.abort("slow_reader")
 
     def _close(self, reason: str) -> None:
-        self._expire_in(self._listener.timeouts.body_idle)
+        self.expire_in(self._listener.timeouts.body_idle)
         self._listener.count_close(reason)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
 
-    def _expire_in(self, seconds: float) -> None:
+    def expire_in(self, seconds: float) -> None:
+        """Set the deadline of what is being waited for."""
         self.deadline = self._clock() + seconds
 
     def _pause(self, paused: bool) -> None:

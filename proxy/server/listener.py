@@ -9,26 +9,65 @@ from typing import Final, Protocol
 
 from proxy.cells import Traffic
 from proxy.config.model import Limits, Network, Server, Timeouts
-from proxy.contract import Request, Response
+from proxy.contract import Handler, Request, Response
+from proxy.errors import GatewayError
 from proxy.http1.message import HeadRules
 from proxy.server.reply import DateLine
+from proxy.upstream.asking import Asked, Asker
 from proxy.wire.deadlines import Deadlines
+from proxy.wire.turn import Turn
 
 _TRUST_MEMORY: Final = 4096
 
-Answer = Callable[[Request], Awaitable[Response]]
+Given = Response | Awaitable[Response]
+"""A response, or something to wait for it."""
+
+
+class Level(Protocol):
+    """The policies of a route around what answers, in steps that don't wait."""
+
+    @property
+    def rest(self) -> Handler:
+        """Answers, and may have to wait."""
+        ...
+
+    @property
+    def ask_now(self) -> Callable[[Request, Asker], Asked | None] | None:
+        """Asks at once what answers, where it can; None with nothing done where it can't."""
+        ...
+
+    @property
+    def ask_again(self) -> Callable[[Request, GatewayError], Handler | None] | None:
+        """How to ask once more when that failed; None when the failure stands."""
+        ...
+
+    def descend(self, request: Request) -> Given | None:
+        """The policies' steps before `rest`; None when that is to answer."""
+        ...
+
+    def ascend(self, request: Request, response: Response) -> Given:
+        """Their steps after it."""
+        ...
+
+    def fail(self, request: Request, error: Exception) -> Given:
+        """Their steps after it when it raised this."""
+        ...
+
+    async def go_on(self, request: Request, rest: Handler) -> Response:
+        """Wait for `rest`, and take the steps after it."""
+        ...
 
 
 class Resolved(Protocol):
     """Where a request goes: a route, or what stands for none."""
 
     @property
-    def handler(self) -> Answer:
+    def handler(self) -> Level:
         """Answers a request."""
         ...
 
     @property
-    def refuse(self) -> Answer:
+    def refuse(self) -> Level:
         """Answers with `request.failure`, through the same policies."""
         ...
 
@@ -90,6 +129,7 @@ class Listener:
         clock: Callable[[], float],
         wall: Callable[[], float],
         deadlines: Deadlines,
+        turn: Turn,
         traffic: Traffic,
         scheme: str,
         port: str,
@@ -99,6 +139,7 @@ class Listener:
         self.loop = loop
         self.clock = clock
         self.deadlines = deadlines
+        self.turn = turn
         self.traffic = traffic
         self.scheme = scheme
         self.port = port

@@ -8,34 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Final
+from typing import Final, Literal
 
 from proxy.contract import BodyStream, Request, Response
 from proxy.errors import Aborted, GatewayError
 from proxy.http1.chunked import LAST_CHUNK, encode_chunk
-from proxy.http1.forwarding import VIA_LINE, extend_via
+from proxy.http1.forwarding import via_line, without_via
 from proxy.http1.headers import Headers
 from proxy.http1.serialize import response_head
+from proxy.http1.status import STATUS_LINES
 from proxy.wire.flow import Outflow
 from proxy.wire.reset import reset
 
-_NOTHING_MORE: Final = b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+_NOTHING_MORE: Final = [b"Content-Length: 0", b"Connection: close"]
 
 
-@dataclass(slots=True)
-class Reply:
-    """A framed response.
-
-    head: all bytes up to the body. body: one follows. chunked: in chunks. keep_alive: the
-    client may send another request after it.
-    """
-
-    head: bytes
-    body: bool
-    chunked: bool
-    keep_alive: bool
+BodyFraming = Literal["", "raw", "chunked"]
+"""How a body that follows the head is sent; empty where none does."""
 
 
 class DateLine:
@@ -49,55 +39,57 @@ class DateLine:
         self._line = b""
 
     def __call__(self) -> bytes:
-        """The finished field line for now."""
+        """The field line for now, without its end."""
         second = int(self._wall())
         if second != self._second:
             self._second = second
-            self._line = b"Date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
+            self._line = b"Date: " + formatdate(second, usegmt=True).encode("ascii")
         return self._line
 
 
-def frame_response(request: Request, response: Response, keep_alive: bool, date: DateLine) -> Reply:
-    """Decide the framing of a response and render its head."""
+def frame_response(
+    request: Request, response: Response, keep_alive: bool, date: DateLine
+) -> tuple[bytes, bool, BodyFraming]:
+    """What to send at once: the head, and the body if it is here. Then whether the client may
+    send another request, and how the rest of the body is to be sent.
+    """
     status = response.status
     headers = response.headers
-    lines = headers.lines()
-    tail = b""
-    body = True
-    chunked = False
+    body = response.body
+    framing: BodyFraming = ""
+    lines = headers.lines() if "via" not in headers else without_via(headers)
+    parts = [STATUS_LINES[status], *lines]
+    whole = b""
     if status == 204 or status < 200:
-        body = False
+        pass
     elif request.method == "HEAD" or status == 304:
-        body = False
         # Zero is what a 304 made here says by default, and a claim about the representation.
         if response.length is not None and (response.length or status != 304):
-            tail = b"Content-Length: %d\r\n" % response.length
-    elif isinstance(response.body, bytes):
-        # A policy that replaced the body may have left the old length behind.
-        tail = b"Content-Length: %d\r\n" % len(response.body)
+            parts.append(b"Content-Length: %d" % response.length)
+    elif isinstance(body, bytes):
+        # Not `length`: a policy that replaced the body may have left the old one behind.
+        parts.append(b"Content-Length: %d" % len(body))
+        whole = body
     elif response.length is not None:
-        tail = b"Content-Length: %d\r\n" % response.length
+        parts.append(b"Content-Length: %d" % response.length)
+        framing = "raw"
     elif request.version == "1.1":
-        chunked = True
-        tail = b"Transfer-Encoding: chunked\r\n"
+        parts.append(b"Transfer-Encoding: chunked")
+        framing = "chunked"
     else:
         keep_alive = False
+        framing = "raw"
     if "date" not in headers:
-        tail += date()
-    if "via" in headers:
-        lines, via = extend_via(headers)
-        tail += via
-    else:
-        tail += VIA_LINE
+        parts.append(date())
+    parts.append(via_line(headers))
     if status == 101:
-        tail += b"Connection: Upgrade\r\n\r\n"
+        parts.append(b"Connection: Upgrade")
     elif not keep_alive:
-        tail += b"Connection: close\r\n\r\n"
+        parts.append(b"Connection: close")
     elif request.version == "1.0":
-        tail += b"Connection: keep-alive\r\n\r\n"
-    else:
-        tail += b"\r\n"
-    return Reply(response_head(status, lines, tail), body, chunked, keep_alive)
+        parts.append(b"Connection: keep-alive")
+    parts += (b"", whole)
+    return b"\r\n".join(parts), keep_alive, framing
 
 
 class Sender:
@@ -124,7 +116,7 @@ class Sender:
     def interim(self, status: int, headers: Headers) -> None:
         """Write a 1xx before the response, if there is a client that can read it."""
         if self.transport is not None and not self.begun and self._version == "1.1":
-            self.transport.write(response_head(status, headers.lines(), b"\r\n"))
+            self.transport.write(response_head(status, headers.lines()))
 
     def break_off(self, error: GatewayError, request: Request) -> int:
         """End a response that failed: once a head has gone, closing is the only honest error.
@@ -138,13 +130,13 @@ class Sender:
             reset(self.transport)
             return 0
         trace = request.trace
-        lines = []
+        lines = list(_NOTHING_MORE)
         if request.id:
             lines.append(b"X-Request-ID: " + request.id.encode("ascii"))
         if trace.trace_id:
             told = f"traceresponse: 00-{trace.trace_id}-{trace.span_id}-{trace.flags:02x}"
             lines.append(told.encode("ascii"))
-        self.write(response_head(error.status, lines, _NOTHING_MORE))
+        self.write(response_head(error.status, lines))
         return error.status
 
     def write(self, data: bytes) -> None:
@@ -155,17 +147,14 @@ class Sender:
         self.sent += len(data)
         self.transport.write(data)
 
-    async def stream(self, body: BodyStream, length: int | None, reply: Reply) -> None:
-        """Write a response whose body is still coming. length: of the body, None if unknown.
+    async def stream(self, body: BodyStream, length: int | None, chunked: bool) -> None:
+        """Write a body that is still coming. length: of it, None if unknown.
 
         Raises ConnectionResetError when the client is gone, GatewayError when the body
         fails to come, and Aborted when it is not as long as was said.
         """
-        self.write(reply.head)
         if self.outflow.full:
             await self.outflow.drain()
-        if not reply.body:
-            return
         left = length
         async for piece in body:
             if not piece:
@@ -175,10 +164,10 @@ class Sender:
                 left -= len(piece)
                 if left < 0:
                     raise Aborted("internal_error", cause="body longer than its length")
-            self.write(encode_chunk(piece) if reply.chunked else piece)
+            self.write(encode_chunk(piece) if chunked else piece)
             if self.outflow.full:
                 await self.outflow.drain()
         if left:
             raise Aborted("internal_error", cause="body shorter than its length")
-        if reply.chunked:
+        if chunked:
             self.write(LAST_CHUNK)

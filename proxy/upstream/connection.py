@@ -15,26 +15,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol, cast
 
-from proxy.contract import NO_EXCHANGE, Response
+from proxy.contract import Response
 from proxy.errors import GatewayError, Unanswered
 from proxy.http1.chunked import ChunkedDecoder, ChunkedError
 from proxy.http1.framing import CHUNKED
-from proxy.http1.headers import Headers
-from proxy.http1.message import ResponseHead, read_response_head
+from proxy.http1.message import ResponseHead
+from proxy.upstream.asking import Asker
+from proxy.upstream.heads import Heads
 from proxy.wire.deadlines import NEVER, Deadlines
 from proxy.wire.flow import HIGH_WATER, Inflow, Outflow
-from proxy.wire.parser import END_OF_HEAD, ResponseParser
 from proxy.wire.tunnel import Tunnel
+from proxy.wire.turn import Turn
 
-MAX_HEAD: Final = 256 * 1024
-"""Bytes of a response head, interim ones included; more is `upstream_invalid`."""
-MAX_INTERIM: Final = 16
-"""Interim responses (1xx) to one request; more is `upstream_invalid`."""
 # A socket that was just used is watched by the loop closely enough; asking the kernel
 # costs 0.6 µs.
 _FRESH: Final = 0.02
-
-Interim = Callable[[int, Headers], None]
 
 
 class ConnectionClosed(Unanswered):
@@ -65,6 +60,7 @@ class UpstreamConnection(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
         deadlines: Deadlines,
+        turn: Turn,
         owner: Owner,
         response_timeout: float,
         body_idle: float,
@@ -72,16 +68,16 @@ class UpstreamConnection(asyncio.Protocol):
         self._loop = loop
         self._clock = clock
         self._deadlines = deadlines
+        self._turn = turn
         self._owner = owner
         self._response_timeout = response_timeout
         self._body_idle = body_idle
-        self._parser = ResponseParser(loop)
-        self._future: asyncio.Future[Response] | None = None
-        self._interim: Interim = NO_EXCHANGE.interim
-        self._interims = 0
+        self._heads = Heads(loop)
+        self._head_waits = False
+        self._asker: Asker | None = None
+        self._answered = False
         self._method = ""
         self._upgrade = False
-        self._head = b""
         self._sent = self._reuse = True
         self._inflow: Inflow | None = None
         self._decoder: ChunkedDecoder | None = None
@@ -106,24 +102,26 @@ class UpstreamConnection(asyncio.Protocol):
         return not self._poll.poll(0)
 
     def ask(
-        self, method: str, data: bytes, whole: bool, upgrade: bool, interim: Interim
-    ) -> asyncio.Future[Response]:
-        """Send a request's head, with its body when `whole`; the response's head to wait for.
+        self, method: str, data: bytes, whole: bool, upgrade: bool, asker: Asker, now: float
+    ) -> None:
+        """Send a request's head, with its body when `whole`; the asker hears of the response.
 
-        The future fails with GatewayError (ConnectionClosed when nothing of a response
-        came). After a body that streams, call `sent_all`.
+        It fails with ConnectionClosed when nothing of a response came, which this raises
+        when nothing could be sent. After a body that streams, call `sent_all`. now: the
+        present, in monotonic seconds.
         """
         if self.transport is None or self.transport.is_closing():
             raise ConnectionClosed("upstream_closed", cause="closed before the request")
-        future = self._future = self._loop.create_future()
+        self._asker = asker
+        self._answered = False
         self._method = method
-        self._interim = interim
-        self._interims, self._upgrade = 0, upgrade
-        self._reuse, self._sent = True, whole
+        self._heads.begin()
+        self._upgrade = upgrade
+        self._reuse = True
+        self._sent = whole
         self.used += 1
-        self.deadline = self._clock() + self._response_timeout if whole else NEVER
+        self.deadline = now + self._response_timeout if whole else NEVER
         self.transport.write(data)
-        return future
 
     def send(self, data: bytes) -> None:
         """Write more of the request."""
@@ -133,20 +131,20 @@ class UpstreamConnection(asyncio.Protocol):
     def sent_all(self) -> None:
         """The request is complete; the time for its response begins."""
         self._sent = True
-        if self._future is not None and not self._future.done():
+        if self._asker is not None and not self._answered:
             self.deadline = self._clock() + self._response_timeout
 
     @property
     def answering(self) -> bool:
         """The exchange that was asked for is still going on."""
-        return self._future is not None
+        return self._asker is not None
 
-    def abort(self, reason: str, future: asyncio.Future[Response] | None = None) -> None:
+    def abort(self, reason: str, asker: Asker | None = None) -> None:
         """Break off whatever goes on; a body that was coming fails.
 
-        future: of the exchange that is meant; another one that has begun since goes on.
+        asker: of the exchange that is meant; another one that has begun since goes on.
         """
-        if future is not None and self._future is not future:
+        if asker is not None and self._asker is not asker:
             return
         self._fail(GatewayError("upstream_closed", cause=reason), reason)
         if self.transport is not None:
@@ -154,7 +152,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def close(self, reason: str) -> None:
         """Take no further part in anything, and close; `reason` labels a metric."""
-        self._future = None
+        self._asker = None
         self._inflow = None
         self.deadline = NEVER
         self._owner.discard(self, reason)
@@ -166,7 +164,7 @@ class UpstreamConnection(asyncio.Protocol):
     def join(self, tunnel: Tunnel) -> bytes:
         """Become the upstream's end of a tunnel; the bytes that came after its 101."""
         self._tunnel = tunnel
-        self._future = None
+        self._asker = None
         self.deadline = NEVER
         if self.outflow.full:
             tunnel.upstream_full(True)
@@ -174,7 +172,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def expire(self, now: float) -> None:
         """The upstream took too long, or an idle connection got too old."""
-        if self._future is None:
+        if self._asker is None:
             self.close("idle")
         else:
             waited = self._inflow is None
@@ -198,10 +196,15 @@ class UpstreamConnection(asyncio.Protocol):
             self._read_body(self._inflow, data)
         elif self._tunnel is not None:
             self._tunnel.from_upstream(data)
-        elif self._future is None:
+        elif self._asker is None:
             self.close("stray_bytes")
-        elif not self._future.done():
-            self._read_head(data)
+        elif not self._answered:
+            if not self._head_waits:
+                self._head_waits = True
+                self._turn.responses.append((UpstreamConnection._read_head, self))
+                if not self._turn.planned:
+                    self._turn.plan()
+            self._heads.data += data
         else:
             self._early += data
 
@@ -240,42 +243,26 @@ class UpstreamConnection(asyncio.Protocol):
         elif not self._sent:
             self.deadline = NEVER if self._inflow is None else self._clock() + self._body_idle
 
-    def _read_head(self, data: bytes) -> None:
-        searched = len(self._head)
-        if searched:
-            data = self._head + data
-            self._head = b""
-        while data:
-            end = data.find(END_OF_HEAD, max(0, searched - 3))
-            if (len(data) if end < 0 else end) > MAX_HEAD:
-                self._fail(GatewayError("upstream_invalid", cause="head too large"), "invalid")
-                return
-            if end < 0:
-                self._head = data
-                return
-            end += 4
-            try:
-                status, version, lines = self._parser.parts(data[:end])
-                head = read_response_head(status, version, lines, self._method)
-            except GatewayError as error:
-                self._fail(error, "invalid")
-                return
-            data = data[end:]
-            if status >= 200 or status == 101:
-                self._begin(head, data)
-                return
-            self._interims += 1
-            if self._interims > MAX_INTERIM:
-                self._fail(GatewayError("upstream_invalid", cause="interim responses"), "invalid")
-                return
-            self._interim(status, head.headers)
-            searched = 0
+    def _read_head(self) -> None:
+        """Read what came of a head, if nobody did yet."""
+        asker = self._asker
+        if asker is None or not self._head_waits:
+            return
+        self._head_waits = False
+        try:
+            read = self._heads.read(self._method, asker.interim)
+        except GatewayError as error:
+            self._fail(error, "invalid")
+        else:
+            if read is not None:
+                self._begin(asker, *read)
 
-    def _begin(self, head: ResponseHead, rest: bytes) -> None:
+    def _begin(self, asker: Asker, head: ResponseHead, rest: bytes) -> None:
         response = Response(head.status, head.headers, origin="upstream")
         response.length = head.length
-        future = self._future
         self._reuse, self.keep = head.reuse, head.idle
+        framing = head.framing
+        # Whoever is told may ask this very connection again: it is given back before.
         if head.status == 101:
             protocol = response.headers.raw("upgrade")
             if not self._upgrade or protocol is None or protocol.lower() != b"websocket":
@@ -284,17 +271,13 @@ class UpstreamConnection(asyncio.Protocol):
             response.tunnel = self
             self.deadline = NEVER
             self._early = rest
-            _answer(future, response)
-            return
-        framing = head.framing
-        if framing == 0:
+            self._answered = True
+        elif framing == 0:
             if self._method != "HEAD" and head.status not in (204, 304):
                 response.length = 0
-            _answer(future, response)
             self._complete(rest)
         elif isinstance(framing, int) and len(rest) >= framing:
             response.body = rest if len(rest) == framing else rest[:framing]
-            _answer(future, response)
             self._complete(rest[framing:])
         else:
             inflow = self._inflow = Inflow(self._loop, self._gate)
@@ -311,7 +294,11 @@ class UpstreamConnection(asyncio.Protocol):
                 # The end came along with the head: a body of known length is cheaper to send.
                 response.body = inflow.ready()
                 response.length = len(response.body)
-            _answer(future, response)
+            elif self._asker is None:
+                # What came along was malformed, and the asker has been told.
+                return
+            self._answered = True
+        asker.answered(response)
 
     def _read_body(self, inflow: Inflow, data: bytes) -> None:
         self.deadline = self._clock() + self._body_idle
@@ -343,7 +330,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _complete(self, rest: bytes) -> None:
         """The response is whole: give the connection back, unless anything is odd about it."""
-        self._future = None
+        self._asker = None
         self.deadline = NEVER
         if rest:
             self.close("stray_bytes")
@@ -355,6 +342,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._owner.release(self)
 
     def _ended(self, *, clean: bool) -> None:
+        self._read_head()
         inflow = self._inflow
         if inflow is not None and clean and self._decoder is None and self._remaining < 0:
             self._reuse = False
@@ -362,22 +350,22 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if inflow is not None:
             self._fail(GatewayError("upstream_closed", cause="response cut short"), "cut_short")
-        elif self._future is not None and self._head:
+        elif self._asker is not None and self._heads.data:
             self._fail(GatewayError("upstream_invalid", cause="head cut short"), "cut_short")
-        elif self._future is not None:
+        elif self._asker is not None:
             # An interim response was a byte of the response: asking again is ruled out.
-            kind = GatewayError if self._interims else ConnectionClosed
+            kind = GatewayError if self._heads.interims else ConnectionClosed
             self._fail(kind("upstream_closed"), "closed_by_upstream")
         else:
             self.close("closed_by_upstream")
 
     def _fail(self, error: GatewayError, reason: str) -> None:
-        future, inflow = self._future, self._inflow
+        asker, inflow = self._asker, self._inflow
         self.close(reason)
         if inflow is not None:
             inflow.fail(error)
-        if future is not None and not future.done():
-            future.set_exception(error)
+        if asker is not None and not self._answered:
+            asker.failed(error)
 
     def _gate(self, open_: bool) -> None:
         transport = self.transport
@@ -391,8 +379,3 @@ class UpstreamConnection(asyncio.Protocol):
             # While the client reads slowly the upstream isn't late.
             transport.pause_reading()
             self.deadline = NEVER
-
-
-def _answer(future: asyncio.Future[Response] | None, response: Response) -> None:
-    if future is not None and not future.done():
-        future.set_result(response)

@@ -13,6 +13,7 @@ from proxy.errors import Unsent
 from proxy.upstream.connection import Owner, UpstreamConnection
 from proxy.wire.deadlines import Deadlines
 from proxy.wire.tls import load_pair
+from proxy.wire.turn import Turn
 
 
 class Unreachable(Unsent):
@@ -70,12 +71,15 @@ async def open_connection(
     loop: asyncio.AbstractEventLoop,
     clock: Callable[[], float],
     deadlines: Deadlines,
+    turn: Turn,
 ) -> UpstreamConnection:
     """Connect, TLS included. Raises Unreachable (502, or 504 when it took too long)."""
     times = endpoint.timeouts
 
     def make() -> UpstreamConnection:
-        return UpstreamConnection(loop, clock, deadlines, owner, times.response, times.body_idle)
+        return UpstreamConnection(
+            loop, clock, deadlines, turn, owner, times.response, times.body_idle
+        )
 
     address = endpoint.address
     try:

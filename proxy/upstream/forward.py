@@ -11,12 +11,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from proxy.contract import BodyStream, Request, Response
+from proxy.contract import BodyStream, Handler, Request, Response
 from proxy.errors import GatewayError
 from proxy.http1.chunked import LAST_CHUNK, encode_chunk
-from proxy.http1.forwarding import VIA_LINE, extend_via
+from proxy.http1.forwarding import via_line, without_via
 from proxy.http1.headers import encode
-from proxy.http1.serialize import request_head
+from proxy.upstream.asking import Asked, Asker, Awaited
 from proxy.upstream.connection import ConnectionClosed, UpstreamConnection
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.pool import Pool
@@ -25,13 +25,15 @@ from proxy.upstream.pool import Pool
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 # Methods whose requests usually have a body say so even when it is empty (RFC 9110, 8.6).
 _BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
-_UPGRADE_LINES: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+_UPGRADE_LINES: Final = (b"Connection: Upgrade", b"Upgrade: websocket")
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
 class Forwarder:
     """Forwards to one endpoint. An instance is a handler.
+
+    Most requests need no waiting but for the answer: `ask_now` asks for them without a task.
 
     host: `preserve`, `endpoint` or a literal Host value. expect: seconds to wait for the
     upstream's word on `Expect: 100-continue`.
@@ -45,6 +47,7 @@ class Forwarder:
         expect: float,
         clock: Callable[[], float],
         spawn: Spawn,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._endpoint = endpoint
         self._pool = pool
@@ -52,35 +55,70 @@ class Forwarder:
         self._expect = expect
         self._clock = clock
         self._spawn = spawn
+        self._loop = loop
 
     async def __call__(self, request: Request) -> Response:
         """Ask the endpoint. Raises GatewayError when it can't be reached or fails."""
+        return await self._ask(request, fresh=False)
+
+    def ask_now(self, request: Request, asker: Asker) -> Asked | None:
+        """Ask at once where that needs no waiting; None, with nothing done, where it does.
+
+        The asker hears of the response. Raises ConnectionClosed when nothing was sent.
+        """
+        if not isinstance(request.body, bytes):
+            return None
+        now = self._clock()
+        connection = self._pool.take(request.method not in IDEMPOTENT, now)
+        if connection is None:
+            return None
+        request.endpoint = self._endpoint.text
         timings = request.timings
-        timings.forwarded = self._clock()
+        timings.forwarded = timings.connected = now
+        data = self._request(request)
+        connection.ask(request.method, data, True, bool(request.upgrade), asker, now)
+        return connection
+
+    def ask_again(self, request: Request, error: GatewayError) -> Handler | None:
+        """How to ask once more after `ask_now`, if that is harmless and may help."""
+        if not isinstance(error, ConnectionClosed) or request.method not in IDEMPOTENT:
+            return None
+        return self._repeat
+
+    async def _repeat(self, request: Request) -> Response:
+        """Ask on a new connection, as the kept-alive one was dead."""
+        self._pool.count_retry("stale_connection")
+        return await self._ask(request, fresh=True)
+
+    async def _ask(self, request: Request, *, fresh: bool) -> Response:
+        timings = request.timings
+        timings.forwarded = now = self._clock()
         body = request.body
         stream = None if isinstance(body, bytes) else body
         repeatable = stream is None and request.method in IDEMPOTENT
         pool = self._pool
         request.endpoint = self._endpoint.text
-        fresh = False
         while True:
-            connection = None if fresh else pool.take(not repeatable)
+            connection = None if fresh else pool.take(not repeatable, now)
             if connection is None:
                 connection = await pool.get(not repeatable, fresh)
-            timings.connected = self._clock()
+                now = self._clock()
+            timings.connected = now
             used = connection.used
-            pump = future = None
+            pump = None
+            asker = Awaited(self._loop, request.exchange)
             try:
-                future = connection.ask(
+                connection.ask(
                     request.method,
                     self._request(request),
                     stream is None,
                     bool(request.upgrade),
-                    request.exchange.interim,
+                    asker,
+                    now,
                 )
                 if stream is not None:
-                    pump = self._spawn(self._pump(request, stream, connection, future))
-                response = await future
+                    pump = self._spawn(self._pump(request, stream, connection, asker))
+                response = await asker.future
             except ConnectionClosed:
                 if pump is not None:
                     pump.cancel()
@@ -95,7 +133,7 @@ class Forwarder:
                 if pump is not None:
                     pump.cancel()
                 # By now another request may be using it.
-                connection.abort("cancelled", future)
+                connection.abort("cancelled", asker)
                 raise
             timings.first_byte = self._clock()
             return response
@@ -105,7 +143,7 @@ class Forwarder:
         request: Request,
         body: BodyStream,
         connection: UpstreamConnection,
-        future: asyncio.Future[Response],
+        asker: Awaited,
     ) -> None:
         """Send the body as it comes, for as long as the upstream wants it."""
         request.exchange.defer_continue(self._expect)
@@ -122,9 +160,8 @@ class Forwarder:
                     await connection.outflow.drain()
         except GatewayError as error:
             # The client failed to send it all, and half a body must not look like a whole.
-            if not future.done():
-                future.set_exception(error)
-            connection.abort("request_failed", future)
+            asker.failed(error)
+            connection.abort("request_failed", asker)
             return
         except ConnectionResetError:
             return
@@ -138,27 +175,26 @@ class Forwarder:
         host = request.authority if self._host == "preserve" else self._host
         if host == "endpoint" or not host:
             host = self._endpoint.authority
-        line = b"%b %b HTTP/1.1\r\nHost: %b" % (
+        headers = request.headers
+        lines = headers.lines() if "via" not in headers else without_via(headers)
+        start = b"%b %b HTTP/1.1\r\nHost: %b" % (
             request.method.encode("ascii"),
             request.target,
             encode(host),
         )
-        lines, via = request.headers.lines(), VIA_LINE
-        if "via" in request.headers:
-            lines, via = extend_via(request.headers)
-        tail = request.forwarded + via
-        if request.upgrade:
-            tail += _UPGRADE_LINES
-            return request_head(line, lines, tail)
-        if request.length is None:
-            tail += b"Transfer-Encoding: chunked\r\n"
-        elif request.length or request.method in _BODY_METHODS:
-            tail += b"Content-Length: %d\r\n" % request.length
+        parts = [start, *lines, request.forwarded + via_line(headers)]
         body = request.body
-        if isinstance(body, bytes):
-            tail += b"\r\n" + body
-        elif request.exchange.expects_continue:
-            tail += b"Expect: 100-continue\r\n\r\n"
+        whole = b""
+        if request.upgrade:
+            parts += _UPGRADE_LINES
         else:
-            tail += b"\r\n"
-        return request_head(line, lines, tail)
+            if request.length is None:
+                parts.append(b"Transfer-Encoding: chunked")
+            elif request.length or request.method in _BODY_METHODS:
+                parts.append(b"Content-Length: %d" % request.length)
+            if isinstance(body, bytes):
+                whole = body
+            elif request.exchange.expects_continue:
+                parts.append(b"Expect: 100-continue")
+        parts += (b"", whole)
+        return b"\r\n".join(parts)

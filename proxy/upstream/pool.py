@@ -78,13 +78,13 @@ class Pool:
         """Requests that wait for a connection."""
         return sum(1 for waiter in self._waiters if not waiter.done())
 
-    def take(self, careful: bool) -> UpstreamConnection | None:
+    def take(self, careful: bool, now: float) -> UpstreamConnection | None:
         """A live idle connection at once, or None.
 
         careful: the request can't be repeated, so ask the kernel about the socket first.
+        now: the present, in monotonic seconds.
         """
         idle = self._idle
-        now = self._clock()
         while idle:
             connection, _ = idle.popitem()
             if now - connection.born >= self._options.max_lifetime:
@@ -105,7 +105,7 @@ class Pool:
         """
         started = self._clock()
         if not fresh or not self._room():
-            connection = self.take(careful)
+            connection = self.take(careful, started)
             if connection is not None:
                 return connection
         first = False

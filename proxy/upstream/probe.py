@@ -13,6 +13,7 @@ from proxy.config.upstream import HealthCheck
 from proxy.contract import NO_EXCHANGE, Response
 from proxy.errors import GatewayError
 from proxy.http1.status import read_statuses
+from proxy.upstream.asking import Awaited
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import Endpoint, open_connection
 from proxy.upstream.means import Means
@@ -56,6 +57,7 @@ class Probe:
                     self._means.loop,
                     self._means.clock,
                     self._means.deadlines,
+                    self._means.turn,
                 )
                 try:
                     return await self._ask(connection, started)
@@ -70,7 +72,9 @@ class Probe:
         options = self._options
         if options.path is None:
             return ""
-        response = await connection.ask("GET", self._request, True, False, NO_EXCHANGE.interim)
+        asker = Awaited(self._means.loop, NO_EXCHANGE)
+        connection.ask("GET", self._request, True, False, asker, self._means.clock())
+        response = await asker.future
         if response.status not in self._statuses:
             return f"status {response.status}"
         if self._body is not None and self._body not in await _beginning(response):

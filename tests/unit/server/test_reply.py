@@ -88,12 +88,10 @@ class Client:
         self, response: Response, request: Request | None = None, keep: bool = True
     ) -> None:
         request = request or a_request()
-        reply = frame_response(request, response, keep, DateLine(wall))
-        self.keep_alive = reply.keep_alive
-        if isinstance(response.body, bytes):
-            self.sender.write(reply.head + response.body if reply.body else reply.head)
-        else:
-            await self.sender.stream(response.body, response.length, reply)
+        data, self.keep_alive, framing = frame_response(request, response, keep, DateLine(wall))
+        self.sender.write(data)
+        if not isinstance(response.body, bytes) and framing:
+            await self.sender.stream(response.body, response.length, framing == "chunked")
 
 
 @pytest.fixture
@@ -196,11 +194,11 @@ def test_the_date_is_rendered_once_a_second() -> None:
     now = 0.0
     date = DateLine(lambda: now)
     first = date()
-    assert first == b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
+    assert first == b"Date: Thu, 01 Jan 1970 00:00:00 GMT"
     now = 0.9
     assert date() is first
     now = 1.0
-    assert date() == b"Date: Thu, 01 Jan 1970 00:00:01 GMT\r\n"
+    assert date() == b"Date: Thu, 01 Jan 1970 00:00:01 GMT"
 
 
 # -- sending ----------------------------------------------------------------------------------

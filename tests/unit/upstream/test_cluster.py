@@ -43,7 +43,7 @@ class Fleet:
         self.deadlines = Deadlines(lambda: self.now)
         self.means = Means(
             cast("Any", None), lambda: self.now, lambda: 0.0, Random(7).random, self.deadlines,
-            cast("Any", None), self.world.journal, self.world.journal,
+            cast("Any", None), cast("Any", None), self.world.journal, self.world.journal,
         )  # fmt: skip
         options = {"endpoints": [f"http://{name}" for name in names], "balance": balance, **options}
         self.cluster = self.configured(options, names)

@@ -38,7 +38,8 @@ class Stage:
         world = self.world
         means = Means(
             cast("Any", None), lambda: world.now, lambda: world.wall, Random(7).random,
-            Deadlines(lambda: world.now), cast("Any", None), world.journal, world.journal,
+            Deadlines(lambda: world.now), cast("Any", None), cast("Any", None), world.journal,
+            world.journal,
         )  # fmt: skip
         return Guard("users", "", self.breaker, self.options, handler, means)
 

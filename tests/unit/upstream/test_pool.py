@@ -93,7 +93,7 @@ class Upstream:
         return cast("Paper", await self.pool.get(careful, fresh))
 
     def take(self, careful: bool = False) -> Paper | None:
-        return cast("Paper | None", self.pool.take(careful))
+        return cast("Paper | None", self.pool.take(careful, self.loop.time()))
 
     def asked(self) -> asyncio.Task[Paper]:
         """A request that waits in a task of its own."""

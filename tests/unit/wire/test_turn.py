@@ -1,0 +1,90 @@
+"""Work is done stage by stage, whatever fails and whatever comes up on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from proxy.wire.turn import Turn
+from tests.unit.paused_loop import PausedLoop, settle
+
+
+@pytest.fixture
+def loop() -> Iterator[PausedLoop]:
+    loop = PausedLoop()
+    yield loop
+    loop.close()
+
+
+def test_stages_are_done_one_after_the_other(loop: PausedLoop) -> None:
+    turn, done = Turn(loop), list[str]()
+    for name, stage in (
+        ("end", turn.ended),
+        ("request", turn.requests),
+        ("begin", turn.begun),
+        ("answer", turn.answers),
+        ("response", turn.responses),
+    ):
+        stage.extend((done.append, f"{name} {number}") for number in (1, 2))
+    turn.plan()
+    assert done == []
+    loop.run(settle())
+    assert done == [
+        f"{name} {number}"
+        for name in ("response", "answer", "request", "begin", "end")
+        for number in (1, 2)
+    ]
+
+
+def test_what_comes_up_on_the_way_is_done_too(loop: PausedLoop) -> None:
+    turn, done = Turn(loop), list[str]()
+
+    def begin(name: str) -> None:
+        done.append(name)
+        turn.requests.append((done.append, name + " again"))
+        turn.ended.append((done.append, name + " ended"))
+
+    turn.begun.append((begin, "a"))
+    turn.begun.append((begin, "b"))
+    turn.plan()
+    turn.plan()
+    loop.run(settle())
+    assert done == ["a", "b", "a ended", "b ended", "a again", "b again"]
+    assert not turn.planned
+
+
+def test_work_that_never_ends_lets_others_have_their_turn(loop: PausedLoop) -> None:
+    turn, rounds, seen = Turn(loop), list[int](), list[int]()
+
+    def again(number: int) -> None:
+        rounds.append(number)
+        if number < 100:
+            turn.requests.append((again, number + 1))
+
+    async def story() -> None:
+        turn.requests.append((again, 1))
+        turn.plan()
+        while len(rounds) < 100:
+            await asyncio.sleep(0)
+            seen.append(len(rounds))
+
+    loop.run(story())
+    assert seen[0] <= 5
+    assert len(seen) > 10
+
+
+def test_one_failure_keeps_nothing_else_from_being_done(loop: PausedLoop) -> None:
+    turn, done, told = Turn(loop), list[str](), list[str]()
+    loop.set_exception_handler(lambda _, context: told.append(repr(context["exception"])))
+
+    def fail(name: str) -> None:
+        raise ValueError(name)
+
+    turn.begun.extend([(done.append, "a"), (fail, "b"), (fail, "c"), (done.append, "d")])
+    turn.ended.append((done.append, "e"))
+    turn.plan()
+    loop.run(settle())
+    assert done == ["a", "d", "e"]
+    assert told == ["ValueError('b')", "ValueError('c')"]
