@@ -60,6 +60,10 @@ bench: $(INSTALLED) $(BENCH_INSTALLED) tools-bench  ## Measure Sidegate beside o
 attack: $(INSTALLED)  ## Attack a vulnerable shop with sqlmap and more, directly and through the shield (minutes)
 	@$(BIN)/python -m tests.security.attack
 
+.PHONY: image
+image:  ## Build the container image, run it as strictly as a cluster may, and look whether it serves (root)
+	@.ci/image
+
 .PHONY: peers
 peers:  ## Install the proxies from Debian that the benchmark compares with
 	@.ci/tools nginx haproxy caddy varnishd=varnish
@@ -82,7 +86,7 @@ LOCK = UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal --gen
 # them may start them as services of the machine.
 .PHONY: tools-demo tools-test tools-bench
 tools-test:
-	@.ci/tools curl openssl prometheus redis-server redis-cli=redis-tools
+	@.ci/tools curl openssl prometheus redis-server redis-cli=redis-tools strip=binutils
 tools-demo:
 	@.ci/tools curl
 tools-bench:

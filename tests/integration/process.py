@@ -112,13 +112,15 @@ class Process:
 
 
 @contextlib.contextmanager
-def process(config: dict[str, Any], folder: Path, **how: Any) -> Iterator[Process]:
+def process(config: dict[str, Any] | None, folder: Path, **how: Any) -> Iterator[Process]:
     """Run Sidegate with a configuration; `listen` and `admin` get free ports.
 
+    With None it is what stands in `sidegate.yaml` already.
     how: as `Process` takes it.
     """
     file = folder / "sidegate.yaml"
-    file.write_text(yaml.safe_dump(completed(config)), encoding="utf-8")
+    if config is not None:
+        file.write_text(yaml.safe_dump(completed(config)), encoding="utf-8")
     running = Process(file, folder / "sidegate.log", **how)
     try:
         yield running
