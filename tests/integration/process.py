@@ -50,7 +50,12 @@ class Process:
                 env={"PATH": "/usr/bin:/bin", **environ},
                 pass_fds=descriptors,
             )
-        [ready] = self.lines("ready")
+        try:
+            [ready] = self.lines("ready")
+        except BaseException:
+            # Whoever asked for it has nothing to end it by.
+            self.kill()
+            raise
         self.url: str = ready["listen"][0]
         self.admin: str = ready["admin"]
 
