@@ -95,8 +95,13 @@ class Entry:
         return int(self.terms.age + now - self.received)
 
     def spoil(self) -> None:
-        """Mark it stale, and not to be used before the service was asked."""
+        """Mark it stale, and not to be used before the service was asked.
+
+        What may be used when that fails still may, unless only because it was fresh.
+        """
         self.fresh_until = self.while_until = self.calm_until = NEVER
+        if self.terms.stale_if <= 0:
+            self.error_until = NEVER
         self.spoilt = True
 
 

@@ -110,9 +110,10 @@ def zone_of(identity: str, upstream: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _told(forwarded: bytes) -> str:
-    """What a trusted proxy has the service told about the URL, of which it may make links."""
+    """What a trusted proxy has the service told about the URL, of which it may make links; empty
+    when it says nothing."""
     lines = [line for line in forwarded.split(b"\r\n") if line and not line.startswith(_WHO)]
-    return _written(b"\n".join(lines).decode("latin-1"))
+    return "f" + _written(b"\n".join(lines).decode("latin-1")) if lines else ""
 
 
 def _plan_query(options: Query) -> Callable[[str], str] | None:

@@ -45,15 +45,17 @@ def test_concurrent_misses_reach_the_service_once() -> None:
     async def story() -> None:
         stage = Stage()
         gate = held(stage)
-        requests = at_once(stage, 1000)
+        requests = at_once(stage, 10_000)
         await settle()
         gate.set()
         answers = await asyncio.gather(*requests)
         assert len(stage.asked) == 1
         assert {answer.body for answer in answers} == {b"body"}
         told = [status(answer) for answer in answers]
-        assert told == ["fwd=uri-miss; stored; ttl=60"] + 999 * ["fwd=uri-miss; collapsed; ttl=60"]
-        assert stage.count("requests", "shop", "shared") == 999
+        assert told == ["fwd=uri-miss; stored; ttl=60"] + 9_999 * [
+            "fwd=uri-miss; collapsed; ttl=60"
+        ]
+        assert stage.count("requests", "shop", "shared") == 9_999
 
     played(story())
 
