@@ -87,6 +87,7 @@ LOCK = UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal --gen
 .PHONY: tools-demo tools-test tools-bench
 tools-test:
 	@.ci/tools curl openssl prometheus redis-server redis-cli=redis-tools strip=binutils
+	@.ci/tools dnsmasq=dnsmasq-base
 tools-demo:
 	@.ci/tools curl
 tools-bench:

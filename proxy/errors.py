@@ -80,6 +80,7 @@ CODES: Final[dict[str, Code]] = {
     "upstream_error": Code(502, "upstream", "The service failed to handle this request."),
     "upstream_refused": Code(400, "client", "The service refused this request."),
     "pool_exhausted": Code(503, "upstream", "The service is busy; all connections are in use."),
+    "no_endpoints": Code(503, "upstream", "The service has no instance at the moment."),
     "circuit_open": Code(
         503, "upstream", "The service is failing; it is not asked until it recovers."
     ),

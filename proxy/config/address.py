@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -22,6 +23,21 @@ def check_admin(text: str) -> None:
 def check_endpoint(text: str) -> None:
     """Raise ValueError, naming the fix, when `text` is no endpoint of an upstream."""
     parse_address(text, schemes=("http", "https"))
+
+
+def parse_server(text: str) -> tuple[str, int]:
+    """Address and port of a name server, from `10.0.0.10`, `127.0.0.1:5353` or `[::1]:53`. Raises
+    ValueError with the fix in words."""
+    host, _, port = text.rpartition(":") if text.count(":") == 1 or "]:" in text else (text, "", "")
+    try:
+        address = str(ip_address(host.removeprefix("[").removesuffix("]")))
+        number = int(port or "53")
+    except ValueError:
+        number = 0
+        address = ""
+    if not 0 < number <= 65535:
+        raise ValueError(f"{text!r} is no name server; write 10.0.0.10 or 127.0.0.1:5353")
+    return address, number
 
 
 class Address(BaseModel):

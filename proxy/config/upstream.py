@@ -5,15 +5,23 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from proxy.config.address import check_endpoint
+from proxy.config.address import check_endpoint, parse_address, parse_server
 from proxy.config.settings import Settings
 from proxy.config.units import Duration, Share
 from proxy.http1.status import check_status
 
 _TARGET: Final = re.compile(r"/[!-~]{0,1023}")
 _HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
+_SRV: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){2,20}\.?")
 _KEY: Final = re.compile(r"(client_ip|path|(?:header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128})")
 
 
@@ -77,6 +85,66 @@ class Balance(Settings):
                 f"{value!r} is no key; write client_ip, path, header:NAME or cookie:NAME"
             )
         return value
+
+
+class Discovery(Settings):
+    """Find endpoints, and find them again when they change; give one of `dns`, `srv` and
+    `endpoints_file`. What was found last is used until there is another answer. Endpoints that
+    stay keep their connections and what is known of them; those that go finish what they have."""
+
+    dns: str | None = None
+    """`http://NAME:PORT` or `https://NAME:PORT`: all addresses (A and AAAA) of the name, such as
+    that of a headless Kubernetes Service."""
+    srv: str | None = None
+    """A name with SRV records, such as `_http._tcp.users.example.com`; their ports, weights and
+    priorities hold."""
+    scheme: Literal["http", "https"] = "http"
+    """Of the endpoints that `srv` finds."""
+    endpoints_file: str | None = None
+    """A YAML or JSON file with a list like `endpoints`; looked at once a second."""
+    servers: tuple[str, ...] = ()
+    """Name servers to ask, as `10.0.0.10` or `127.0.0.1:5353`; by default the system's."""
+    timeout: Duration = Field(default=5.0, ge=0.1, le=60)
+    """How long a name server may take, and how long requests wait for the first answer of all."""
+    least: Duration = Field(default=1.0, ge=0.05, le=3600)
+    """Names are asked for again when their TTL is over, but not sooner than this."""
+    most: Duration = Field(default=300.0, ge=0.05, le=86400)
+    """And not later than this."""
+
+    @field_validator("servers", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("servers")
+    @classmethod
+    def _servers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            parse_server(text)
+        return value
+
+    @field_validator("dns")
+    @classmethod
+    def _name(cls, value: str | None) -> str | None:
+        if value is not None and parse_address(value, schemes=("http", "https")).scheme == "unix":
+            raise ValueError(f"{value!r} is a socket, which no name server knows")
+        return value
+
+    @field_validator("srv")
+    @classmethod
+    def _record(cls, value: str | None) -> str | None:
+        if value is not None and _SRV.fullmatch(value) is None:
+            raise ValueError(f"{value!r} is no name of SRV records; write _http._tcp.NAME")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Discovery:
+        given = [way for way in (self.dns, self.srv, self.endpoints_file) if way is not None]
+        if len(given) != 1:
+            raise ValueError("needs one of `dns`, `srv` and `endpoints_file`")
+        if self.least > self.most:
+            raise ValueError("`least` is more than `most`")
+        return self
 
 
 class HealthCheck(Settings):
@@ -246,7 +314,9 @@ class Upstream(Settings):
 
     shorthand = "endpoints"
 
-    endpoints: tuple[EndpointOptions, ...]
+    discovery: Discovery | None = None
+    """Where to find endpoints, besides those that are listed."""
+    endpoints: tuple[EndpointOptions, ...] = ()
     """Addresses, each a URL or a mapping of `url`, `weight` and `priority`."""
     balance: Balance = Balance()
     health: HealthCheck | None = None
@@ -271,10 +341,22 @@ class Upstream(Settings):
         """The addresses of the endpoints, as configured."""
         return tuple(endpoint.url for endpoint in self.endpoints)
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where its endpoints are: their addresses, and how others are found."""
+        found = self.discovery
+        if found is None:
+            return self.urls
+        if found.dns is not None:
+            return (*self.urls, f"{found.dns} by DNS")
+        return (*self.urls, f"{found.srv} by SRV" if found.srv else f"in {found.endpoints_file}")
+
     @field_validator("endpoints")
     @classmethod
-    def _different(cls, value: tuple[EndpointOptions, ...]) -> tuple[EndpointOptions, ...]:
-        if not value:
+    def _different(
+        cls, value: tuple[EndpointOptions, ...], info: ValidationInfo
+    ) -> tuple[EndpointOptions, ...]:
+        if not value and info.data.get("discovery") is None:
             raise ValueError("must have at least 1 entry")
         seen: set[str] = set()
         for endpoint in value:
@@ -282,3 +364,9 @@ class Upstream(Settings):
                 raise ValueError(f"{endpoint.url} is listed twice; give it a `weight` instead")
             seen.add(endpoint.url)
         return value
+
+    @model_validator(mode="after")
+    def _has_any(self) -> Upstream:
+        if not self.endpoints and self.discovery is None:
+            raise ValueError("has no endpoints; list some, or say by `discovery` where they are")
+        return self

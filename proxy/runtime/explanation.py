@@ -156,7 +156,7 @@ def explain(document: Document, plan: Plan, request: Request, url: str) -> Expla
         reason=reason,
         captures=dict(found.captures) if isinstance(found, Found) else {},
         upstream=(winner.upstream or "") if winner else "",
-        endpoints=upstream.urls if upstream else (),
+        endpoints=upstream.places if upstream else (),
         host=upstream.host if upstream else "",
         body_limit=as_written(
             winner.body_limit if winner else plan.config.server.limits.body, size=True

@@ -135,7 +135,9 @@ def make_plan(document: Document, catalog: Catalog) -> Plan:
 
 def target_of(name: str, upstream: Upstream | None) -> Target:
     """What policies are told of a route's upstream; None if it has none."""
-    return Target(name, upstream is not None and len(upstream.endpoints) > 1)
+    if upstream is None:
+        return Target(name, False)
+    return Target(name, len(upstream.endpoints) > 1 or upstream.discovery is not None)
 
 
 class _Planner:

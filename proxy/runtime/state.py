@@ -32,7 +32,7 @@ from proxy.wire.turn import Turn
 T = TypeVar("T")
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 
-Key = tuple[str, str, PoolOptions, UpstreamTimeouts, UpstreamTls, tuple[int, ...]]
+Key = tuple[str, str, str, PoolOptions, UpstreamTimeouts, UpstreamTls, tuple[int, ...]]
 
 
 class State:
@@ -71,15 +71,18 @@ class State:
         self._asked_for: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def member(self, name: str, text: str, upstream: Upstream) -> tuple[Key, Member]:
-        """The endpoint `text` of an upstream, with its pool. Raises ValueError if unusable."""
+    def member(
+        self, name: str, text: str, upstream: Upstream, called: str = ""
+    ) -> tuple[Key, Member]:
+        """The endpoint `text` of an upstream, with its pool. called: its name, if not as its
+        address is. Raises ValueError if unusable."""
         tls = upstream.tls
         # A CA file that was replaced is another trust, and needs other connections.
         stamps = tuple(map(_stamp, tls.files))
-        key = (name, text, upstream.pool, upstream.timeouts, tls, stamps)
+        key = (name, text, called, upstream.pool, upstream.timeouts, tls, stamps)
         member = self._members.get(key)
         if member is None:
-            endpoint = make_endpoint(text, upstream.tls, upstream.timeouts)
+            endpoint = make_endpoint(text, upstream.tls, upstream.timeouts, called)
 
             async def open_(pool: Pool) -> UpstreamConnection:
                 return await open_connection(
@@ -99,9 +102,16 @@ class State:
         self.guards = guards
         for cluster in clusters:
             cluster.start()
-        for key in [key for key in self._members if key not in keys]:
-            self._members.pop(key).pool.retire()
+        found = {seat.member for cluster in clusters for seat in cluster.seats}
+        for key, member in list(self._members.items()):
+            if key not in keys and member not in found:
+                self.release(member)
         self._kept = {key: self._kept[key] for key in self._asked_for}
+
+    def release(self, member: Member) -> None:
+        """Let go of an endpoint; requests that it has finish."""
+        self._members = {key: kept for key, kept in self._members.items() if kept is not member}
+        member.pool.retire()
 
     @property
     def means(self) -> Means:

@@ -18,10 +18,12 @@ from proxy.runtime.gateway import Tracer, raise_failure
 from proxy.runtime.plan import target_of
 from proxy.runtime.state import Key, State
 from proxy.upstream.breaker import Breaker
-from proxy.upstream.cluster import Cluster
+from proxy.upstream.cluster import Cluster, Search
+from proxy.upstream.discovery import Discovery, Found
 from proxy.upstream.forward import Forwarder
 from proxy.upstream.guard import Guard
 from proxy.upstream.member import Member, Seat
+from proxy.upstream.resolver import make_source
 
 
 class Upstreams:
@@ -61,29 +63,46 @@ class Upstreams:
         self._state.adopt(self._used, self.clusters, self.guards)
 
     def _handler(self, name: str, upstream: Upstream) -> Handler:
-        seats = []
-        for options in upstream.endpoints:
-            try:
-                key, member = self._state.member(name, options.url, upstream)
-            except ValueError as error:
-                problem = self._document.problem(("upstreams", name), str(error))
-                self.problems.append(problem)
-                return raise_failure
-            self._used.add(key)
-            ask = self._forwarder(member, upstream)
-            shut = None
-            if upstream.breaker is not None and upstream.breaker.scope == "endpoint":
-                ask, shut = self._guard(name, member.endpoint.text, upstream.breaker, ask)
-            seats.append(
-                Seat(member, ask, options.weight, options.priority, self._state.clock, shut)
-            )
-        handler: Handler = seats[0].ask
-        if len(seats) > 1 or upstream.health is not None:
-            handler = cluster = Cluster(name, seats, upstream, self._state.means)
+        try:
+            seats = [
+                self._seat(name, upstream, Found(options.url, options.weight, options.priority))
+                for options in upstream.endpoints
+            ]
+        except ValueError as error:
+            problem = self._document.problem(("upstreams", name), str(error))
+            self.problems.append(problem)
+            return raise_failure
+        if len(seats) == 1 and upstream.health is None and upstream.discovery is None:
+            handler: Handler = seats[0].ask
+        else:
+            handler = cluster = self._cluster(name, upstream, seats)
             self.clusters.append(cluster)
         if upstream.breaker is not None and upstream.breaker.scope == "upstream":
             handler, _ = self._guard(name, "", upstream.breaker, handler)
         return handler
+
+    def _seat(self, name: str, upstream: Upstream, found: Found) -> Seat:
+        """Raises ValueError when the endpoint can't be used."""
+        key, member = self._state.member(name, found.url, upstream, found.name)
+        self._used.add(key)
+        ask = self._forwarder(member, upstream)
+        shut = None
+        if upstream.breaker is not None and upstream.breaker.scope == "endpoint":
+            ask, shut = self._guard(name, found.url, upstream.breaker, ask)
+        return Seat(member, ask, found.weight, found.priority, self._state.clock, shut)
+
+    def _cluster(self, name: str, upstream: Upstream, seats: list[Seat]) -> Cluster:
+        state, options = self._state, upstream.discovery
+        if options is None:
+            return Cluster(name, seats, upstream, state.means)
+        key = f"discovery/{name}/{options.model_dump_json()}"
+        discovery = state.keep(key, lambda: Discovery(name, make_source(options), state.means))
+
+        def seat_of(found: Found) -> Seat:
+            return self._seat(name, upstream, found)
+
+        search = Search(discovery, seat_of, state.release)
+        return Cluster(name, seats, upstream, state.means, search)
 
     def _guard(
         self, name: str, endpoint: str, options: BreakerOptions, ask: Handler

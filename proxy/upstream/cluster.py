@@ -9,13 +9,16 @@ for the endpoint that gave it. Must not live here: how to choose (`balance`), ho
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from proxy.config.upstream import Upstream
 from proxy.contract import TRIED, Request, Response
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, Unsent
 from proxy.upstream.balance import Choice, Hashed, Lot, Ramp, RoundRobin, ewma, least_request, whole
+from proxy.upstream.discovery import Answer, Discovery, Found
 from proxy.upstream.health import Health
 from proxy.upstream.key import read_key
 from proxy.upstream.means import Means
@@ -31,6 +34,15 @@ _FIRST_PART: Final = 0.1
 _JITTER: Final = 0.2
 
 
+class Search(NamedTuple):
+    """How more endpoints are found. seat_of: makes a seat, or raises ValueError. release: lets go
+    of a member that is there no more."""
+
+    discovery: Discovery
+    seat_of: Callable[[Found], Seat]
+    release: Callable[[Member], None]
+
+
 class Cluster:
     """Sends each request to one of its seats, by the choice that the user named.
 
@@ -38,7 +50,14 @@ class Cluster:
     due, in monotonic seconds.
     """
 
-    def __init__(self, name: str, seats: Sequence[Seat], options: Upstream, means: Means) -> None:
+    def __init__(
+        self,
+        name: str,
+        seats: Sequence[Seat],
+        options: Upstream,
+        means: Means,
+        search: Search | None = None,
+    ) -> None:
         self.name = name
         self.options = options
         self.seats: tuple[Seat, ...] = ()
@@ -53,6 +72,10 @@ class Cluster:
         self._checks: dict[Member, asyncio.Task[None]] = {}
         self._report = Report(name, means)
         self._started = False
+        self._listed = tuple(seats)
+        self._search = search
+        self._searching: asyncio.Task[None] | None = None
+        self._answered = asyncio.Event()
         self._detector = Detector(options.outliers, self._members, self._ejected)
         compared = options.outliers.success_rate or options.outliers.latency
         self._compare_at = self._clock() + options.outliers.interval if compared else NEVER
@@ -61,6 +84,8 @@ class Cluster:
 
     async def __call__(self, request: Request) -> Response:
         """Ask one endpoint. Raises GatewayError when it can't be reached or fails."""
+        if not self.seats:
+            await self._wait_for_seats()
         seat = self._seat(request)
         member = seat.member
         started = self._clock()
@@ -87,6 +112,11 @@ class Cluster:
         """This is the configuration in use from now on."""
         self._started = True
         self._means.deadlines.add(self)
+        if self._search is not None:
+            discovery, tell = self._search.discovery, partial(self._found, self._search)
+            if discovery.answer is not None:
+                tell(discovery.answer)
+            self._searching = self._means.spawn(discovery.run(tell, self._means))
         for member in self._members():
             self._adopt(member)
         self._refresh()
@@ -95,6 +125,8 @@ class Cluster:
         """It is in use no more; requests that it has finish."""
         self._started = False
         self._means.deadlines.discard(self)
+        if self._searching is not None:
+            self._searching.cancel()
         for check in self._checks.values():
             check.cancel()
         self._checks.clear()
@@ -124,12 +156,48 @@ class Cluster:
 
     def facts(self) -> dict[str, Any]:
         """What an operator is told of it as a whole."""
-        return {
+        facts: dict[str, Any] = {
             "balance": self.options.balance.by,
             "endpoints": len(self.seats),
             "usable": sum(seat.member.usable for seat in self.seats),
             "panic": self.panic,
         }
+        if self._search is not None:
+            facts["discovery"] = self._search.discovery.facts()
+        return facts
+
+    def _found(self, search: Search, answer: Answer) -> None:
+        """These endpoints are there now, besides those that were listed."""
+        present = {(seat.name, seat.weight, seat.priority): seat for seat in self.seats}
+        listed = {seat.name for seat in self._listed}
+        seats = list(self._listed)
+        for found in answer.endpoints:
+            if found.url in listed:
+                continue
+            try:
+                seats.append(present.get(found[:3]) or search.seat_of(found))
+            except ValueError as error:
+                self._means.log.warning(
+                    "endpoint can't be used",
+                    upstream=self.name,
+                    endpoint=found.url,
+                    cause=str(error),
+                )
+        before = set(self._members())
+        self.update(seats)
+        for member in before - set(self._members()):
+            search.release(member)
+        self._answered.set()
+
+    async def _wait_for_seats(self) -> None:
+        """Wait for the first answer of all. Raises Unsent `no_endpoints` when there are none."""
+        options = self.options.discovery
+        if options is not None and not self._answered.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(options.timeout):
+                    await self._answered.wait()
+        if not self.seats:
+            raise Unsent("no_endpoints", headers=(("Retry-After", "1"),))
 
     def _members(self) -> list[Member]:
         return [seat.member for seat in self.seats]

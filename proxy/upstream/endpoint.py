@@ -35,18 +35,21 @@ class Endpoint:
     timeouts: UpstreamTimeouts
 
 
-def make_endpoint(text: str, tls: UpstreamTls, timeouts: UpstreamTimeouts) -> Endpoint:
-    """An endpoint from its configuration. Raises ValueError for a file that can't be used."""
+def make_endpoint(
+    text: str, tls: UpstreamTls, timeouts: UpstreamTimeouts, name: str = ""
+) -> Endpoint:
+    """An endpoint from its configuration. name: what it is called, if not as its address is.
+    Raises ValueError for a file that can't be used."""
     address = parse_address(text, schemes=("http", "https"))
     if address.scheme == "unix":
         authority = "localhost"
     else:
-        host = f"[{address.host}]" if ":" in address.host else address.host
+        host = name or (f"[{address.host}]" if ":" in address.host else address.host)
         plain = address.port == (443 if address.scheme == "https" else 80)
         authority = host if plain else f"{host}:{address.port}"
     context = tls_context(tls) if address.scheme == "https" else None
-    name = (tls.server_name or address.host) if context is not None else None
-    return Endpoint(text, address, authority, context, name, timeouts)
+    server = (tls.server_name or name or address.host) if context is not None else None
+    return Endpoint(text, address, authority, context, server, timeouts)
 
 
 def tls_context(tls: UpstreamTls) -> ssl.SSLContext:
