@@ -54,6 +54,7 @@ from proxy.http1.headers import Headers
 from proxy.limits import Store as Store
 from proxy.services import NO_EXCHANGE as NO_EXCHANGE
 from proxy.services import NO_TARGET as NO_TARGET
+from proxy.services import PRIORITIES as PRIORITIES
 from proxy.services import Counter as Counter
 from proxy.services import Exchange as Exchange
 from proxy.services import Gauge as Gauge
@@ -62,6 +63,7 @@ from proxy.services import Kept as Kept
 from proxy.services import Log as Log
 from proxy.services import Metrics as Metrics
 from proxy.services import Observations as Observations
+from proxy.services import Strain as Strain
 from proxy.services import Target as Target
 from proxy.services import Ticket as Ticket
 from proxy.services import Trove as Trove
@@ -239,6 +241,9 @@ are asked again only when there is no other."""
 DEADLINE = "deadline"
 """In `request.state`: monotonic seconds at which nobody waits for the answer any more."""
 
+PRIORITY = "priority"
+"""In `request.state`: the place of the request's class in `PRIORITIES`; normal when absent."""
+
 NO_TRACE = TraceContext("", "", "", 0, "")
 NO_ROUTE = RouteInfo("", "", "")
 NO_CAPTURES: Mapping[str, str] = {}
@@ -258,14 +263,13 @@ class Toolkit:
 
     clock: monotonic seconds. wall: seconds since 1970, UTC. random: n random bytes. trove:
     objects in memory. spawn: run a coroutine in the background, supervised. route: name of
-    the route being compiled.
-    scope: the route whose own entry this is; empty for an entry of all routes. identity:
-    names this policy in this place; shared state is kept under it. sampled: whether a trace
-    that starts here is recorded, by its ID; None where no traces are. target: the upstream
-    of the route. keep: state that outlives reloads. ask: the handler that asks an upstream
-    by its name; raises ValueError, which names the fix, for none. places: `file:line` of
-    each policy of the route, outermost first, and under the empty name of the route itself;
-    `default` for what nobody wrote.
+    the route being compiled. scope: the route whose own entry this is; empty for an entry of
+    all routes. identity: names this policy in this place; shared state is kept under it.
+    sampled: whether a trace that starts here is recorded, by its ID; None where no traces
+    are. strain: how busy the process is. target: the upstream of the route. keep: state that
+    outlives reloads. ask: the handler that asks an upstream by its name; raises ValueError,
+    which names the fix, for none. places: `file:line` of each policy of the route, outermost
+    first, and under the empty name of the route itself; `default` for what nobody wrote.
     """
 
     clock: Callable[[], float]
@@ -280,6 +284,7 @@ class Toolkit:
     scope: str = ""
     identity: str = ""
     sampled: Callable[[str], bool] | None = None
+    strain: Strain = field(default_factory=Strain)
     target: Target = NO_TARGET
     keep: Keep = make_anew
     ask: Callable[[str], Handler] = no_upstream

@@ -80,6 +80,10 @@ CODES: Final[dict[str, Code]] = {
     "upstream_error": Code(502, "upstream", "The service failed to handle this request."),
     "upstream_refused": Code(400, "client", "The service refused this request."),
     "pool_exhausted": Code(503, "upstream", "The service is busy; all connections are in use."),
+    "upstream_overloaded": Code(
+        503, "upstream", "The service has too much to do at the moment; try again later."
+    ),
+    "shed": Code(503, "proxy", "There is too much to do at the moment; try again later."),
     "no_endpoints": Code(503, "upstream", "The service has no instance at the moment."),
     "circuit_open": Code(
         503, "upstream", "The service is failing; it is not asked until it recovers."
@@ -88,6 +92,7 @@ CODES: Final[dict[str, Code]] = {
     "overloaded": Code(503, "proxy", "The gateway is at its limit of connections."),
     "draining": Code(503, "proxy", "The gateway is shutting down."),
     "upstream_timeout": Code(504, "upstream", "The service did not answer in time."),
+    "deadline_exceeded": Code(504, "upstream", "The request took longer than it may."),
     "connect_timeout": Code(504, "upstream", "The service did not accept a connection in time."),
     "not_stored": Code(504, "client", "No stored response can answer this request."),
     "unknown_version": Code(505, "client", "The HTTP version is not supported."),

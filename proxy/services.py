@@ -22,6 +22,21 @@ class Target(NamedTuple):
     several: bool
 
 
+PRIORITIES: Final = ("critical", "high", "normal", "low")
+"""Classes of requests; when there is too much to do, later ones are turned away first."""
+
+
+class Strain:
+    """How busy the process is. lag: seconds that timers of the event loop lately came late.
+    memory: bytes that are resident."""
+
+    __slots__ = ("lag", "memory")
+
+    def __init__(self) -> None:
+        self.lag = 0.0
+        self.memory = 0
+
+
 class Keep(Protocol):
     """Gives state that lives as long as some configuration in use asks for its key."""
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from pydantic import (
-    AfterValidator,
-    BeforeValidator,
     Field,
     ValidationInfo,
     field_validator,
@@ -15,25 +13,12 @@ from pydantic import (
 )
 
 from proxy.config.address import check_endpoint, parse_address, parse_server
+from proxy.config.protection import Breaker, Concurrency, HealthCheck, Outliers, check_key
 from proxy.config.settings import Settings
 from proxy.config.units import Duration, Share
-from proxy.http1.status import check_status
+from proxy.http1.field import check_editable
 
-_TARGET: Final = re.compile(r"/[!-~]{0,1023}")
-_HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 _SRV: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){2,20}\.?")
-_KEY: Final = re.compile(r"(client_ip|path|(?:header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128})")
-
-
-def _rows(value: object) -> object:
-    rows = value if isinstance(value, list | tuple) else [value]
-    return [str(row) if isinstance(row, int) else row for row in rows]
-
-
-Statuses = Annotated[
-    tuple[Annotated[str, AfterValidator(check_status)], ...], BeforeValidator(_rows)
-]
-"""Statuses as `503`, and classes of them as `5xx`; one may stand for a list of one."""
 
 
 class EndpointOptions(Settings):
@@ -80,11 +65,7 @@ class Balance(Settings):
     @field_validator("key")
     @classmethod
     def _known_key(cls, value: str) -> str:
-        if _KEY.fullmatch(value) is None:
-            raise ValueError(
-                f"{value!r} is no key; write client_ip, path, header:NAME or cookie:NAME"
-            )
-        return value
+        return check_key(value)
 
 
 class Discovery(Settings):
@@ -147,115 +128,6 @@ class Discovery(Settings):
         return self
 
 
-class HealthCheck(Settings):
-    """Ask each endpoint from time to time how it is; the short form is `path` alone. Each worker
-    asks for itself."""
-
-    shorthand = "path"
-
-    path: str | None = None
-    """Target of a GET, such as `/healthz`; without one it is enough that a connection opens."""
-    host: str | None = None
-    """Host field of the GET; by default the endpoint's own."""
-    interval: Duration = Field(default=5.0, ge=0.05, le=3600)
-    """From one check to the next, varied by lot by up to a fifth so that checks spread out."""
-    timeout: Duration = Field(default=1.0, ge=0.01, le=60)
-    """A check that takes longer is bad."""
-    rise: int = Field(default=2, ge=1, le=100)
-    """Good checks in a row until an unhealthy endpoint is used again."""
-    fall: int = Field(default=3, ge=1, le=100)
-    """Bad checks in a row until a healthy endpoint is no longer used. The first check of all
-    decides alone."""
-    status: Statuses = ("2xx", "3xx")
-    """Statuses of a good answer: `200`, `2xx`."""
-    body: str | None = Field(default=None, max_length=1024)
-    """Text that a good answer has in its first 64 KiB."""
-    latency: Duration | None = None
-    """A good answer comes within this time."""
-
-    @field_validator("path")
-    @classmethod
-    def _target(cls, value: str | None) -> str | None:
-        if value is not None and _TARGET.fullmatch(value) is None:
-            raise ValueError(f"{value!r} is no path; write /healthz")
-        return value
-
-    @field_validator("host")
-    @classmethod
-    def _plain_host(cls, value: str | None) -> str | None:
-        if value is not None and _HOST.fullmatch(value) is None:
-            raise ValueError(f"{value!r} is no value of a Host field")
-        return value
-
-    @model_validator(mode="after")
-    def _fits(self) -> HealthCheck:
-        if self.path is None and self.model_fields_set & {"host", "status", "body", "latency"}:
-            raise ValueError("`host`, `status`, `body` and `latency` are of a GET; give its `path`")
-        return self
-
-
-class Outliers(Settings):
-    """Take an endpoint out of use for a while when its own answers give it away. Works where
-    there are several endpoints; `consecutive: null` and the rest left out turns it off."""
-
-    consecutive: int | None = Field(default=5, ge=1, le=10_000)
-    """Failures in a row: no connection, no answer, no HTTP, or 502, 503 or 504."""
-    consecutive_5xx: int | None = Field(default=None, ge=1, le=10_000)
-    """Answers of 500 and above in a row. Off by default: a bug in one page gives them as well."""
-    success_rate: Share | None = Field(default=None, gt=0, le=1)
-    """So far below the success rate of the other endpoints, in an `interval`. Off by default."""
-    latency: float | None = Field(default=None, gt=1, le=1000)
-    """So many times the usual mean time of the other endpoints, in an `interval`. Off by
-    default."""
-    interval: Duration = Field(default=10.0, ge=0.1, le=3600)
-    """How long answers are counted before endpoints are compared."""
-    volume: int = Field(default=20, ge=1)
-    """Endpoints with fewer requests in an interval aren't compared."""
-    ejection: Duration = Field(default=5.0, ge=0.1, le=3600)
-    """For how long the first time; doubles with each time that follows. Back in use, one failure
-    ejects it again until it has answered well."""
-    longest: Duration = Field(default=300.0, ge=0.1, le=86400)
-    """The bound of that doubling."""
-    most: Share = Field(default=0.7, gt=0, le=1)
-    """Of the endpoints; more are not ejected, and one always stays."""
-
-
-class Breaker(Settings):
-    """Stop asking a service that fails: requests get 503 `circuit_open` at once, until a few
-    probes went well."""
-
-    mode: Literal["enforce", "shadow", "off"] = "enforce"
-    """`shadow` counts and logs what it would do, and lets all requests pass."""
-    scope: Literal["upstream", "endpoint"] = "upstream"
-    """One breaker for the whole upstream, or one for each endpoint; others are asked while one's
-    is open."""
-    failure_rate: Share | None = Field(default=0.5, gt=0, le=1)
-    """Of the requests in the `window`; opens at this share."""
-    window: Duration = Field(default=10.0, ge=0.1, le=3600)
-    """How far back requests count."""
-    volume: int = Field(default=20, ge=1)
-    """With fewer requests in the window the rate proves nothing."""
-    consecutive: int | None = Field(default=None, ge=1)
-    """Opens after so many failures in a row as well. Off by default."""
-    slow: Duration | None = Field(default=None, gt=0)
-    """A response whose head takes longer is a failure. Off by default."""
-    statuses: Statuses = ("502", "503", "504")
-    """Answers that are failures; no connection, no answer and no HTTP always are."""
-    rest: Duration = Field(default=5.0, ge=0.05, le=3600)
-    """How long it stays open at first; doubles with each probe that fails. A service that asks
-    for longer by Retry-After is given it, up to `longest`."""
-    longest: Duration = Field(default=60.0, ge=0.05, le=86400)
-    """The bound of that doubling."""
-    probes: int = Field(default=3, ge=1, le=100)
-    """Requests that may pass when the rest is over; it closes when all of them go well."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Breaker:
-        if self.failure_rate is None and self.consecutive is None:
-            raise ValueError("would never open; give `failure_rate` or `consecutive`")
-        return self
-
-
 class Pool(Settings):
     """Connections kept to each endpoint."""
 
@@ -280,6 +152,18 @@ class UpstreamTimeouts(Settings):
     """From the end of the request to the head of the response; 504 `upstream_timeout`."""
     body_idle: Duration = 30.0
     """Between two pieces of the response; the client's connection is closed."""
+    per_try: Duration | None = Field(default=None, gt=0)
+    """For one try as a whole, from the search for a connection to the head of the response; 504
+    `upstream_timeout`. Give the policy `retry` the condition `timeout` to try again. The policy
+    `deadline` bounds all tries and the body."""
+    tell: str | None = None
+    """Request field that tells the service how many milliseconds anybody will wait for the
+    answer, such as `X-Request-Timeout-Ms`: the rest of the try or of the deadline."""
+
+    @field_validator("tell")
+    @classmethod
+    def _field(cls, value: str | None) -> str | None:
+        return None if value is None else check_editable(value, "request")
 
 
 class UpstreamTls(Settings):
@@ -325,6 +209,8 @@ class Upstream(Settings):
     """What takes an endpoint out of use for a while."""
     breaker: Breaker | None = None
     """Circuit breaker; off unless given."""
+    concurrency: Concurrency | None = None
+    """Adaptive limit of requests at once; off unless given."""
     pool: Pool = Pool()
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     tls: UpstreamTls = UpstreamTls()

@@ -26,6 +26,7 @@ from proxy.runtime.compile import Compiler
 from proxy.runtime.encryption import Encryption, dates, make_encryption
 from proxy.runtime.gateway import Gateway
 from proxy.runtime.state import State
+from proxy.runtime.strain import StrainMeter
 from proxy.runtime.upstreams import Upstreams
 from proxy.server.listener import Listener
 from proxy.server.ports import Ports, Share
@@ -113,8 +114,7 @@ class Worker:
             "forget": self._state.trove.forgotten,
         }
         """What this worker does when the instance asks it, by name: see `control.line`."""
-        # When the next sweep should begin, monotonic; the first has nothing to be late for.
-        self._due = 0.0
+        self._meter = StrainMeter(self._state.strain, INTERVAL)
         self._sweep()
 
     @property
@@ -208,10 +208,7 @@ class Worker:
     def _sweep(self) -> None:
         # First, so that one sweep that fails is not the last.
         self._state.loop.call_later(INTERVAL, self._sweep)
-        now = self._state.clock()
-        if self._due:
-            self.counts.lag.observe(max(0.0, now - self._due))
-        self._due = now + INTERVAL
+        self.counts.lag.observe(self._meter.tick(self._state.clock()))
         self._state.deadlines.sweep()
 
     def _listener(self, scheme: str, port: str) -> Listener:

@@ -16,14 +16,13 @@ from typing import Any, TypeVar
 from proxy.cells import Traffic
 from proxy.config.upstream import Pool as PoolOptions
 from proxy.config.upstream import Upstream, UpstreamTimeouts, UpstreamTls
-from proxy.contract import Handler, Log, Metrics, Store, Target, Toolkit
+from proxy.contract import Handler, Log, Metrics, Store, Strain, Target, Toolkit
 from proxy.store.trove import Trove
-from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import make_endpoint, open_connection
-from proxy.upstream.guard import Guard
 from proxy.upstream.means import Means
 from proxy.upstream.member import Member
+from proxy.upstream.part import Part
 from proxy.upstream.pool import Pool
 from proxy.upstream.report import endpoint_facts
 from proxy.wire.deadlines import Deadlines
@@ -60,13 +59,13 @@ class State:
         self.log = log
         self.deadlines = Deadlines(clock)
         self.turn = Turn(loop)
+        self.strain = Strain()
         self.traffic = traffic
         self.store = store
         self.trove = trove
         self.metrics = metrics
         self._members: dict[Key, Member] = {}
-        self.clusters: list[Cluster] = []
-        self.guards: list[Guard] = []
+        self._parts: list[Part] = []
         self._kept: dict[str, Any] = {}
         self._asked_for: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,16 +92,15 @@ class State:
             member = self._members[key] = Member(endpoint, pool, self.clock())
         return key, member
 
-    def adopt(self, keys: set[Key], clusters: list[Cluster], guards: list[Guard]) -> None:
+    def adopt(self, keys: set[Key], parts: list[Part]) -> None:
         """Use these from now on, and let go of what only earlier gateways used; busy
         connections finish."""
-        for cluster in self.clusters:
-            cluster.stop()
-        self.clusters = clusters
-        self.guards = guards
-        for cluster in clusters:
-            cluster.start()
-        found = {seat.member for cluster in clusters for seat in cluster.seats}
+        for part in self._parts:
+            part.stop()
+        self._parts = parts
+        for part in parts:
+            part.start()
+        found = {member for part in parts for member in part.members()}
         for key, member in list(self._members.items()):
             if key not in keys and member not in found:
                 self.release(member)
@@ -133,8 +131,7 @@ class State:
     def balance(self) -> list[dict[str, Any]]:
         """What an operator is told of each upstream that has something to decide."""
         upstreams: dict[str, dict[str, Any]] = {}
-        parts: list[Cluster | Guard] = [*self.clusters, *self.guards]
-        for part in parts:
+        for part in self._parts:
             row = upstreams.setdefault(part.name, {"upstream": part.name})
             row.update(part.facts())
         return list(upstreams.values())
@@ -175,6 +172,7 @@ class State:
             scope=scope,
             identity=identity,
             sampled=sampled,
+            strain=self.strain,
             target=target,
             keep=self.keep,
             ask=ask,

@@ -11,26 +11,30 @@ from collections.abc import Callable, Iterable
 from proxy.config.load import Document
 from proxy.config.model import Config
 from proxy.config.problems import Problem, meant
-from proxy.config.upstream import Breaker as BreakerOptions
+from proxy.config.protection import Breaker as BreakerOptions
 from proxy.config.upstream import Upstream
 from proxy.contract import Handler, Target
 from proxy.runtime.gateway import Tracer, raise_failure
 from proxy.runtime.plan import target_of
 from proxy.runtime.state import Key, State
+from proxy.upstream.admission import Admission
 from proxy.upstream.breaker import Breaker
 from proxy.upstream.cluster import Cluster, Search
 from proxy.upstream.discovery import Discovery, Found
 from proxy.upstream.forward import Forwarder
+from proxy.upstream.gradient import Gradient
 from proxy.upstream.guard import Guard
 from proxy.upstream.member import Member, Seat
+from proxy.upstream.part import Part
 from proxy.upstream.resolver import make_source
+from proxy.upstream.timed import TimedTry
 
 
 class Upstreams:
     """The handler of each upstream by name.
 
-    clusters, guards: those that have something to watch or to tell. problems: why some can't
-    be built; those have a handler that is never reached.
+    parts: what has something to watch or to tell. problems: why some can't be built; those
+    have a handler that is never reached.
     """
 
     def __init__(
@@ -41,8 +45,7 @@ class Upstreams:
         self._state = state
         self._tracer = tracer
         self.problems: list[Problem] = []
-        self.clusters: list[Cluster] = []
-        self.guards: list[Guard] = []
+        self.parts: list[Part] = []
         self._used: set[Key] = set()
         self._handlers = {
             name: self._handler(name, upstream) for name, upstream in config.upstreams.items()
@@ -60,7 +63,7 @@ class Upstreams:
 
     def adopt(self) -> None:
         """These are the upstreams in use from now on."""
-        self._state.adopt(self._used, self.clusters, self.guards)
+        self._state.adopt(self._used, self.parts)
 
     def _handler(self, name: str, upstream: Upstream) -> Handler:
         try:
@@ -76,7 +79,16 @@ class Upstreams:
             handler: Handler = seats[0].ask
         else:
             handler = cluster = self._cluster(name, upstream, seats)
-            self.clusters.append(cluster)
+            self.parts.append(cluster)
+        limit = upstream.concurrency
+        if limit is not None and limit.mode != "off":
+            start = min(limit.most, max(limit.least, limit.start))
+            key = f"concurrency/{name}/{limit.least}/{limit.most}/{limit.tolerance}"
+            gradient = self._state.keep(
+                key, lambda: Gradient(start, limit.least, limit.most, limit.tolerance)
+            )
+            handler = admission = Admission(name, limit, gradient, handler, self._state.means)
+            self.parts.append(admission)
         if upstream.breaker is not None and upstream.breaker.scope == "upstream":
             handler, _ = self._guard(name, "", upstream.breaker, handler)
         return handler
@@ -86,6 +98,8 @@ class Upstreams:
         key, member = self._state.member(name, found.url, upstream, found.name)
         self._used.add(key)
         ask = self._forwarder(member, upstream)
+        if upstream.timeouts.per_try is not None or upstream.timeouts.tell is not None:
+            ask = TimedTry(ask, upstream.timeouts, self._state.clock)
         shut = None
         if upstream.breaker is not None and upstream.breaker.scope == "endpoint":
             ask, shut = self._guard(name, found.url, upstream.breaker, ask)
@@ -115,7 +129,7 @@ class Upstreams:
         key = f"breaker/{name}/{endpoint}/{shape}"
         breaker = self._state.keep(key, lambda: Breaker(options))
         guard = Guard(name, endpoint, breaker, options, ask, self._state.means)
-        self.guards.append(guard)
+        self.parts.append(guard)
         return guard, guard.shut
 
     def _forwarder(self, member: Member, upstream: Upstream) -> Handler:

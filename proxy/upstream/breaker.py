@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from proxy.config.upstream import Breaker as Options
+from proxy.config.protection import Breaker as Options
 
 State = Literal["closed", "open", "half_open"]
 

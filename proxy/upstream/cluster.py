@@ -76,7 +76,7 @@ class Cluster:
         self._search = search
         self._searching: asyncio.Task[None] | None = None
         self._answered = asyncio.Event()
-        self._detector = Detector(options.outliers, self._members, self._ejected)
+        self._detector = Detector(options.outliers, self.members, self._ejected)
         compared = options.outliers.success_rate or options.outliers.latency
         self._compare_at = self._clock() + options.outliers.interval if compared else NEVER
         self._choice: Choice[Seat]
@@ -117,7 +117,7 @@ class Cluster:
             if discovery.answer is not None:
                 tell(discovery.answer)
             self._searching = self._means.spawn(discovery.run(tell, self._means))
-        for member in self._members():
+        for member in self.members():
             self._adopt(member)
         self._refresh()
 
@@ -135,7 +135,7 @@ class Cluster:
         """Other seats are there now; those that stay keep what is known of them."""
         self.seats = tuple(seats)
         if self._started:
-            present = set(self._members())
+            present = set(self.members())
             for member in self._checks.keys() - present:
                 self._checks.pop(member).cancel()
             for member in present:
@@ -144,7 +144,7 @@ class Cluster:
 
     def expire(self, now: float) -> None:
         """An ejection is over, or it is time to compare."""
-        for member in self._members():
+        for member in self.members():
             if not member.ejection.usable and member.ejection.until <= now:
                 member.ejection.release()
                 member.since = now
@@ -183,9 +183,9 @@ class Cluster:
                     endpoint=found.url,
                     cause=str(error),
                 )
-        before = set(self._members())
+        before = set(self.members())
         self.update(seats)
-        for member in before - set(self._members()):
+        for member in before - set(self.members()):
             search.release(member)
         self._answered.set()
 
@@ -199,7 +199,8 @@ class Cluster:
         if not self.seats:
             raise Unsent("no_endpoints", headers=(("Retry-After", "1"),))
 
-    def _members(self) -> list[Member]:
+    def members(self) -> list[Member]:
+        """The endpoints that are there now."""
         return [seat.member for seat in self.seats]
 
     def _adopt(self, member: Member) -> None:
@@ -254,7 +255,7 @@ class Cluster:
             return
         seats, self.panic = usable(self.seats, self.options.balance.panic)
         self._choice = self._choose_among(seats)
-        ends = [member.ejection.until for member in self._members() if not member.ejection.usable]
+        ends = [member.ejection.until for member in self.members() if not member.ejection.usable]
         self.deadline = min([self._compare_at, *ends])
         if self._started:
             self._report.show(self.seats, self.panic)

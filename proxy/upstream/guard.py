@@ -6,16 +6,18 @@ Must not live here: when the breaker opens and closes (`breaker`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
-from proxy.config.upstream import Breaker as Options
+from proxy.config.protection import Breaker as Options
 from proxy.contract import Handler, Request, Response
 from proxy.errors import GatewayError, Unsent
 from proxy.http1.retry_after import seconds_of
 from proxy.http1.status import read_statuses
 from proxy.upstream.breaker import Breaker
 from proxy.upstream.means import Means
+from proxy.upstream.member import Member
 from proxy.upstream.outlier import blames
 
 _LEVELS = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
@@ -101,6 +103,16 @@ class Guard:
         finally:
             if breaker.state != before:
                 self._tell()
+
+    def start(self) -> None:
+        """It watches nothing of itself."""
+
+    def stop(self) -> None:
+        """It watches nothing of itself."""
+
+    def members(self) -> Iterable[Member]:
+        """It knows none."""
+        return ()
 
     def facts(self) -> dict[str, Any]:
         """What an operator is told."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from statistics import median
 from typing import Final
 
-from proxy.config.upstream import Outliers
+from proxy.config.protection import Outliers
 from proxy.errors import GatewayError, Unanswered, Unsent
 from proxy.upstream.member import Member
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from proxy.config.upstream import HealthCheck
+from proxy.config.protection import HealthCheck
 from proxy.contract import NO_EXCHANGE, Response
 from proxy.errors import GatewayError
 from proxy.http1.status import read_statuses

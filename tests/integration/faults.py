@@ -102,8 +102,8 @@ def bench(
 
 @dataclass
 class Outcome:
-    """What clients saw. statuses: by status, 0 for a connection that broke. seconds: of each
-    request. numbers: of those that weren't answered with 200."""
+    """What clients saw. statuses: by status, 0 for a connection that broke. seconds: of those
+    that were answered with 200. failed: numbers of those that weren't."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
@@ -126,11 +126,14 @@ class Load:
     `clients` connections is free.
     """
 
-    def __init__(self, port: int, rate: float, clients: int = 64, method: str = "GET") -> None:
+    def __init__(
+        self, port: int, rate: float, clients: int = 64, method: str = "GET", path: str = "/"
+    ) -> None:
         self._port = port
         self._rate = rate
         self._clients = clients
         self._method = method
+        self._path = path
         self._number = 0
         self._stop = asyncio.Event()
         self.outcome = Outcome()
@@ -168,8 +171,9 @@ class Load:
             except (ConnectionError, asyncio.IncompleteReadError):
                 pass
             self.outcome.statuses[status] += 1
-            self.outcome.seconds.append(loop.time() - began)
-            if status != 200:
+            if status == 200:
+                self.outcome.seconds.append(loop.time() - began)
+            else:
                 self.outcome.failed.append(number)
             if status == 0 and streams is not None:
                 streams[1].close()
@@ -183,8 +187,8 @@ class Load:
         body = b"x" if self._method == "POST" else b""
         length = b"Content-Length: 1\r\n" if body else b""
         writer.write(
-            b"%b / HTTP/1.1\r\nHost: a\r\nX-Number: %d\r\n%b\r\n%b"
-            % (self._method.encode(), number, length, body)
+            b"%b %b HTTP/1.1\r\nHost: a\r\nX-Number: %d\r\n%b\r\n%b"
+            % (self._method.encode(), self._path.encode(), number, length, body)
         )
         head = await reader.readuntil(b"\r\n\r\n")
         fields = head.lower()

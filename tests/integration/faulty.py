@@ -2,8 +2,9 @@
 
 It speaks just enough HTTP/1.1 for a proxy. `POST /_mode/NAME` changes how it behaves from
 then on, `GET /_seen` tells what it was asked: how often in all, and how often by the value
-of X-Number. Modes: `ok`, `slow` (a fifth of a second), `reset`, `close`, `stall` (no answer),
-`trickle` (a body that never ends), `garbage` (no HTTP), `error` (503).
+of X-Number. Modes: `ok`, `slow` (a fifth of a second), `busy` (eight at once in 50 to 150 ms each,
+the others wait), `reset`, `close`, `stall` (no answer), `trickle` (a body that never
+ends), `garbage` (no HTTP), `error` (503).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Service:
         self.mode = "ok"
         self.asked = 0
         self.seen: Counter[str] = Counter()
+        self.places = asyncio.Semaphore(8)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -56,7 +58,10 @@ class Service:
         self.seen[number] += 1
         if self.mode == "slow":
             await asyncio.sleep(0.2)
-        if self.mode in ("ok", "slow"):
+        if self.mode == "busy":
+            async with self.places:
+                await asyncio.sleep((50 + self.asked * 37 % 101) / 1000)
+        if self.mode in ("ok", "slow", "busy"):
             writer.write(OK)
             return True
         if self.mode == "error":

@@ -197,3 +197,76 @@ async def test_a_fallback_answers_for_a_service_that_is_down(tmp_path: Path) -> 
             for _ in range(4):
                 assert (await ask(gateway.url, request())).status == 200
             assert (main.asked, standby.asked) == (2, 4)
+
+
+# -- more than there is room for -------------------------------------------------------------------
+
+
+async def test_under_overload_those_who_are_let_in_are_served_in_time(tmp_path: Path) -> None:
+    limit = {"least": 8, "queue": 20, "target": "10ms", "patience": "40ms", "tolerance": 1.2}
+    upstream = {**PATIENT, "concurrency": limit}
+    with bench(1, tmp_path, upstream) as ((service,), proxy):
+        service.behave("busy")
+        light = Load(proxy.port, 40, clients=16)
+        async with light.running() as usual:
+            await light.until(150)
+        assert usual.errors <= 5, usual.statuses
+        before = proxy.rss
+        # Four times as much as it can do, by clients that all wait.
+        heavy = Load(proxy.port, 320, clients=200)
+        async with heavy.running() as outcome:
+            # The limit is found within some rounds of measuring.
+            await heavy.until(600)
+            outcome.seconds.clear()
+            await heavy.until(1200)
+        assert set(outcome.statuses) == {200, 503}
+        assert outcome.statuses[503] > 200
+        assert len(outcome.seconds) > 150
+        # On a machine of its own it is 0.99; what else runs meanwhile has its share of the rest.
+        assert outcome.percentile(0.9) < 2 * usual.percentile(0.99)
+        assert outcome.percentile(0.99) < 4 * usual.percentile(0.99)
+        assert proxy.rss - before < 32 * 1024 * 1024
+
+
+async def test_logins_survive_when_searches_are_shed(tmp_path: Path) -> None:
+    upstream = {**PATIENT, "concurrency": {"queue": 20, "target": "20ms"}}
+    routes = [
+        {"name": "login", "match": {"path": "/login"}, "policies": {"shed": "critical"}},
+        {"name": "search", "match": {"path": "/search"}, "policies": {"shed": "low"}},
+    ]
+    with bench(1, tmp_path, upstream, routes=routes) as ((service,), proxy):
+        service.behave("busy")
+        searches = Load(proxy.port, 320, clients=100, path="/search")
+        logins = Load(proxy.port, 20, clients=16, path="/login")
+        async with searches.running() as shed:
+            await searches.until(200)
+            async with logins.running() as kept:
+                await logins.until(80)
+        assert shed.statuses[503] > 0.3 * shed.statuses.total()
+        assert kept.errors == 0, kept.statuses
+
+
+async def test_a_deadline_bounds_all_tries_and_the_service_is_told(tmp_path: Path) -> None:
+    with endpoints(2) as services:
+        for service in services:
+            service.behave("stall")
+        config = {
+            "upstreams": {
+                "service": {
+                    "endpoints": [service.url for service in services],
+                    "timeouts": {"per_try": "300ms", "tell": "X-Timeout-Ms"},
+                    "outliers": {"consecutive": None},
+                }
+            },
+            "policies": {
+                "retry": {"attempts": 10, "on": "timeout", "budget": {"least": "100/s"}},
+                "deadline": "1s",
+            },
+        }
+        async with running(config, tmp_path) as gateway:
+            answer = await ask(gateway.url, request())
+            # The last try's own time may end with the deadline.
+            assert answer.status == 504
+            assert answer.error in ("deadline_exceeded", "upstream_timeout")
+            tries = sum(service.asked for service in services)
+            assert 2 <= tries <= 4, "each try had its own time, and all together the deadline's"

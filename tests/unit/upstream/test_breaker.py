@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.config.upstream import Breaker as Options
+from proxy.config.protection import Breaker as Options
 from proxy.upstream.breaker import Breaker, Window
 
 NOW = 1000.0
@@ -158,6 +158,7 @@ class TestHalfOpen:
         assert state_of(target) == "open"
 
 
+@settings(deadline=None)
 @given(outcomes=st.text("+-", max_size=200))
 def test_after_a_rest_good_probes_always_close_it(outcomes: str) -> None:
     target = breaker()

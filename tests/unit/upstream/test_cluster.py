@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from math import isnan
-from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,12 +16,12 @@ from proxy.errors import GatewayError, Unanswered, Unsent
 from proxy.upstream.cluster import Cluster, usable
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.key import read_key
-from proxy.upstream.means import Means
 from proxy.upstream.member import Member, Seat
 from proxy.upstream.outlier import blames
 from proxy.upstream.pool import Pool
 from proxy.wire.deadlines import Deadlines
 from tests.unit.policies.world import World, a_request, upstream_response
+from tests.unit.upstream.means import some_means
 
 
 class Fleet:
@@ -41,10 +40,7 @@ class Fleet:
         self.pools = {name: SimpleNamespace(available=True, load=0) for name in names}
         self.members = {name: self._member(name) for name in names}
         self.deadlines = Deadlines(lambda: self.now)
-        self.means = Means(
-            cast("Any", None), lambda: self.now, lambda: 0.0, Random(7).random, self.deadlines,
-            cast("Any", None), cast("Any", None), self.world.journal, self.world.journal,
-        )  # fmt: skip
+        self.means = some_means(self.world, lambda: self.now, self.deadlines)
         options = {"endpoints": [f"http://{name}" for name in names], "balance": balance, **options}
         self.cluster = self.configured(options, names)
         self.cluster.start()

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from random import Random
-from typing import Any, cast
 
 import pytest
 
 from proxy.upstream.discovery import Answer, Discovery, Found
-from proxy.upstream.means import Means
-from proxy.wire.deadlines import Deadlines
 from tests.unit.paused_loop import PausedLoop
 from tests.unit.policies.world import World
+from tests.unit.upstream.means import some_means
 
 A, B = Found("http://a"), Found("http://b")
 
@@ -46,10 +43,7 @@ def played(
 ) -> tuple[Discovery, Script, list[tuple[Found, ...]], World]:
     """What a discovery did in so many seconds, and what it told."""
     world, told = World(), list[tuple[Found, ...]]()
-    means = Means(
-        loop, loop.time, loop.time, Random(7).random, Deadlines(loop.time), cast("Any", None),
-        world.journal, world.journal,
-    )  # fmt: skip
+    means = some_means(world, loop.time, loop=loop)
     source = Script(loop, *answers)
     discovery = Discovery("users", source, means)
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from random import Random
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from proxy.config.upstream import Breaker as Options
+from proxy.config.protection import Breaker as Options
 from proxy.contract import Handler, Response
 from proxy.errors import GatewayError, Unanswered, Unsent
 from proxy.upstream.breaker import Breaker
 from proxy.upstream.guard import Guard
-from proxy.upstream.means import Means
-from proxy.wire.deadlines import Deadlines
 from tests.unit.policies.world import (
     World,
     a_request,
@@ -22,6 +19,7 @@ from tests.unit.policies.world import (
     failing,
     upstream_response,
 )
+from tests.unit.upstream.means import some_means
 
 
 class Stage:
@@ -36,11 +34,7 @@ class Stage:
 
     def guard(self, handler: Handler) -> Guard:
         world = self.world
-        means = Means(
-            cast("Any", None), lambda: world.now, lambda: world.wall, Random(7).random,
-            Deadlines(lambda: world.now), cast("Any", None), cast("Any", None), world.journal,
-            world.journal,
-        )  # fmt: skip
+        means = some_means(world, lambda: world.now)
         return Guard("users", "", self.breaker, self.options, handler, means)
 
     async def ask(self, handler: Handler, times: int = 1) -> list[str]:

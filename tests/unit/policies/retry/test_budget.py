@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.policies.retry.budget import WINDOW, Budget
@@ -49,6 +49,7 @@ def test_a_clock_that_stands_still_or_begins_late_does_no_harm() -> None:
     assert budget.left(1e6) == WINDOW - 1
 
 
+@settings(deadline=None)
 @given(
     share=st.floats(0, 1),
     steps=st.lists(st.tuples(st.floats(0, 3), st.integers(0, 30)), min_size=1, max_size=60),

@@ -1,0 +1,68 @@
+"""One try with a bounded time, on a paused clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from proxy.config.upstream import UpstreamTimeouts
+from proxy.contract import DEADLINE, Request, Response
+from proxy.errors import Unanswered
+from proxy.upstream.timed import TimedTry
+from tests.unit.paused_loop import PausedLoop
+from tests.unit.policies.world import a_request, upstream_response
+
+FIELD = "X-Request-Timeout-Ms"
+
+
+@pytest.fixture
+def loop() -> Iterator[PausedLoop]:
+    loop = PausedLoop()
+    yield loop
+    loop.close()
+
+
+def told(loop: PausedLoop, request: Request, **options: Any) -> str | None:
+    """What the service is told."""
+
+    async def ask(request: Request) -> Response:
+        await asyncio.sleep(0.5)
+        return upstream_response(200)
+
+    timeouts = UpstreamTimeouts.model_validate(options)
+    loop.run(TimedTry(ask, timeouts, loop.time)(request))
+    return request.headers.get(FIELD.lower())
+
+
+def test_a_try_in_time_is_passed_on(loop: PausedLoop) -> None:
+    assert told(loop, a_request(), per_try="1s") is None
+
+
+def test_a_try_that_takes_too_long_may_have_been_handled(loop: PausedLoop) -> None:
+    with pytest.raises(Unanswered) as raised:
+        told(loop, a_request(), per_try="400ms")
+    assert raised.value.code == "upstream_timeout"
+    assert loop.now == pytest.approx(1000.4)
+
+
+@pytest.mark.parametrize(
+    ("deadline", "per_try", "value"),
+    [
+        (None, "2s", "2000"),
+        (1001.25, "2s", "1250"),
+        (1003.0, "2s", "2000"),
+        (1003.0, None, "3000"),
+        (999.0, "2s", "1"),
+        (None, None, None),
+    ],
+)
+def test_the_service_is_told_what_is_left(
+    loop: PausedLoop, deadline: float | None, per_try: str | None, value: str | None
+) -> None:
+    request = a_request("/", (FIELD, "99999999"))
+    if deadline is not None:
+        request.state[DEADLINE] = deadline
+    assert told(loop, request, per_try=per_try, tell=FIELD) == value
