@@ -30,7 +30,8 @@ def decode_part(text: str) -> str:
     """A name or value with plus signs as blanks and percent-encoding undone."""
     if _ESCAPED(text) is None:
         return text
-    return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "replace")
+    raw = text.replace("+", " ").encode("utf-8", "surrogateescape")
+    return unquote_to_bytes(raw).decode("utf-8", "replace")
 
 
 def read_cookies(text: str, most: int) -> list[Pair]:

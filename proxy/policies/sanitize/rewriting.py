@@ -7,7 +7,7 @@ clean is (`cleaning`), or requests.
 from __future__ import annotations
 
 import json
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote_plus
 
 import orjson
@@ -43,7 +43,11 @@ def clean_pairs(place: str, text: str, rules: Rules) -> str:
             continue
         value = decode_part(raw)
         cleaned = rules.clean(parameter, value)
-        kept.append(part if cleaned == value else f"{name}{equals}{quote_plus(cleaned)}")
+        kept.append(
+            part
+            if cleaned == value
+            else f"{name}{equals}{quote_plus(cleaned, errors='surrogateescape')}"
+        )
     return "&".join(kept)
 
 
@@ -53,11 +57,11 @@ def clean_json(data: bytes, value: Any, rules: Rules) -> bytes:
     Of a name that is given twice in one object the last stays, if anything is changed.
     Raises RecursionError for texts nested too deeply to be written again.
     """
-    if _cleaned(value, "json:", rules) is value:
+    if _cleaned(value, _ROOT, rules) is value:
         return data
     # Numbers as they were written: 64 bits hold neither all integers nor all digits.
     exact = json.loads(data, parse_int=_verbatim, parse_float=_verbatim)
-    return orjson.dumps(_cleaned(exact, "json:", rules))
+    return orjson.dumps(_cleaned(exact, _ROOT, rules))
 
 
 def _verbatim(text: str) -> orjson.Fragment:
@@ -65,6 +69,8 @@ def _verbatim(text: str) -> orjson.Fragment:
 
 
 _GONE: Any = object()
+# The text as a whole is no parameter that could be left out.
+_ROOT: Final = "json:"
 
 
 def _cleaned(value: Any, parameter: str, rules: Rules) -> Any:
@@ -82,7 +88,7 @@ def _cleaned(value: Any, parameter: str, rules: Rules) -> Any:
         ]
         kept = [entry for entry in entries if entry is not _GONE]
         same = all(entry is old for entry, old in zip(entries, value, strict=True))
-    elif not rules.keeps(parameter):
+    elif parameter != _ROOT and not rules.keeps(parameter):
         rules.drop(parameter)
         return _GONE
     elif isinstance(value, str):
@@ -91,7 +97,7 @@ def _cleaned(value: Any, parameter: str, rules: Rules) -> Any:
     else:
         return value
     # What holds nothing that may stay has to be one that may stay itself.
-    if not kept and parameter != "json:" and not rules.keeps(parameter):
+    if not kept and parameter != _ROOT and not rules.keeps(parameter):
         rules.drop(parameter)
         return _GONE
     return value if same else kept

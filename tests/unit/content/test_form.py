@@ -18,6 +18,7 @@ from proxy.content.form import decode_part, read_cookies, read_pairs
         ("%C3%A9=%ff", [("é", "\ufffd")]),
         ("a=%", [("a", "%")]),
         ("a;b=c", [("a;b", "c")]),
+        ("a=%41\udcff", [("a", "A\ufffd")]),
     ],
 )
 def test_pairs_are_parted_and_decoded(text: str, pairs: list[tuple[str, str]]) -> None:

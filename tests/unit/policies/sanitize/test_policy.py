@@ -87,8 +87,8 @@ async def test_json(world: World, body: bytes, clean: bytes) -> None:
 
 
 async def test_forms(world: World) -> None:
-    request = await forwarded(world, asking("/", b"a=+x+&b=%41&c=%ff", FORM))
-    assert request.body == b"a=x&b=%41&c=%ff"
+    request = await forwarded(world, asking("/", b"a=+x+&b=%41&c=%ff&d=\xff\x00", FORM))
+    assert request.body == b"a=x&b=%41&c=%ff&d=%FF"
 
 
 async def test_a_coded_body_goes_on_plain_if_it_was_changed(world: World) -> None:
@@ -140,6 +140,9 @@ KNOWN = ["json:/name", "json:/address/*", "json:/tags/**", "query:page"]
         ({"evil": {"a": [1, {"b": 2}]}}, {}),
         ({"tags": ["a", ["b"]], "x": [1]}, {"tags": ["a", ["b"]]}),
         ({"name": None}, {"name": None}),
+        ("a text", "a text"),
+        ([1, {"name": 2}], []),
+        (5, 5),
     ],
 )
 async def test_what_is_not_known_is_left_out(world: World, body: Any, clean: Any) -> None:
