@@ -407,3 +407,41 @@ async def test_a_page_whose_name_was_rebound_reads_nothing_of_the_admin_port(
         scraper = {"User-Agent": "Prometheus/2.42.0", "Host": "sidegate.example.com:9901"}
         async with session.get(gateway.admin + "/metrics", headers=scraper) as page:
             assert page.status == 200
+
+
+async def test_what_policies_look_at_is_written_nowhere(tmp_path: Path) -> None:
+    """Bodies, parameters and cookies that are refused or changed, with a secret in each."""
+    policies = {
+        "validate": {
+            "schema": {"body": {"properties": {"password": {"maxLength": 3}}}},
+            "json": {"duplicates": "refuse"},
+            "mode": "shadow",
+        },
+        "sanitize": {"known": ["json:/password", "json:/note"], "fields": [
+            {"parameter": "json:/note", "max_length": 3}]},
+        "shield": {"mode": "shadow"},
+    }  # fmt: skip
+    attack = f"{CANARY}' or 1=1--"
+    bodies = [
+        json.dumps({"password": CANARY, "note": f"  {CANARY}", "other": CANARY}).encode(),
+        json.dumps({"password": attack}).encode(),
+        b'{"%b": 1, "%b": 2}' % (CANARY.encode(), CANARY.encode()),
+        b'{"broken": "%b"' % CANARY.encode(),
+    ]
+    config = {"telemetry": {"log": {"level": "debug"}}, "policies": policies}
+    async with staged(tmp_path, config=config) as stage:
+        for body in bodies:
+            head = b"POST /?token=%b HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n" % (
+                attack.replace(" ", "%20").encode()
+            )
+            head += b"Cookie: session=%b\r\nContent-Type: application/json\r\n" % attack.encode()
+            head += b"Content-Length: %d\r\n\r\n" % len(body)
+            [answer] = read_answers(await stage.gateway.raw(head + body), ("POST",))
+            assert answer.status == 200
+        lines = await stage.gateway.lines(count=len(bodies))
+        assert {line["decisions"]["shield"] for line in lines} == {"would_refuse"}
+        assert lines[0]["decisions"]["validate"] == "would_refuse"
+        assert lines[0]["decisions"]["sanitize"] == "changed"
+        written = await _everything_written(tmp_path, stage.gateway.admin)
+        # A name that a client makes up is no secret; a value is.
+        assert CANARY not in written.replace(f"json:/{CANARY}", "")
