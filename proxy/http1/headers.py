@@ -43,6 +43,24 @@ def decode(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
 
 
+class Defaults:
+    """Fields for `Headers.fill`, laid out once. Raises ValueError for a repeated name."""
+
+    __slots__ = ("index", "keys", "lines")
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        self.lines: list[bytes] = []
+        self.keys: list[str] = []
+        self.index: dict[str, bytes] = {}
+        for name, value in fields:
+            key = key_of(name)
+            if key in self.index:
+                raise ValueError(f"{key} is repeated")
+            self.lines.append(name + b": " + value)
+            self.keys.append(key)
+            self.index[key] = value
+
+
 class Headers:
     """An ordered list of fields; names are matched without regard to case.
 
@@ -122,6 +140,16 @@ class Headers:
             self._lines[place] = name + b": " + value
         index[key] = value
 
+    def put(self, key: str, line: bytes, value: bytes) -> None:
+        """As `set_raw`, with the finished line: for who sets the same field every time."""
+        index = self._index
+        if key in index:
+            self.set_raw(line[: len(key)], value)
+        else:
+            self._lines.append(line)
+            self._keys.append(key)
+            index[key] = value
+
     def add(self, name: str, value: str) -> None:
         """Add a field, keeping those of the same name."""
         self.append(name.encode("latin-1"), encode(value))
@@ -133,13 +161,19 @@ class Headers:
         self._cut(key)
         return True
 
-    def fill(self, defaults: Iterable[tuple[str, Field]]) -> None:
-        """Add each `(key, field)` whose key is absent; keys are distinct and lower-case."""
-        for key, (name, value) in defaults:
-            if key not in self._index:
-                self._lines.append(name + b": " + value)
+    def fill(self, defaults: Defaults) -> None:
+        """Add each of the fields whose name is absent."""
+        index = self._index
+        if defaults.index.keys().isdisjoint(index):
+            self._lines += defaults.lines
+            self._keys += defaults.keys
+            index.update(defaults.index)
+            return
+        for line, key in zip(defaults.lines, defaults.keys, strict=True):
+            if key not in index:
+                self._lines.append(line)
                 self._keys.append(key)
-                self._index[key] = value
+                index[key] = defaults.index[key]
 
     def drop(self, keys: frozenset[str]) -> None:
         """Remove every field whose key is among `keys`."""

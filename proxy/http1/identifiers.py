@@ -43,20 +43,31 @@ class Uuid7:
     wall: seconds since 1970. Within a millisecond their order is random.
     """
 
-    __slots__ = ("_millisecond", "_pool", "_start", "_wall")
+    __slots__ = ("_ends", "_millisecond", "_random", "_start", "_wall")
 
     def __init__(self, wall: Callable[[], float], random: Callable[[int], bytes]) -> None:
         self._wall = wall
-        self._pool = HexPool(random)
+        self._random = random
         self._millisecond = -1
         self._start = ""
+        # What follows the time, written for many at once.
+        self._ends: list[str] = []
 
     def __call__(self) -> str:
         """A new one, as 36 characters."""
-        digits = self._pool.take(19)
+        if not self._ends:
+            self._write_ends()
         now = int(self._wall() * 1000)
         if now != self._millisecond:
             self._millisecond = now
             stamp = f"{now:012x}"
             self._start = f"{stamp[:8]}-{stamp[8:]}-7"
-        return f"{self._start}{digits[:3]}-{_VARIANT[digits[3]]}{digits[4:7]}-{digits[7:]}"
+        return self._start + self._ends.pop()
+
+    def _write_ends(self) -> None:
+        digits = self._random(_POOL_BYTES).hex()
+        self._ends = [
+            f"{digits[at : at + 3]}-{_VARIANT[digits[at + 3]]}{digits[at + 4 : at + 7]}-"
+            f"{digits[at + 7 : at + 19]}"
+            for at in range(0, len(digits) - 18, 19)
+        ]

@@ -42,6 +42,9 @@ _SINGLE: Final = {"content-type", "user-agent", "server", "etag", "max-forwards"
 _OPTIONS: dict[bytes, frozenset[str]] = {}
 _OPTIONS_MAX: Final = 256
 _OPTIONS_LENGTH: Final = 64
+# Well-formed values of Host, to the name and the text.
+_HOSTS: dict[bytes, tuple[str, str]] = {}
+_HOSTS_MAX: Final = 1024
 
 Underscores = Literal["drop", "refuse", "pass"]
 
@@ -64,7 +67,8 @@ class RequestHead:
 
     headers: end-to-end fields. forwarded: the forwarding lines that came, taken out of
     them. keep_alive: the client would send another request. expects: it waits for 100.
-    upgrade: the protocol that it asks for, empty for none.
+    upgrade: the protocol that it asks for, empty for none. size: its bytes on the wire, 0
+    where nobody counted them.
     """
 
     method: str
@@ -78,6 +82,7 @@ class RequestHead:
     expects: bool
     upgrade: str
     forwarded: tuple[Line, ...]
+    size: int = 0
 
 
 @dataclass(slots=True)
@@ -187,7 +192,8 @@ def read_request_head(
             raise GatewayError("expectation_failed", close=True)
         expects = protocol == "1.1" and framing != 0
     target = read_target(raw_target, method, rules.paths)
-    name_text, authority = _read_host(host, protocol, target)
+    known = _HOSTS.get(host) if host is not None and not target.authority else None
+    name_text, authority = known or _read_host(host, protocol, target)
     headers = Headers.of(texts, keys, index)
     if options is not None:
         headers.drop(options - _NOT_NOMINABLE)
@@ -214,6 +220,10 @@ def _read_host(host: bytes | None, version: str, target: Target) -> tuple[str, s
             raise GatewayError(
                 "invalid_host", "The Host field and the target name different hosts.", close=True
             )
+    if not target.authority and len(host) <= _OPTIONS_LENGTH:
+        if len(_HOSTS) >= _HOSTS_MAX:
+            _HOSTS.clear()
+        _HOSTS[host] = read[0], text
     return read[0], text
 
 

@@ -10,7 +10,7 @@ answer is None, and the parser decides. Pure but for `line`'s memory.
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 from proxy.http1.line import Line, plain_lines
 
@@ -25,21 +25,10 @@ _STARTS_MAX: Final = 256
 _START_MAX_LENGTH: Final = 64
 
 
-class PlainRequest(NamedTuple):
-    """The parts of a request head, as the parser gives them."""
-
-    method: str
-    target: str
-    version: tuple[int, int]
-    lines: list[Line]
-
-
-class PlainResponse(NamedTuple):
-    """The parts of a response head, as the parser gives them."""
-
-    status: int
-    version: tuple[int, int]
-    lines: list[Line]
+PlainRequest = tuple[str, str, tuple[int, int], list[Line]]
+"""Method, target, version and lines of a request, as the parser gives them."""
+PlainResponse = tuple[int, tuple[int, int], list[Line]]
+"""Status, version and lines of a response, as the parser gives them."""
 
 
 def plain_request(head: bytes) -> PlainRequest | None:
@@ -61,7 +50,7 @@ def plain_request(head: bytes) -> PlainRequest | None:
         return None
     del texts[0]
     lines = plain_lines(texts)
-    return None if lines is None else PlainRequest(method, target, version, lines)
+    return None if lines is None else (method, target, version, lines)
 
 
 def plain_response(head: bytes) -> PlainResponse | None:
@@ -72,7 +61,7 @@ def plain_response(head: bytes) -> PlainResponse | None:
         return None
     del texts[0]
     lines = plain_lines(texts)
-    return None if lines is None else PlainResponse(*start, lines)
+    return None if lines is None else (*start, lines)
 
 
 def _read_start(text: bytes) -> tuple[int, tuple[int, int]] | None:

@@ -22,6 +22,9 @@ from proxy.http1.headers import decode
 
 # RFC 3986 pchar without percent signs, plus what browsers leave bare in paths and queries.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@\[\]^`{|}-]*").fullmatch
+_HARMLESS: Final = (
+    b"?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._~!$&'()*+,;=:@[]^`{|}-"
+)
 _QUERY: Final = re.compile(r"[\x21-\x7e]*").fullmatch
 _ESCAPES: Final = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _CONTROLS: Final = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])").search
@@ -78,6 +81,11 @@ def read_target(raw: str, method: str, rules: PathRules) -> Target:
     """Read a request target (RFC 9112, 3.2). Raises GatewayError `invalid_target`."""
     if raw[:1] == "/":
         path, mark, query = raw.partition("?")
+        if raw.isascii() and "//" not in path and "/." not in path:
+            # Deleting what is harmless costs a fifth of matching it.
+            data = raw.encode("ascii")
+            if not data.translate(None, _HARMLESS):
+                return Target(data, path, query, "", "")
         if _PLAIN(path) and "//" not in path and "/." not in path:
             if mark and not _QUERY(query):
                 raise _bad("The query holds characters that a URL can't.")

@@ -39,7 +39,7 @@ class RequestId:
     """Sets `request.id`; the field goes upstream and comes back with the response."""
 
     def __init__(self, options: Options, toolkit: Toolkit) -> None:
-        self._name = options.header.encode("ascii")
+        self._start = options.header.encode("ascii") + b": "
         self._key = options.header.lower()
         self._any = options.accept == "any"
         self._trusted = options.accept == "trusted"
@@ -58,12 +58,14 @@ class RequestId:
             request.id = came.decode("ascii")
             return
         request.id = made = self._make()
-        request.headers.set_raw(self._name, made.encode("ascii"))
+        value = made.encode("ascii")
+        request.headers.put(self._key, self._start + value, value)
 
     def edit_response(self, request: Request, response: Response) -> None:
         """Echo it, in place of any that the upstream sent."""
         if request.id:
-            response.headers.set_raw(self._name, request.id.encode("ascii"))
+            value = request.id.encode("ascii")
+            response.headers.put(self._key, self._start + value, value)
 
 
 POLICY = PolicySpec("request_id", Options, RequestId, after={"trace_context"}, default=True)

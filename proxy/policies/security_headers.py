@@ -8,8 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit
 from proxy.http1.field import check_editable, check_value
-from proxy.http1.headers import Field as HeaderField
-from proxy.http1.headers import encode
+from proxy.http1.headers import Defaults, encode, key_of
 
 _HSTS: Final = "Strict-Transport-Security"
 
@@ -134,13 +133,13 @@ class SecurityHeaders:
         self._strip = frozenset(stripped) - values.keys()
         if options.override:
             self._strip |= {key for key, (_, value) in values.items() if value is not False}
-        https: list[tuple[str, HeaderField]] = [
-            (key, (name.encode("ascii"), encode(value)))
-            for key, (name, value) in values.items()
+        https = [
+            (name.encode("ascii"), encode(value))
+            for name, value in values.values()
             if value is not False
         ]
-        self._https = tuple(https)
-        self._http = tuple(entry for entry in https if entry[0] != _HSTS.lower())
+        self._https = Defaults(https)
+        self._http = Defaults(field for field in https if key_of(field[0]) != _HSTS.lower())
 
     def edit_response(self, request: Request, response: Response) -> None:
         """Strip, then add what is missing."""

@@ -9,7 +9,6 @@ else is done with it.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Final
 
 from proxy.errors import GatewayError
@@ -28,20 +27,10 @@ _A: Final = ord("A")
 _Z: Final = ord("Z")
 
 
-@dataclass(slots=True)
-class Arrived:
-    """A complete head.
-
-    size: its bytes on the wire. persistent: what follows it can be read as another request.
-    """
-
-    head: RequestHead
-    size: int
-    persistent: bool
-
-
 class Arrival:
     """Collects heads of one connection.
+
+    The `keep_alive` of a head says whether what follows it can be read as another request.
 
     partial: bytes of a head that is not complete yet, kept after an error too.
     """
@@ -55,7 +44,7 @@ class Arrival:
         self._fed = 0
         self.partial = b""
 
-    def feed(self, data: bytes, limit: int, rules: HeadRules) -> tuple[Arrived | None, bytes]:
+    def feed(self, data: bytes, limit: int, rules: HeadRules) -> tuple[RequestHead | None, bytes]:
         """Take bytes, at least one: a head once it is complete, and what follows it.
 
         limit: most bytes of a head. Raises GatewayError, after which nothing that follows
@@ -66,10 +55,11 @@ class Arrival:
             if 0 < end <= limit - 4:
                 plain = plain_request(data[:end])
                 if plain is not None:
-                    head = read_request_head(*plain, rules)
+                    method, target, version, lines = plain
+                    head = read_request_head(method, target, version, lines, rules)
                     self._empty_lines = 0
-                    end += 4
-                    return Arrived(head, end, head.keep_alive), data[end:]
+                    head.size = end = end + 4
+                    return head, data[end:]
         joined = self.partial + data if self.partial else data
         fed = self._fed
         if fed == 0 and not _A <= joined[0] <= _Z:
@@ -111,8 +101,10 @@ class Arrival:
         self._fed = 0
         self._empty_lines = 0
         # An upgrade that is not passed on leaves open which protocol the client goes on in.
-        persistent = head.keep_alive and not (parsed.upgrade and not head.upgrade)
-        return Arrived(head, end, persistent), joined[end:]
+        if parsed.upgrade and not head.upgrade:
+            head.keep_alive = False
+        head.size = end
+        return head, joined[end:]
 
     def _begin(self, data: bytes) -> bytes:
         """What is left of the first bytes without empty lines; refuse what begins no head."""

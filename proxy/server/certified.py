@@ -8,7 +8,7 @@ from proxy.contract import CERTIFICATE, Request
 from proxy.http1.certificate import ClientCertificate, read_certificate
 from proxy.http1.forwarding import Client
 from proxy.http1.line import CERTIFICATE_FIELDS, Line
-from proxy.server.arrival import Arrived
+from proxy.http1.message import RequestHead
 from proxy.server.listener import Listener
 from proxy.server.visitor import Visitor
 
@@ -42,9 +42,9 @@ class CertifiedVisitor(Visitor):
         self._certificate = certificate
         self._line = certificate.line if listener.tells_certificates else b""
 
-    def request(self, arrived: Arrived) -> Request:
+    def request(self, head: RequestHead) -> Request:
         """As of any visitor, with what the certificate says."""
-        request = super().request(arrived)
+        request = super().request(head)
         request.state[CERTIFICATE] = self._certificate
         return request
 

@@ -143,20 +143,19 @@ class ClientConnection(asyncio.Protocol):
         self._pause(False)
         fresh = not self._arrival.partial
         try:
-            arrived, rest = self._arrival.feed(data, listener.limits.head, listener.rules)
+            head, rest = self._arrival.feed(data, listener.limits.head, listener.rules)
         except GatewayError as error:
             self._refuse(error)
             return
-        if arrived is None:
+        if head is None:
             if self._half_closed:
                 # The rest of the head will never come.
                 self._close("half_closed")
             elif fresh:
                 self.expire_in(listener.timeouts.head)
             return
-        head = arrived.head
-        request = self._visitor.request(arrived)
-        exchange = Exchange(self, listener, request, arrived.size, arrived.persistent)
+        request = self._visitor.request(head)
+        exchange = Exchange(self, listener, request, head.size, head.keep_alive)
         request.exchange = self._exchange = exchange
         self.sender.reset(request.version)
         self.deadline = NEVER

@@ -6,7 +6,7 @@ from proxy.contract import Request
 from proxy.http1.forwarding import Client, direct_client, forwarded_client
 from proxy.http1.headers import Headers
 from proxy.http1.line import Line
-from proxy.server.arrival import Arrived
+from proxy.http1.message import RequestHead
 from proxy.server.listener import Listener
 
 # Of a head that can't be read, so much is looked at to name it in the log.
@@ -24,9 +24,8 @@ class Visitor:
         self._trusted = listener.trusts(peer)
         self._direct: tuple[str, Client] | None = None
 
-    def request(self, arrived: Arrived) -> Request:
+    def request(self, head: RequestHead) -> Request:
         """The request of a head that was read, with no body yet."""
-        head = arrived.head
         target = head.target
         client = self._client(head.authority, head.forwarded)
         request = Request(

@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.config.telemetry import Logging
-from proxy.contract import Decision, Request, Timings
+from proxy.contract import NO_ROUTE, Decision, Request, Timings
 from proxy.telemetry.console import Console, printable
 from proxy.telemetry.logs import render_json
 from proxy.telemetry.redaction import (
@@ -42,6 +42,8 @@ _TEMPLATE: Final[dict[str, Any]] = {
     "connect_ms": 0.0, "upstream_ms": 0.0,
 }  # fmt: skip
 _OUTCOMES_MAX: Final = 1024
+_QUERIES_MAX: Final = 1024
+_QUERY_KEPT: Final = 128
 _NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
 
 
@@ -67,7 +69,11 @@ class AccessLog:
         self._console = console
         self._record = _TEMPLATE.copy()
         self._moment = -1
+        self._agent: bytes | None = b""
+        self._route = NO_ROUTE
         self._outcomes: dict[tuple[Decision, ...], dict[str, str]] = {}
+        # Queries that came before and hide nothing.
+        self._harmless: set[str] = set()
         self._redact_query = QueryRedaction(options.redact_query)
         hidden = set(map(str.lower, options.redact_headers))
         self._headers = tuple(
@@ -123,18 +129,24 @@ class AccessLog:
         record["path"] = path
         record["query"] = query
         record["protocol"] = "HTTP/1.1" if request.version == "1.1" else "HTTP/1.0"
-        record["route"] = route.name
-        record["upstream"] = route.upstream
+        if route is not self._route:
+            self._route = route
+            record["route"] = route.name
+            record["upstream"] = route.upstream
         record["endpoint"] = request.endpoint
         record["status"] = status
         record["bytes_in"] = received
         record["bytes_out"] = sent
-        if agent is None:
+        if agent is self._agent:
+            pass
+        elif agent is None:
             record["user_agent"] = ""
         elif len(agent) <= _TEXT_MAX and agent.isascii():
             record["user_agent"] = agent.decode("ascii")
         else:
             record["user_agent"] = _text(agent)
+        # The very same bytes stand for the same line of a head, which is remembered.
+        self._agent = agent
         detailed = self._shown
         if request.decisions:
             known = tuple(request.decisions)
@@ -169,7 +181,13 @@ class AccessLog:
 
     def _part(self, target: bytes) -> tuple[str, str]:
         path, _, query = target.decode("latin-1").partition("?")
-        shown = self._redact_query(_shorten(query, _TARGET_MAX)) if query else ""
+        if not query or query in self._harmless:
+            return _shorten(path, _TARGET_MAX), query
+        shown = self._redact_query(_shorten(query, _TARGET_MAX))
+        if shown == query and len(query) <= _QUERY_KEPT:
+            if len(self._harmless) >= _QUERIES_MAX:
+                self._harmless.clear()
+            self._harmless.add(query)
         return _shorten(path, _TARGET_MAX), shown
 
     def _broken(self, timings: Timings, record: dict[str, Any], error: str, aborted: str) -> None:

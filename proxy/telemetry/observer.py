@@ -28,7 +28,7 @@ class Observer:
         self._metrics = metrics
         self._every = every
         self.line = line
-        self._cells: dict[RouteInfo, tuple[RouteCells, Histogram]] = {}
+        self._cells: dict[str, tuple[RouteCells, Histogram]] = {}
 
     def finished(
         self,
@@ -46,7 +46,7 @@ class Observer:
         monotonic seconds. error: the code that Sidegate answered with. aborted: why the
         exchange broke after its response had begun.
         """
-        cells = self._cells.get(request.route)
+        cells = self._cells.get(request.route.name)
         route, waits = cells if cells is not None else self._learn(request.route)
         timings = request.timings
         seconds = overhead = ended - timings.received
@@ -66,7 +66,7 @@ class Observer:
 
     def mark(self, request: Request, ended: float) -> None:
         """The trace of a request that was counted is recorded: make it an exemplar."""
-        cells, _ = self._cells.get(request.route) or self._learn(request.route)
+        cells, _ = self._cells.get(request.route.name) or self._learn(request.route)
         cells.mark(request.trace.trace_id, ended - request.timings.received)
 
     def _learn(self, route: RouteInfo) -> tuple[RouteCells, Histogram]:
@@ -75,7 +75,7 @@ class Observer:
         waits = self._metrics.upstream(route.upstream) if route.upstream else Histogram()
         cells = (self._metrics.route(route.name or _UNROUTED), waits)
         if len(self._cells) < _ROUTES_MAX:
-            self._cells[route] = cells
+            self._cells[route.name] = cells
         return cells
 
 

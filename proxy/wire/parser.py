@@ -182,7 +182,7 @@ class ResponseParser:
         if plain is None:
             parsed = self.read(head)
             lines = lines_of(parsed.raw_headers, "upstream_invalid")
-            plain = PlainResponse(parsed.code, parsed.version, lines)
+            return parsed.code, parsed.version, lines
         return plain
 
     def read(self, head: bytes) -> ParsedResponse:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from proxy.http1 import headers as module
-from proxy.http1.headers import Field, Headers, combine, decode, encode, key_of
+from proxy.http1.headers import Defaults, Field, Headers, combine, decode, encode, key_of
 
 FIELDS = [(b"Host", b"a"), (b"X-Y", b"1"), (b"accept", b""), (b"x-y", b"2")]
 
@@ -66,8 +66,27 @@ def test_set_puts_one_field_in_the_place_of_the_first() -> None:
 
 def test_fill_adds_what_is_absent_only() -> None:
     headers = Headers(FIELDS)
-    headers.fill([("x-y", (b"X-Y", b"9")), ("z", (b"Z", b"z"))])
+    headers.fill(Defaults([(b"X-Y", b"9"), (b"Z", b"z")]))
     assert headers.fields() == [*FIELDS, (b"Z", b"z")]
+    assert headers.get("z") == "z"
+
+
+def test_fill_adds_all_where_all_are_absent() -> None:
+    headers, defaults = Headers(FIELDS), Defaults([(b"Z", b"z"), (b"Q", b"q")])
+    headers.fill(defaults)
+    assert headers.fields() == [*FIELDS, (b"Z", b"z"), (b"Q", b"q")]
+    headers.set("Z", "other")
+    assert Headers().copy().fields() == []
+    assert defaults.lines == [b"Z: z", b"Q: q"]
+    with pytest.raises(ValueError, match="repeated"):
+        Defaults([(b"Z", b"z"), (b"z", b"q")])
+
+
+def test_put_is_set_with_a_finished_line() -> None:
+    headers = Headers(FIELDS)
+    headers.put("x-y", b"X-Y: 3", b"3")
+    headers.put("z", b"Z: z", b"z")
+    assert headers.fields() == [(b"Host", b"a"), (b"X-Y", b"3"), (b"accept", b""), (b"Z", b"z")]
     assert headers.get("z") == "z"
 
 
@@ -162,7 +181,7 @@ class AsAList(RuleBasedStateMachine):
     @rule(name=NAMES, value=VALUES)
     def fill(self, name: str, value: str) -> None:
         key = name.lower()
-        self.headers.fill([(key, (name.encode(), encode(value)))])
+        self.headers.fill(Defaults([(name.encode(), encode(value))]))
         if self._without(key) == self.fields:
             self.fields.append((name.encode(), encode(value)))
 

@@ -39,16 +39,15 @@ def outcomes(raw: bytes, cuts: list[int]) -> list[Outcome]:
         data = raw[begin:end]
         while data:
             try:
-                arrived, data = arrival.feed(data, LIMIT, RULES)
+                head, data = arrival.feed(data, LIMIT, RULES)
             except GatewayError as error:
                 return [*found, (error.status, error.code, error.close)]
-            if arrived is None:
+            if head is None:
                 assert data == b""
                 break
-            head = arrived.head
             found.append((head.target, head.version, head.host, head.headers.fields(),
                           head.framing, head.keep_alive))  # fmt: skip
-            if not arrived.persistent:
+            if not head.keep_alive:
                 # Nobody reads on.
                 return [*found, ("left", b"")]
     return [*found, ("left", arrival.partial)]
@@ -248,4 +247,4 @@ def test_garbage_is_refused_without_waiting_for_more(begun: bytes) -> None:
 def test_whether_what_follows_can_be_read_as_another_request(head: bytes, persistent: bool) -> None:
     arrived, _ = Arrival(LOOP).feed(head, LIMIT, RULES)
     assert arrived is not None
-    assert arrived.persistent is persistent
+    assert arrived.keep_alive is persistent

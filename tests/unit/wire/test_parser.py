@@ -20,8 +20,8 @@ import pytest
 
 from proxy.config.model import Paths
 from proxy.errors import GatewayError
-from proxy.http1.message import HeadRules
-from proxy.server.arrival import Arrival, Arrived
+from proxy.http1.message import HeadRules, RequestHead
+from proxy.server.arrival import Arrival
 from proxy.server.intake import Intake
 from proxy.wire.parser import ParsedRequest, RequestParser, ResponseParser, require_c_parsers
 from tests.unit.paused_loop import PausedLoop
@@ -41,7 +41,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def arrive(loop: asyncio.AbstractEventLoop, raw: bytes) -> Arrived:
+def arrive(loop: asyncio.AbstractEventLoop, raw: bytes) -> RequestHead:
     """What becomes of a complete head."""
     arrived, rest = Arrival(loop).feed(raw, 32 * 1024, RULES)
     assert arrived is not None
@@ -255,7 +255,7 @@ def test_the_preface_of_http_2_is_an_unknown_version(loop: asyncio.AbstractEvent
 def test_fields_that_imitate_dashed_ones_don_t_reach_the_upstream(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    headers = arrive(loop, on_get(b"X_Y: a", b"X-Y: b")).head.headers
+    headers = arrive(loop, on_get(b"X_Y: a", b"X-Y: b")).headers
     assert headers.fields() == [(b"X-Y", b"b")]
 
 
@@ -383,10 +383,10 @@ def test_a_trailer_never_becomes_a_field_of_a_later_message(
     while data:
         arrived, data = arrival.feed(data, 32 * 1024, RULES)
         assert arrived is not None
-        assert list(arrived.head.headers.keys()) == []
-        assert arrived.head.host == "a"
+        assert list(arrived.headers.keys()) == []
+        assert arrived.host == "a"
         seen += 1
-        intake = Intake(loop, lambda open_: None, arrived.head.framing, 1000)
+        intake = Intake(loop, lambda open_: None, arrived.framing, 1000)
         for end in range(1, len(body)) if not whole else ():
             assert intake.feed(body[end - 1 : end]) is None
         rest = intake.feed(data if whole else body[-1:] + data[len(body) :])
