@@ -103,7 +103,7 @@ class Server(Settings):
     paths: Paths = Paths()
     workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = 1
     """Processes that share the listeners; `auto` for one on each processor. A change of it
-    takes effect at the next start. Rate limits are counted by each process on its own."""
+    takes effect at the next start, or upgrade."""
 
     @field_validator("listen", "proxy_protocol", "trusted_proxies", mode="before")
     @classmethod

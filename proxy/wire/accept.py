@@ -24,6 +24,7 @@ BACKLOG: Final = 2048
 _AT_ONCE: Final = 64
 _PEEK: Final = 8192
 _FINISH_SECONDS: Final = 0.5
+_PAUSE_SECONDS: Final = 0.1
 # Some clients never say goodbye.
 _SHUTDOWN_SECONDS: Final = 5.0
 # The path belongs to whoever bound the socket, and others may go on with it.
@@ -113,7 +114,7 @@ class Acceptor:
         if self.socket.fileno() >= 0:
             rest = self.socket.dup()
             self.close()
-            with rest:
+            with rest, contextlib.suppress(OSError):
                 while connection := _accepted(rest):
                     self._spawn(self._admit(connection))
                     count += 1
@@ -129,10 +130,20 @@ class Acceptor:
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
-            connection = _accepted(self.socket)
+            try:
+                connection = _accepted(self.socket)
+            except OSError:
+                # No descriptors are left, say. It stays readable, and would be asked without end.
+                self._loop.remove_reader(self.socket)
+                self._loop.call_later(_PAUSE_SECONDS, self._go_on)
+                return
             if connection is None:
                 return
             self._spawn(self._admit(connection))
+
+    def _go_on(self) -> None:
+        if self.socket.fileno() >= 0:
+            self._loop.add_reader(self.socket, self._accept)
 
     async def _admit(self, connection: socket.socket) -> None:
         entrance = self._entrance
@@ -160,9 +171,10 @@ class Acceptor:
 
 
 def _accepted(sock: socket.socket) -> socket.socket | None:
+    """The next connection that waits; None when there is none. Raises OSError."""
     try:
         connection, _ = sock.accept()
-    except OSError:
+    except (BlockingIOError, ConnectionAbortedError):
         return None
     connection.setblocking(False)
     return connection

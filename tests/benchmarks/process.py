@@ -38,6 +38,11 @@ class Process:
                 env={**os.environ, **(environment or {})},
             )
 
+    @property
+    def pids(self) -> list[int]:
+        """The process and all its descendants, parents first."""
+        return self._tree()
+
     def exited(self) -> bool:
         """It ended by itself."""
         return self._popen.poll() is not None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
+import socket
 from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -166,3 +169,25 @@ async def test_a_reload_begins_and_ends_it(tmp_path: Path) -> None:
         async with connected(gateway.url) as wire:
             assert await forwarded_for(wire) == "127.0.0.1"
         assert await forwarded_for(old) == "127.0.0.1"
+
+
+async def test_out_of_descriptors_it_waits_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without asking the kernel in a circle meanwhile."""
+    asked = 0
+    accept = socket.socket.accept
+
+    def fail(sock: socket.socket) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked < 4:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return accept(sock)
+
+    monkeypatch.setattr(socket.socket, "accept", fail)
+    async with behind_one(tmp_path, "127.0.0.0/8") as gateway:
+        async with connected(gateway.url) as wire:
+            await wire.send(V1)
+            assert await forwarded_for(wire) == "192.0.2.7"
+        assert asked < 10
