@@ -40,6 +40,17 @@ class EndpointOptions(Settings):
         return value
 
 
+class Sticky(Settings):
+    """Keep each client at the endpoint that it had first, by a signed cookie."""
+
+    cookie: str = Field(default="sidegate_seat", pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    """The cookie's name."""
+    secret: str = Field(min_length=16)
+    """What it is signed with; write `!file PATH`, and the same for all replicas."""
+    max_age: Duration | None = Field(default=None, ge=1)
+    """How long the browser keeps it; by default until it is closed."""
+
+
 class Balance(Settings):
     """Which of several endpoints a request goes to; the short form is `by` alone."""
 
@@ -58,6 +69,9 @@ class Balance(Settings):
     slow_start: Duration = Field(default=0.0, le=3600)
     """A new or recovered endpoint's share grows from a tenth to the whole over this time; not
     for `hash`. Off by default."""
+    sticky: Sticky | None = None
+    """Before all that, a client's endpoint by a cookie, as long as that endpoint is fit. Off by
+    default."""
     panic: Share = Field(default=0.25, le=1)
     """When fewer of the endpoints than this are usable, all are used again: better some failures
     than all requests on the last ones, and perhaps it is the checks that are wrong."""

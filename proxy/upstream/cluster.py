@@ -26,6 +26,7 @@ from proxy.upstream.member import Member, Seat
 from proxy.upstream.outlier import Detector, blames
 from proxy.upstream.probe import Probe
 from proxy.upstream.report import Report
+from proxy.upstream.sticky import Sticky
 from proxy.wire.deadlines import NEVER
 
 # A new endpoint begins with a tenth of its share.
@@ -67,6 +68,7 @@ class Cluster:
         self._means = means
         self._clock = means.clock
         balance = options.balance
+        self._sticky = None if balance.sticky is None else Sticky(name, balance.sticky)
         self._key = read_key(balance.key) if balance.by == "hash" else None
         self._asked = 0
         self._checks: dict[Member, asyncio.Task[None]] = {}
@@ -104,6 +106,8 @@ class Cluster:
             member.asked -= 1
         now = self._clock()
         seconds = now - started
+        if self._sticky is not None:
+            self._sticky.mark(request, response, seat)
         member.latency.observe(now, seconds)
         self._detector.response(member, response.status, seconds, now)
         return response
@@ -134,6 +138,8 @@ class Cluster:
     def update(self, seats: Iterable[Seat]) -> None:
         """Other seats are there now; those that stay keep what is known of them."""
         self.seats = tuple(seats)
+        if self._sticky is not None:
+            self._sticky.update(self.seats)
         if self._started:
             present = set(self.members())
             for member in self._checks.keys() - present:
@@ -231,8 +237,12 @@ class Cluster:
 
     def _seat(self, request: Request) -> Seat:
         """Raises nothing: when none is fit, one that isn't tells why."""
-        key = b"" if self._key is None else self._key(request)
         tried = request.state.get(TRIED)
+        if self._sticky is not None:
+            own = self._sticky.seat(request)
+            if own is not None and not (tried and own.name in tried):
+                return own
+        key = b"" if self._key is None else self._key(request)
         if tried is None:
             seat = self._choice.pick(key)
             if seat.free:

@@ -163,6 +163,55 @@ async def test_requests_of_one_key_go_to_one_endpoint() -> None:
     assert set(owners) == {"a", "b", "c"}
 
 
+# -- sticky clients --------------------------------------------------------------------------------
+
+STICKY: dict[str, Any] = {"sticky": {"secret": "0123456789abcdef", "max_age": "1h"}}
+
+
+async def visit(fleet: Fleet, cookie: str = "") -> tuple[str, str]:
+    """The endpoint that a client with this cookie gets, and the cookie that it is given."""
+    fleet.asked.clear()
+    response = await fleet.cluster(a_request("/", *([("Cookie", cookie)] if cookie else [])))
+    [name] = fleet.asked
+    return name, response.headers.get("set-cookie") or ""
+
+
+async def test_a_client_stays_where_it_was() -> None:
+    fleet = Fleet(*"abcd", balance=STICKY)
+    name, cookie = await visit(fleet)
+    value, _, attributes = cookie.partition("; ")
+    assert attributes == "Max-Age=3600; Path=/; HttpOnly; SameSite=Lax"
+    assert len(value.partition("=")[2]) == 32, "a keyed hash, which names no endpoint"
+    for _ in range(20):
+        assert await visit(fleet, f"other=1; {value}") == (name, ""), "it knows already"
+
+
+async def test_replicas_understand_each_other_and_others_do_not() -> None:
+    name, cookie = await visit(Fleet(*"abcd", balance=STICKY))
+    value = cookie.partition(";")[0]
+    assert await visit(Fleet(*"abcd", balance=STICKY), value) == (name, "")
+    other = Fleet(*"abcd", balance={"sticky": {"secret": "fedcba9876543210"}})
+    assert (await visit(other, value))[1] != ""
+
+
+async def test_a_client_whose_endpoint_is_unfit_gets_another_one() -> None:
+    fleet = Fleet(*"abcd", balance=STICKY)
+    name, cookie = await visit(fleet)
+    value = cookie.partition(";")[0]
+    broken(fleet, name)
+    other, given = await visit(fleet, value)
+    assert other != name
+    assert given.partition(";")[0] not in ("", value)
+    fleet.cluster.update([fleet.seat(seat) for seat in "abcd" if seat != name])
+    assert (await visit(fleet, value))[0] != name
+
+
+async def test_a_made_up_cookie_chooses_nothing() -> None:
+    fleet = Fleet(*"abcd", balance=STICKY)
+    _, given = await visit(fleet, f"sidegate_seat={'0' * 32}")
+    assert given.startswith("sidegate_seat=")
+
+
 # -- ejection --------------------------------------------------------------------------------------
 
 
