@@ -97,6 +97,11 @@ class Server(Settings):
     """Also send the standard `Forwarded` field (RFC 7239)."""
     underscores: Literal["drop", "refuse", "pass"] = "drop"
     """Field names with an underscore, which imitate dashed ones behind CGI-like gateways."""
+    half_close: Literal["probe", "serve", "cancel"] = "probe"
+    """When a client ends its side of the connection while it waits for an answer: it may have
+    gone, or only have no more to send. `probe` sends `100 Continue`, which those who still read
+    pass over and which is refused where nobody does, so that work for clients that are gone
+    ends at once; `serve` answers all; `cancel` takes all for gone."""
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     drain: Drain = Drain()

@@ -16,6 +16,7 @@ from typing import Final, cast
 from proxy.contract import Response
 from proxy.errors import Aborted, GatewayError
 from proxy.http1.framing import Framing
+from proxy.http1.headers import Headers
 from proxy.server.arrival import Arrival
 from proxy.server.certified import make_visitor
 from proxy.server.exchange import Exchange
@@ -24,9 +25,9 @@ from proxy.server.listener import Listener
 from proxy.server.reply import Sender, frame_response
 from proxy.server.stall import Stall
 from proxy.server.visitor import Visitor
-from proxy.wire.deadlines import NEVER
+from proxy.wire.deadlines import INTERVAL, NEVER
 from proxy.wire.flow import HIGH_WATER
-from proxy.wire.reset import reset
+from proxy.wire.reset import reset, was_reset
 from proxy.wire.tunnel import Tunnel, TunnelEnd
 
 # What is read and thrown away after an early answer, so that the client gets to read it.
@@ -106,6 +107,13 @@ class ClientConnection(asyncio.Protocol):
             return self._transport is not None and not self._transport.is_closing()
         if self._intake is not None:
             self._intake.break_off(GatewayError("incomplete_body"))
+        elif self._exchange is not None and self._listener.half_close == "probe":
+            # Whoever only sends no more passes it over (RFC 9110, 15.2); where nobody reads any
+            # more the connection is reset, which ends what is done for it.
+            self.sender.interim(100, Headers())
+            self.expire_in(INTERVAL)
+        elif self._exchange is not None and self._listener.half_close == "cancel":
+            self.abort("client_closed")
         return self._exchange is not None or bool(self._waiting)
 
     def data_received(self, data: bytes) -> None:
@@ -324,6 +332,11 @@ class ClientConnection(asyncio.Protocol):
             self._exchange.say_continue()
         elif self._intake is not None:
             self._intake.break_off(GatewayError("request_timeout"))
+        elif self._half_closed and self._transport is not None:
+            if was_reset(self._transport):
+                self.abort("client_closed")
+            else:
+                self.expire_in(INTERVAL)
 
     def drain(self, *, tunnels: bool) -> None:
         """Finish what is going on, then close; with `tunnels`, ask those to end too."""

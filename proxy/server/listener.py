@@ -156,6 +156,7 @@ class Listener:
         self.limits: Limits = settings.limits
         self.timeouts: Timeouts = settings.timeouts
         self.standard = settings.forwarded
+        self.half_close = settings.half_close
         client = None if settings.tls is None else settings.tls.client
         self.certifies = client is not None and self.scheme == "https"
         self.tells_certificates = client is not None and client.forward

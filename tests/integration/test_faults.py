@@ -210,7 +210,7 @@ async def test_under_overload_those_who_are_let_in_are_served_in_time(tmp_path: 
         light = Load(proxy.port, 40, clients=16)
         async with light.running() as usual:
             await light.until(150)
-        assert usual.errors <= 5, usual.statuses
+        assert usual.statuses[200] > 75, usual.statuses
         before = proxy.rss
         # Four times as much as it can do, by clients that all wait.
         heavy = Load(proxy.port, 320, clients=200)
