@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
+
+T = TypeVar("T")
 
 
 class _OneOrMany:
@@ -25,6 +27,16 @@ class _OneOrMany:
 
 def _listed(value: object) -> object:
     return value if value is None or isinstance(value, (list, tuple)) else [value]
+
+
+def at_least_one(value: tuple[T, ...]) -> tuple[T, ...]:
+    """For `AfterValidator`: a list that can't be empty.
+
+    As a validator it says nothing about a list whose entries are wrong themselves.
+    """
+    if not value:
+        raise ValueError("must have at least 1 entry")
+    return value
 
 
 ONE_OR_MANY: Final = _OneOrMany()

@@ -105,7 +105,9 @@ class Bots:
         if refused is None:
             text = agent[:_LENGTH_MAX].decode("latin-1").lower()
             refused = self._refused(text) is not None and self._admitted(text) is None
-            if len(agent) <= _LENGTH_MAX and len(self._memory) < _MEMORY_MAX:
+            if len(agent) <= _LENGTH_MAX:
+                if len(self._memory) >= _MEMORY_MAX:
+                    self._memory.clear()
                 self._memory[agent] = refused
         if refused:
             raise Refused("bot_refused")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, model_validator
 
-from proxy.config.listing import ONE_OR_MANY
+from proxy.config.listing import ONE_OR_MANY, at_least_one
 from proxy.config.units import Duration
 from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit
 from proxy.http1.field import check_name
@@ -59,9 +59,11 @@ class Options(PolicyOptions):
         }
     )
 
-    origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], ONE_OR_MANY] = Field(
-        min_length=1
-    )
+    origins: Annotated[
+        tuple[Annotated[str, AfterValidator(_origin)], ...],
+        AfterValidator(at_least_one),
+        ONE_OR_MANY,
+    ]
     """`https://app.example.com`, `https://*.example.com` for all below it, `~` and a regular
     expression for the whole origin, `null` for sandboxed pages and files, or `*` for any."""
     methods: Annotated[tuple[str, ...], ONE_OR_MANY] = (

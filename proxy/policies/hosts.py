@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict
 
-from proxy.config.listing import ONE_OR_MANY
+from proxy.config.listing import ONE_OR_MANY, at_least_one
 from proxy.contract import PolicyOptions, PolicySpec, Request, Toolkit
 from proxy.errors import Refused
 from proxy.http1.host_pattern import read_host_pattern
@@ -31,9 +31,11 @@ class Options(PolicyOptions):
         json_schema_extra={"examples": [{"allow": ["example.com", "*.example.com"]}]}
     )
 
-    allow: Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], ONE_OR_MANY] = Field(
-        min_length=1
-    )
+    allow: Annotated[
+        tuple[Annotated[str, AfterValidator(_pattern)], ...],
+        AfterValidator(at_least_one),
+        ONE_OR_MANY,
+    ]
     """Names without port, or `*.` and a suffix for every name below it."""
 
 
@@ -50,8 +52,9 @@ class Hosts:
         allowed = self._memory.get(host)
         if allowed is None:
             allowed = any(pattern.matches(host) for pattern in self._patterns)
-            if len(self._memory) < _MEMORY_MAX:
-                self._memory[host] = allowed
+            if len(self._memory) >= _MEMORY_MAX:
+                self._memory.clear()
+            self._memory[host] = allowed
         if not allowed:
             raise Refused("host_not_allowed")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict
 
-from proxy.config.listing import ONE_OR_MANY
+from proxy.config.listing import ONE_OR_MANY, at_least_one
 from proxy.contract import PolicyOptions, PolicySpec, Request, Toolkit
 from proxy.errors import Refused
 
@@ -35,9 +35,11 @@ class Options(PolicyOptions):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"allow": ["GET", "POST"]}]})
 
-    allow: Annotated[tuple[Annotated[str, AfterValidator(_method)], ...], ONE_OR_MANY] = Field(
-        min_length=1
-    )
+    allow: Annotated[
+        tuple[Annotated[str, AfterValidator(_method)], ...],
+        AfterValidator(at_least_one),
+        ONE_OR_MANY,
+    ]
     """The methods, in capitals."""
 
 

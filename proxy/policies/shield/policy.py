@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from proxy.config.listing import ONE_OR_MANY
 from proxy.config.units import Size
+from proxy.content.media import read_media
 from proxy.content.parameter import check_pattern, compile_pattern
 from proxy.contract import Mode, PolicyOptions, PolicySpec, Request, Toolkit
 from proxy.entity import Entity, read_entity
@@ -17,6 +18,10 @@ from proxy.policies.shield.rule import Family
 from proxy.policies.shield.rules import RULES
 from proxy.policies.shield.signatures import compiled
 
+_BINARY: Final = (
+    "image/", "audio/", "video/", "font/", "application/octet-stream", "application/zip",
+    "application/gzip", "application/pdf", "application/grpc", "application/wasm",
+)  # fmt: skip
 _FAMILIES: Final = frozenset(rule.family for rule in RULES)
 _NAMES: Final = frozenset(rule.name for rule in RULES)
 
@@ -95,7 +100,8 @@ class Options(PolicyOptions):
     """How often a value is decoded beyond what the service does: percent signs, HTML entities,
     escapes of JavaScript."""
     inspect: Size = Field(default=128 * 1024, le=8 * 1024 * 1024)
-    """So much of a body is looked at; the rest passes. 0 for none of it."""
+    """So much of a body is looked at before it goes on; the rest passes. Streams of unknown
+    length pass unseen unless they are JSON, forms or text. 0 for none of it."""
 
 
 class Shield:
@@ -149,12 +155,15 @@ class Shield:
 
 
 def _readable(request: Request) -> bool:
-    """Whether the body may hold text. What says nothing, or nonsense, is looked at as well."""
-    kind = (request.headers.get("content-type") or "").lower().lstrip()
-    return not kind.startswith(
-        ("image/", "audio/", "video/", "font/", "application/octet-stream", "application/zip",
-         "application/gzip", "application/pdf", "application/grpc", "application/wasm")
-    )  # fmt: skip
+    """Whether the body may hold text, and waiting for it keeps nobody from talking.
+
+    What says nothing of its type, or nonsense, is looked at as well.
+    """
+    media = read_media(request.headers.get("content-type"))
+    if media is None or media.is_json or media.is_form or media.is_multipart or media.is_text:
+        return True
+    # Of unknown length and another type: a stream that the service answers while it comes.
+    return request.length is not None and not media.name.startswith(_BINARY)
 
 
 POLICY = PolicySpec(

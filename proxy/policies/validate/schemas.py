@@ -67,6 +67,9 @@ def compile_schema(schema: Any, place: str, resources: Iterable[tuple[str, Any]]
                 ]
             elif isinstance(error.kind, kinds.FalseSchema):
                 found.append(Violation(place, shown(pointer), "is not allowed here"))
+            elif isinstance(error.kind, kinds.Format):
+                detail = f"is not of the format {error.kind.format}"
+                found.append(Violation(place, shown(pointer), detail))
             elif isinstance(error.kind, kinds.PropertyNames):
                 found.append(Violation(place, shown(pointer), "has a name that is not allowed"))
             else:

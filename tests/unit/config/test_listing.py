@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
-from proxy.config.listing import ONE_OR_MANY
+from proxy.config.listing import ONE_OR_MANY, at_least_one
 
 
 class Wanted(BaseModel):
@@ -27,3 +27,15 @@ def test_nothing_else_may() -> None:
 def test_editors_are_told_so() -> None:
     row = Wanted.model_json_schema()["properties"]["names"]
     assert [form["type"] for form in row["anyOf"]] == ["array", "string"]
+
+
+class Needed(BaseModel):
+    numbers: Annotated[tuple[int, ...], AfterValidator(at_least_one), ONE_OR_MANY]
+
+
+def test_a_list_may_have_to_hold_something() -> None:
+    with pytest.raises(ValidationError, match="must have at least 1 entry"):
+        Needed.model_validate({"numbers": []})
+    with pytest.raises(ValidationError) as raised:
+        Needed.model_validate({"numbers": ["x"]})
+    assert raised.value.error_count() == 1, "what is in it, and not also that there is nothing"

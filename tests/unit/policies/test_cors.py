@@ -175,7 +175,7 @@ async def test_a_request_that_failed_gets_its_failure(world: World) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"origins": []}, "at least 1 item"),
+        ({"origins": []}, "at least 1 entry"),
         ({"origins": ["app.example.com"]}, "is no origin"),
         ({"origins": ["*", APP]}, "`*` stands for any origin"),
         ({"origins": "*", "credentials": True}, "would let any page act for any user"),

@@ -39,7 +39,7 @@ def test_which_methods_come_in(world: World, allow: Any, method: str, told: str 
 @pytest.mark.parametrize(
     ("allow", "words"),
     [
-        ([], "at least 1 item"),
+        ([], "at least 1 entry"),
         (["get"], "written in capitals: GET"),
         (["GET POST"], "is no method"),
         (["TRACE"], "refused always"),

@@ -131,6 +131,16 @@ async def test_beyond_the_limit_a_body_passes_and_is_whole(world: World) -> None
     assert await found(world, request, inspect=0) == ""
 
 
+async def test_a_stream_of_another_type_is_not_waited_for(world: World) -> None:
+    """The service may answer it while it comes."""
+    stream = Pieces(b'{"a": "', SCRIPT.encode(), b'"}\n')
+    request = asking(body=stream, media="application/x-ndjson")
+    assert await found(world, request) == ""
+    assert request.body is stream
+    whole = asking(body=SCRIPT.encode(), media="application/x-ndjson")
+    assert "in text" in await found(world, whole)
+
+
 async def test_weak_signs_refuse_only_together(world: World) -> None:
     one = asking("/?q=" + quote("read @@version of it"))
     two = asking("/?q=" + quote("char(1,2,3) and @@version of it"))
