@@ -56,6 +56,11 @@ format: $(INSTALLED)  ## Put the code into the house format
 bench: $(INSTALLED) $(BENCH_INSTALLED) tools-bench  ## Measure Sidegate beside other proxies (`ARGS=--quick` for a first look)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
+.PHONY: bench-limits
+bench-limits: $(INSTALLED) tools-bench  ## Measure what rate limits cost, in memory and in Redis
+	@.ci/tools redis-server
+	@$(BIN)/python -m tests.benchmarks.limits $(ARGS)
+
 .PHONY: attack
 attack: $(INSTALLED)  ## Attack a vulnerable shop with sqlmap and more, directly and through the shield (minutes)
 	@$(BIN)/python -m tests.security.attack

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 Algorithm = Literal["gcra", "sliding_window", "fixed_window", "concurrency"]
 """How requests are counted; `concurrency` counts those in flight."""
@@ -146,4 +146,23 @@ class Store(Protocol):
     ) -> Limiter | RemoteLimiter:
         """A limiter of these quotas. identity: equal ones share their counts, between all
         workers, and between all instances where the store is one for all."""
+        ...
+
+
+class Desk(Protocol):
+    """What operators may ask of a policy's limits; a policy that has one calls it `desk`."""
+
+    name: str
+
+    def describe(self) -> dict[str, Any]:
+        """The limits."""
+        ...
+
+    async def look(self, values: Sequence[str], tier: str) -> list[dict[str, Any]]:
+        """How each limit of a key stands. values: of the key's parts. Raises ValueError, with
+        the fix, when there is no such key."""
+        ...
+
+    async def reset(self, values: Sequence[str], tier: str) -> None:
+        """Let a key begin anew. Raises ValueError, and Refused when that can't be done."""
         ...

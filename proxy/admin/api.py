@@ -7,7 +7,7 @@ through redaction; errors come in the house envelope, and their causes go to the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final, Protocol
@@ -44,6 +44,9 @@ _INDEX: Final = {
     "DELETE /log": "end all exceptions",
     "GET /cache": "what the cache holds, and what left it",
     "POST /cache/purge": "purge by url, prefix, glob, tag or all; soft or not; tells how many",
+    "GET /limits": "the limits of each policy: of all routes, and of routes that have their own",
+    "GET /limits/{policy}?key=…": "how a key stands; `key` for each of its parts, perhaps a `tier`",
+    "DELETE /limits/{policy}?key=…": "let a key begin anew",
     "POST /reload": "read the configuration again; 409 and the problems if it can't be used",
 }
 
@@ -90,6 +93,16 @@ class Operator(Protocol):
 
     async def purge(self, purge: Purge) -> int:
         """Remove or spoil what is meant; how many objects that were."""
+        ...
+
+    async def limits(self) -> list[dict[str, Any]]:
+        """The limits of all policies."""
+        ...
+
+    async def limit(
+        self, policy: str, key: Sequence[str], tier: str, *, reset: bool
+    ) -> Mapping[str, Any]:
+        """How a key stands, after a reset if that is asked; `problem` tells what is wrong."""
         ...
 
     async def reload(self) -> ReloadReport:
@@ -140,6 +153,9 @@ class _Api:
                 web.delete("/log", self._clear_log_levels),
                 web.get("/cache", self._cache),
                 web.post("/cache/purge", self._purge),
+                web.get("/limits", self._limits),
+                web.get("/limits/{policy}", self._limit),
+                web.delete("/limits/{policy}", self._limit),
                 web.post("/reload", self._reload),
             ]
         )
@@ -204,6 +220,23 @@ class _Api:
         count = await self._operator.purge(purge)
         self._log.info("cache purged", kind=purge.kind, soft=purge.soft, objects=count)
         return show_json({"purged": count})
+
+    async def _limits(self, _: web.Request) -> web.Response:
+        return show_json({"limits": await self._operator.limits()})
+
+    async def _limit(self, request: web.Request) -> web.Response:
+        policy, reset = request.match_info["policy"], request.method == hdrs.METH_DELETE
+        unknown = sorted(set(request.query) - {"key", "tier"})
+        if unknown:
+            return self._error(request, "bad_request", f"There is no parameter {unknown[0]}.", 400)
+        key = request.query.getall("key", [])
+        told = await self._operator.limit(policy, key, request.query.get("tier", ""), reset=reset)
+        if problem := told.get("problem"):
+            code = told.get("code", "bad_request")
+            return self._error(request, code, f"{problem}", 503 if "code" in told else 400)
+        if reset:
+            self._log.info("limit reset", policy=policy)
+        return show_json(told)
 
     async def _reload(self, request: web.Request) -> web.Response:
         report = await self._operator.reload()

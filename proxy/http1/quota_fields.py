@@ -63,6 +63,10 @@ class DraftFields:
         # Rendered by one call, as this happens for each response.
         self._form = b", ".join([_form(policy) for policy in policies])
 
+    def state_of_one(self, remaining: int, reset: float) -> bytes:
+        """As `state`, of the only quota, which has a window and a finite time."""
+        return self._form % (remaining, ceil(reset))
+
     def state(self, states: Sequence[QuotaState]) -> bytes:
         """The value of RateLimit; `states` in the order of the policies."""
         numbers: list[int] = []

@@ -45,6 +45,12 @@ def open_memory(
     else:
         memory = segments.open(_SEGMENT, size_of(keys, workers))
         region = Region.shared(memory, keys, workers, worker=number, secret=random(16), wall=wall)
+    lost = metrics.counter(
+        "sidegate_rate_limit_keys_evicted_total",
+        "Keys that the memory of limits forgot before their time, as there were too many.",
+    )
+    for table in (region.narrow, region.wide, region.flight):
+        table.lost = lost.inc
     jammed = metrics.counter(
         "sidegate_rate_limit_locks_jammed_total",
         "Questions to the memory of limits that found it locked by a worker that stood still.",
@@ -95,10 +101,13 @@ class Stores:
             problem = generation.document.problem(("store", "tls"), str(error))
             raise ConfigError([problem]) from None
 
-    async def keep_only(self, options: StoreOptions) -> None:
-        """Close all others, and give this one a moment to connect before it is needed."""
+    def keep_only(self, options: StoreOptions) -> None:
+        """Close all others."""
         for other in [other for other in self._open if other != options]:
             self._open.pop(other).close()
+
+    async def connected(self, options: StoreOptions) -> None:
+        """Give a store a moment to connect before it is needed."""
         store = self._open.get(options)
         if store is not None:
             with contextlib.suppress(TimeoutError):

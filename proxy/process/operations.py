@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from proxy.admin.api import ReloadReport
 from proxy.admin.cache import combine as combine_memories
 from proxy.config.problems import meant
+from proxy.process.desks import LimitQuestion
 from proxy.process.solo import Serving
 from proxy.process.source import Generation
 from proxy.process.version import VERSION
@@ -129,6 +131,19 @@ class Operations:
     async def purge(self, purge: Purge) -> int:
         """Purge the caches of all workers; how many objects were meant."""
         return sum(await self._instance.crew.ask_all("purge", purge))
+
+    async def limits(self) -> list[dict[str, Any]]:
+        """The limits of all policies."""
+        answers = await self._instance.crew.ask_all("limits")
+        return answers[0] if answers else []
+
+    async def limit(
+        self, policy: str, key: Sequence[str], tier: str, *, reset: bool
+    ) -> dict[str, Any]:
+        """How a key stands, with `problem` where that can't be told; all workers know the same,
+        but each has leases of its own to forget."""
+        question = LimitQuestion(policy, tuple(key), tier, reset)
+        return _first(await self._instance.crew.ask_all("limit", question))
 
     async def metrics(self, accept: str) -> tuple[str, bytes]:
         """Content type and exposition."""

@@ -18,6 +18,7 @@ from proxy.cells import Traffic
 from proxy.config.model import Drain
 from proxy.control.line import Colleagues, Handler
 from proxy.control.segments import Segments
+from proxy.process.desks import Desks, LimitQuestion
 from proxy.process.journal import Journal, check_file, redirect
 from proxy.process.limits import Stores, open_memory
 from proxy.process.source import Generation
@@ -50,6 +51,7 @@ class _Prepared:
     gateway: Gateway
     upstreams: Upstreams
     encryption: Encryption | None
+    desks: Desks
 
 
 class Worker:
@@ -103,6 +105,7 @@ class Worker:
         self._certificates = CertificateDates(self.counts)
         self._prepared: _Prepared | None = self._compile(generation)
         self._gateway = self._prepared.gateway
+        self._desks = self._prepared.desks
         self.commands: dict[str, Handler] = {
             "status": lambda _: self.status(),
             "upstreams": lambda _: self.upstreams(),
@@ -112,6 +115,8 @@ class Worker:
             "cache": lambda _: self._state.trove.facts(),
             "purge": self._state.trove.purge,
             "forget": self._state.trove.forgotten,
+            "limits": lambda _: self._desks.describe(),
+            "limit": self.limit,
         }
         """What this worker does when the instance asks it, by name: see `control.line`."""
         self._meter = StrainMeter(self._state.strain, INTERVAL)
@@ -141,6 +146,7 @@ class Worker:
         """Stay with the configuration in use after all."""
         self._prepared = None
         self._state.log = self._configure_logs(self._generation)
+        self._stores.keep_only(self._generation.plan.config.store)
 
     async def commit(self, shares: Shares) -> None:
         """Serve by what was prepared. shares: of the addresses that are new."""
@@ -148,14 +154,16 @@ class Worker:
         if prepared is None:
             raise RuntimeError("nothing was prepared")
         self._generation, self._gateway = prepared.generation, prepared.gateway
+        self._desks = prepared.desks
         self._encryption = prepared.encryption
         self._certificates.show(dates(prepared.encryption))
         redirect(self._sink, self._generation.plan.config.telemetry.log.file, self.log)
         tls = None if prepared.encryption is None else prepared.encryption.context
         settings = prepared.generation.plan.config.server
+        await self._stores.connected(prepared.generation.plan.config.store)
         await self.ports.update(settings, self._gateway, shares, tls)
         prepared.upstreams.adopt()
-        await self._stores.keep_only(prepared.generation.plan.config.store)
+        self._stores.keep_only(prepared.generation.plan.config.store)
         telemetry = prepared.generation.plan.config.telemetry
         await self._state.loop.run_in_executor(None, self._observation.keep_only, telemetry)
         memory = prepared.generation.plan.config.cache
@@ -177,6 +185,10 @@ class Worker:
             "connections": self._state.traffic.open,
         }
 
+    async def limit(self, question: LimitQuestion) -> dict[str, Any]:
+        """How a key of a limit stands."""
+        return await self._desks.answer(question)
+
     def upstreams(self) -> list[dict[str, Any]]:
         """Each endpoint with its health and the state of its pool."""
         return self._state.endpoints()
@@ -190,7 +202,8 @@ class Worker:
         compiler = Compiler(plan, generation.document, self._state, observer, tracer)
         gateway = compiler.compile()
         encryption = make_encryption(generation.document, self._encryption)
-        return _Prepared(generation, gateway, compiler.upstreams, encryption)
+        desks = Desks(compiler.policies)
+        return _Prepared(generation, gateway, compiler.upstreams, encryption, desks)
 
     def _configure_logs(self, generation: Generation) -> BoundLogger:
         options = generation.plan.config.telemetry.log

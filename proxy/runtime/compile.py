@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from proxy.config.load import Document
 from proxy.config.problems import ConfigError, Problem
-from proxy.contract import Handler, RouteInfo
+from proxy.contract import Handler, Policy, RouteInfo
 from proxy.routing.preflight import by_announced_method
 from proxy.routing.table import Find, Table
 from proxy.runtime.chain import BoundPolicy, bind
@@ -20,7 +20,8 @@ FALLBACK_ROUTE = ""
 
 
 class Compiler:
-    """Builds what a plan asks for. upstreams: to be adopted when the gateway is used.
+    """Builds what a plan asks for. upstreams: to be adopted when the gateway is used. policies:
+    all that were built.
 
     tracer: None where no traces are recorded.
     """
@@ -41,6 +42,7 @@ class Compiler:
         self._problems: list[Problem] = []
         state.begin()
         self.upstreams = Upstreams(plan.config, document, state, tracer)
+        self.policies: list[Policy] = []
 
     def compile(self) -> Gateway:
         """The gateway. Raises ConfigError with every problem."""
@@ -92,6 +94,7 @@ class Compiler:
                 self._problems.append(problem)
                 continue
             policies.append(BoundPolicy(name, plan.options.mode, policy))
+            self.policies.append(policy)
         handler = bind(policies, terminal, log=self._state.log, metrics=self._state.metrics)
         refuse = bind(policies, raise_failure, log=self._state.log, metrics=self._state.metrics)
         return BoundRoute(info, handler, refuse, body_limit, preflights)

@@ -36,6 +36,7 @@ _SLACK: Final = 1e-6
 # Requests in flight end by themselves; a record that nobody touched for so long may go.
 _FORGOTTEN: Final = 3600.0
 _PAIR: Final = Struct("<2d")
+_EXPIRY: Final = Struct("<d")
 _RING: Final = Struct(f"<Q{PARTS + 1}Q")
 _COLUMN: Final = Struct("<H")
 _COLUMN_MAX: Final = 0xFFFF
@@ -105,7 +106,7 @@ class Gcra:
         if not known:
             table.claim(place, now)
         _PAIR.pack_into(memory, place.state_at, now, after)
-        table.expire(place, now + after)
+        _EXPIRY.pack_into(memory, place.expiry_at, now + after)
         left = int((slack - early) / interval)
         return Verdict(True, left if left > 0 else 0, 0.0, after, now)
 

@@ -38,7 +38,6 @@ class _Home(NamedTuple):
     """Where the records of one key are. lock: its address, 0 when there is none."""
 
     lock: int
-    first: Place
     places: tuple[Place, ...]
 
 
@@ -75,7 +74,8 @@ class Memory:
         known = (identity, tuple(quotas), terms)
         limiter = self._limiters.get(known)
         if limiter is None:
-            limiter = self._limiters[known] = MemoryLimiter(self, *known)
+            kind = Alone if len(quotas) == 1 and self.region.locks is None else MemoryLimiter
+            limiter = self._limiters[known] = kind(self, *known)
         return limiter
 
     @property
@@ -132,7 +132,7 @@ class MemoryLimiter:
             return self._stand_in.take(key, cost)
         try:
             if self._only is not None:
-                return (self._only.take(home.first, cost, Way.TAKE),)
+                return (self._only.take(home.places[0], cost, Way.TAKE),)
             looks = self._each(home, cost, Way.LOOK)
             if not all(verdict.allowed for verdict in looks):
                 return looks
@@ -217,4 +217,19 @@ class MemoryLimiter:
             tag = digest[8 * index : 8 * index + 8]
             places.append(counting.table.place(tag if tag != NOWHERE else _FIRST, number))
         lock = 0 if self._locks is None else self._locks.address(number)
-        return _Home(lock, places[0], tuple(places))
+        return _Home(lock, tuple(places))
+
+
+class Alone(MemoryLimiter):
+    """One quota in memory that nobody shares, which is what stands in the way of most requests."""
+
+    def __init__(
+        self, store: Memory, identity: str, quotas: tuple[Quota, ...], terms: Terms
+    ) -> None:
+        super().__init__(store, identity, quotas, terms)
+        self._place = lru_cache(_HOMES_MAX)(lambda key: self._find_home(key).places[0])
+        self._take = self._countings[0].take
+
+    def take(self, key: str, cost: int = 1) -> Reading:
+        """Take `cost` from the quota of the key, if it has room for it."""
+        return (self._take(self._place(key), cost, Way.TAKE),)

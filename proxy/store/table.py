@@ -17,7 +17,7 @@ Behind the buckets stands a byte for each, which is 1 once it has held a record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from mmap import mmap
 from struct import Struct
 from typing import Final
@@ -32,6 +32,10 @@ _TAGS: Final = PLACES * 8
 _STATES: Final = 2 * _TAGS
 _EXPIRIES: Final = Struct(f"<{PLACES}d")
 _EXPIRY: Final = Struct("<d")
+
+
+def _nothing() -> None:
+    return None
 
 
 def table_size(buckets: int, width: int) -> int:
@@ -60,13 +64,15 @@ class Place:
 class Table:
     """Buckets in `memory` from `start` on. width: bytes of a state.
 
-    evicted: records that gave way before they had expired, since a bucket was full.
+    evicted: records that gave way before they had expired, since a bucket was full. lost: hears
+    of each.
     """
 
     def __init__(self, memory: mmap, start: int, buckets: int, width: int) -> None:
         self.memory = memory
         self.width = width
         self.evicted = 0
+        self.lost: Callable[[], None] = _nothing
         self._start = start
         self._buckets = buckets
         self._size = _STATES + PLACES * width
@@ -105,6 +111,7 @@ class Table:
         self._settle(place, expiries.index(soonest))
         if soonest > now:
             self.evicted += 1
+            self.lost()
         memory[self._used + (bucket - self._start) // self._size] = 1
         # In this order: a process that ends here leaves an empty place, no mixture of two.
         memory[place.tag_at : place.tag_end] = NOWHERE

@@ -58,19 +58,24 @@ def check_part(text: str) -> str:
 class Key:
     """Makes the key of a request. Call it: None when the request is exempt.
 
-    parts: as the user writes them. missing: what a request counts as that lacks one.
-    ipv4, ipv6: bits of an address that count.
+    parts: as the user writes them; named: those that have a value. missing: what a request
+    counts as that lacks one. ipv4, ipv6: bits of an address that count.
     """
 
     def __init__(self, parts: Sequence[str], missing: Missing, ipv4: int, ipv6: int) -> None:
         self.parts = tuple(parts)
+        self.named = tuple(part for part in parts if part != "global")
         self._missing = missing
         self._ipv4 = ipv4
         self._ipv6 = ipv6
         self._reads = tuple(self._reader(part) for part in parts)
         self._sure = tuple(part in _ALWAYS for part in parts)
-        only = self._reads[0] if len(parts) == 1 and self._sure[0] else None
-        self._only = only
+        self._only = self._reads[0] if len(parts) == 1 and self._sure[0] else None
+
+    @property
+    def read(self) -> Read:
+        """The same as calling it, without the detour where there is a shorter way."""
+        return self if self._only is None else self._only
 
     def __call__(self, request: Request) -> str | None:
         """The key of this request."""
@@ -101,9 +106,8 @@ class Key:
 
     def of_values(self, values: Sequence[str]) -> str:
         """The key of a request that has these values. Raises ValueError for too many or few."""
-        wanted = [part for part in self.parts if part != "global"]
-        if len(values) != len(wanted):
-            raise ValueError(f"the key is {' and '.join(wanted) or 'global'}")
+        if len(values) != len(self.named):
+            raise ValueError(f"the key is {' and '.join(self.named) or 'global'}")
         given = iter(values)
         texts = []
         for part, sure in zip(self.parts, self._sure, strict=True):

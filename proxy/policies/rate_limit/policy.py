@@ -14,6 +14,7 @@ from proxy.contract import Counter, Handler, PolicySpec, Request, Response, Tool
 from proxy.errors import Refused
 from proxy.http1.networks import Networks, range_of
 from proxy.limits import Pending, Reading
+from proxy.policies.rate_limit.desk import LimitDesk
 from proxy.policies.rate_limit.groups import Group, Taken, lease_of, make_groups
 from proxy.policies.rate_limit.keys import Key
 from proxy.policies.rate_limit.options import Options
@@ -40,6 +41,7 @@ class RateLimit:
         self.tiers = {
             tier: make_groups(options.rules(tier), options, toolkit, tier) for tier in options.tiers
         }
+        self.desk = LimitDesk(self.name, self.groups, self.tiers)
         self._options = options
         part = options.tier or self.groups[0].key.parts[0]
         self._tier = Key((part,), "exempt", options.ipv4_prefix, options.ipv6_prefix)
@@ -51,14 +53,16 @@ class RateLimit:
         prompt = all(group.limiter.prompt for group in every)
         if prompt and self._plain():
             self._take = cast("Callable[[str, int], Reading]", self.groups[0].limiter.take)
-            self._key = self.groups[0].key
+            self._key = self.groups[0].key.read
             self._cost = self.groups[0].fixed_cost or 1
             self._only = self._replies_of(self.groups)
+            self._admitted = self._tally.admitted.inc
             self.check = self._check_plainly
         else:
             self.check = self._check_at_once if prompt else self._check
         if options.fields != "none" and options.mode == "enforce":
-            self.edit_response = self._tell
+            brief = self.check == self._check_plainly and self._only.brief
+            self.edit_response = self._tell_plainly if brief else self._tell
         if any(group.unsettled for group in every):
             self.wrap = settle_around
 
@@ -85,7 +89,7 @@ class RateLimit:
                 break
         else:
             if reading:
-                self._tally.admitted.inc()
+                self._admitted()
                 request.state[STATE] = reading
                 return
         self._conclude(request, [Taken(self.groups[0], key, self._cost, reading)])
@@ -171,6 +175,14 @@ class RateLimit:
         self._tally.refused(rule.name)
         request.decide(_NAME, "limited", self._for_log(request, told, rule.name))
         raise replies.refusal(index, verdicts)
+
+    def _tell_plainly(self, request: Request, response: Response) -> None:
+        """Write what is left of the only limit into a response."""
+        taken = request.state.get(STATE)
+        if isinstance(taken, tuple):
+            self._only.tell_one(response.headers, taken[0])
+        elif taken:
+            self._tell(request, response)
 
     def _tell(self, request: Request, response: Response) -> None:
         """Write what is left into a response."""

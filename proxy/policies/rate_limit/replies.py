@@ -30,6 +30,13 @@ class Replies:
         self._fields = fields
         self._policies = tuple(rule.described() for rule in rules)
         self._draft = DraftFields(self._policies)
+        self.brief = fields == "draft" and len(rules) == 1 and bool(self._policies[0].window)
+        """Whether `tell_one` does."""
+
+    def tell_one(self, headers: Headers, verdict: Verdict) -> None:
+        """As `tell`, in the common case: one rule, which admitted."""
+        headers.append(STATE, self._draft.state_of_one(verdict.remaining, verdict.reset_after))
+        headers.append(POLICY, self._draft.policy)
 
     def tell(self, headers: Headers, verdicts: Reading) -> None:
         """Write what is left; `verdicts` in the order of the rules."""

@@ -27,6 +27,7 @@ from proxy.store.stand_in import StandIn
 
 _INSTEAD: Final = "limits are counted as `on_store_failure` says"
 _SWEEP_SECONDS: Final = 0.2
+_GRACE_SECONDS: Final = 0.1
 _HOLD_SECONDS: Final = HELD_SECONDS / 3
 
 _Known = tuple[str, tuple[Quota, ...], Terms]
@@ -104,8 +105,8 @@ class RedisStore:
         self._ended = True
         for limiter in self._leased():
             limiter.leases.clear()
-        # What was said in this turn of the loop leaves at its end.
-        self.loop.call_soon(self.loop.call_soon, self.topology.close)
+        # Requests that have asked already get their answers.
+        self.loop.call_later(self.deadline + _GRACE_SECONDS, self.topology.close)
 
     def _leased(self) -> list[LeasedLimiter]:
         return [one for one in self._limiters.values() if isinstance(one, LeasedLimiter)]
