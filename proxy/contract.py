@@ -21,7 +21,7 @@ are given shadow mode by the binder, the others honour `options.mode` themselves
 
 - *request editor*: `def edit_request(request)`; changes the request in place.
 - *gate*: `async def check(request)`; returns to admit, raises `Refused` to refuse. A plain
-  `def check(request)` does too, and costs less, where there is nothing to wait for.
+  `def check(request)` does too, and costs less: it waits for nothing, or returns what to await.
 - *responder*: `def answer(request)`; a response of its own, or None to let it pass.
 - *wrapper*: `def wrap(forward) -> Handler`; for what has to stand around the waiting: may
   retry, time, buffer. Prefer the other shapes, which let a request do without a task.
@@ -300,10 +300,10 @@ class Gate(Protocol):
 
 
 class PromptGate(Protocol):
-    """A policy that admits or refuses at once."""
+    """A policy that admits or refuses at once, at least most of the time."""
 
-    def check(self, request: Request) -> None:
-        """Return to admit; raise `Refused` to refuse."""
+    def check(self, request: Request) -> Awaitable[None] | None:
+        """Return to admit; raise `Refused` to refuse. What is returned is awaited first."""
         ...
 
 

@@ -44,9 +44,9 @@ _INDEX: Final = {
     "DELETE /log": "end all exceptions",
     "GET /cache": "what the cache holds, and what left it",
     "POST /cache/purge": "purge by url, prefix, glob, tag or all; soft or not; tells how many",
-    "GET /limits": "the limits of each policy: of all routes, and of routes that have their own",
-    "GET /limits/{policy}?key=…": "how a key stands; `key` for each of its parts, perhaps a `tier`",
-    "DELETE /limits/{policy}?key=…": "let a key begin anew",
+    "GET /limits": "the limits of each policy: `*` are those of all routes, others a route's own; "
+    "/limits/{policy}?key=… (once for each part of the key, perhaps &tier=…) tells how a key "
+    "stands, and DELETE lets it begin anew",
     "POST /reload": "read the configuration again; 409 and the problems if it can't be used",
 }
 

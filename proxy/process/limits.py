@@ -22,7 +22,7 @@ from proxy.store.region import Region, size_of
 
 # With the version of its layout, which an upgrade may change.
 _SEGMENT: Final = "limits/1"
-_FIRST_SECONDS: Final = 0.5
+_FIRST_SECONDS: Final = 1.0
 
 
 def open_memory(

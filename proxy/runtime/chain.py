@@ -5,8 +5,9 @@ its `check`, then its `answer`, then its `wrap` around everything inside, then i
 then its `edit_response`. Whatever is raised inside skips what stands outside, until a
 wrapper or a `rescue` makes a response of it.
 
-Policies that wait for nothing share a `Level`; a wrapper, and a check that waits, begin
-another one inside of them.
+Policies that wait for nothing share a `Level`; a wrapper, and a check that always waits,
+begin another one inside of them. A check that waits now and then has both: requests that
+don't wait go on in the same level.
 
 Shadow mode is given here to gates and editors: a gate's refusal is noted and admitted,
 editors work on copies, and no exception of theirs reaches traffic. Must not know any
@@ -15,7 +16,7 @@ policy by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from inspect import iscoroutinefunction
 from typing import Any, Final, NamedTuple
 
@@ -36,7 +37,7 @@ from proxy.runtime.level import Down, Level, Steps
 _EditRequest = Callable[[Request], None]
 _EditResponse = Callable[[Request, Response], None]
 _Check = Callable[[Request], Coroutine[Any, Any, None]]
-_CheckNow = Callable[[Request], None]
+_CheckNow = Callable[[Request], Awaitable[None] | None]
 
 # What a request editor may change, besides the header fields.
 _EDITABLE: Final = (
@@ -78,7 +79,8 @@ def bind(
         if check is not None and iscoroutinefunction(check):
             gate = _gated(check, _Verdicts(bound, failures), _around(level, handler))
             handler, level, check = gate, [], None
-        level.insert(0, _outside(bound, check, failures))
+        inside = _Inside(tuple(level), handler)
+        level.insert(0, _outside(bound, check, failures, inside))
     return Level(level, handler)
 
 
@@ -86,16 +88,18 @@ def _around(steps: Sequence[Steps], handler: Handler) -> Handler:
     return Level(steps, handler) if any(any(own) for own in steps) else handler
 
 
-def _outside(bound: BoundPolicy, check: _CheckNow | None, failures: _Failures) -> Steps:
-    """What a policy does outside of a check that waits. check: one that doesn't."""
+def _outside(
+    bound: BoundPolicy, check: _CheckNow | None, failures: _Failures, inside: _Inside
+) -> Steps:
+    """What a policy does outside of a check that always waits. check: one that doesn't."""
     edit: _EditRequest | None = getattr(bound.policy, "edit_request", None)
     amend: _EditResponse | None = getattr(bound.policy, "edit_response", None)
-    before: list[_EditRequest] = []
+    before: list[Down] = []
     shadow = bound.mode == "shadow"
     if edit is not None:
         before.append(_shadow_request(bound.name, edit, failures) if shadow else edit)
     if check is not None:
-        before.append(_at_once(check, _Verdicts(bound, failures)))
+        before.append(_at_once(check, _Verdicts(bound, failures), inside))
     if amend is not None and shadow:
         amend = _shadow_response(bound.name, amend, failures)
     return Steps(tuple(before), amend=amend)
@@ -160,20 +164,47 @@ class _Failures:
             )
 
 
-def _at_once(check: _CheckNow, verdicts: _Verdicts) -> _EditRequest:
-    """A gate that has nothing to wait for, in the form of an editor that may refuse."""
+class _Inside:
+    """What stands inside of a check, for a request that had to wait there."""
+
+    __slots__ = ("_handler", "_made", "_steps")
+
+    def __init__(self, steps: tuple[Steps, ...], handler: Handler) -> None:
+        self._steps = steps
+        self._handler = handler
+        self._made: Handler | None = None
+
+    def __call__(self, request: Request) -> Awaitable[Response]:
+        if self._made is None:
+            self._made = _around(self._steps, self._handler)
+        return self._made(request)
+
+
+def _at_once(check: _CheckNow, verdicts: _Verdicts, inside: _Inside) -> Down:
+    """A gate that has nothing to wait for most of the time, as a step that may refuse."""
     admitted = verdicts.admitted
 
-    def admit(request: Request) -> None:
+    def admit(request: Request) -> Awaitable[Response] | None:
         try:
-            # Something to await would mean that nothing was checked.
-            if check(request) is not None:  # type: ignore[func-returns-value]
-                raise TypeError("a check that awaits has to be declared `async def`")
+            waits = check(request)
+        except Exception as error:
+            if not verdicts.tolerates(request, error):
+                raise
+        else:
+            if waits is not None:
+                return go_on(request, waits)
+            request.decisions.append(admitted)
+        return None
+
+    async def go_on(request: Request, waits: Awaitable[None]) -> Response:
+        try:
+            await waits
         except Exception as error:
             if not verdicts.tolerates(request, error):
                 raise
         else:
             request.decisions.append(admitted)
+        return await inside(request)
 
     return admit
 

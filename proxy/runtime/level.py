@@ -14,14 +14,15 @@ policy, how it was built, or what stands inside.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from inspect import isawaitable
 from typing import Final, NamedTuple
 
 from proxy.contract import Handler, Request, Response
 from proxy.errors import GatewayError
 from proxy.upstream.asking import Asked, Asker
 
-Down = Callable[[Request], Response | None]
-"""A step inwards: None to go on, or the answer."""
+Down = Callable[[Request], Response | Awaitable[Response] | None]
+"""A step inwards: None to go on, or the answer, which may have to be waited for."""
 Up = Callable[[Request, Response], Response | Awaitable[Response] | None]
 """A step outwards: None for the response as it is now, or another."""
 Rescue = Callable[[Request, Exception], Response]
@@ -129,7 +130,9 @@ class Level:
             else:
                 return None
             if not isinstance(answer, Response):
-                raise TypeError(f"a policy returned {type(answer).__name__} where it edits")
+                if not isawaitable(answer):
+                    raise TypeError(f"a policy returned {type(answer).__name__} where it edits")
+                return self._wait(request, answer, *self._catches_down[place])
         except Exception as error:
             return self._recover(request, error, self._catches_down[place][0])
         return self._climb(request, answer, self._catches_down[place][1])
@@ -149,20 +152,22 @@ class Level:
                 other = step(request, response)
                 if other is not None:
                     if not isinstance(other, Response):
-                        return self._wait(request, other, place)
+                        return self._wait(request, other, self._catches_up[place], place + 1)
                     response = other
                 place += 1
         except Exception as error:
             return self._recover(request, error, self._catches_up[place])
         return response
 
-    async def _wait(self, request: Request, given: Awaitable[Response], place: int) -> Response:
+    async def _wait(
+        self, request: Request, given: Awaitable[Response], catch: _Catch | None, resume: int
+    ) -> Response:
         try:
             response = await given
         except Exception as error:
-            out = self._recover(request, error, self._catches_up[place])
+            out = self._recover(request, error, catch)
         else:
-            out = self._climb(request, response, place + 1)
+            out = self._climb(request, response, resume)
         return out if isinstance(out, Response) else await out
 
     def _recover(self, request: Request, error: Exception, catch: _Catch | None) -> Given:

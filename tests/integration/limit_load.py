@@ -13,24 +13,42 @@ from tests.integration.client import connected, request, until
 from tests.integration.gateway import Gateway, running
 
 
-def limited(store: Any, **options: Any) -> dict[str, Any]:
-    """A limit for everybody, before an answer of Sidegate's own."""
+def limited(store: Any, *, deadline: str = "5s", **options: Any) -> dict[str, Any]:
+    """A limit for everybody, before an answer of Sidegate's own.
+
+    deadline: for answers of a store that is given by its URL; a busy machine may take longer
+    than a user would wait.
+    """
+    if isinstance(store, str) and store:
+        store = {"url": store, "deadline": deadline}
+    elif "sentinels" in store or "cluster" in store:
+        store = {"deadline": deadline, **store}
     policies = {"rate_limit": {"key": "global", **options}, "respond": 204}
     return {"store": store, "routes": [{"name": "all", "policies": policies}]}
 
 
 @contextlib.asynccontextmanager
 async def instances(
-    count: int, folder: Path, config: dict[str, Any]
+    count: int, folder: Path, config: dict[str, Any], servers: int = 1
 ) -> AsyncIterator[list[Gateway]]:
-    """Some instances of one configuration."""
+    """Some instances of one configuration, once they are connected to their store, which has
+    so many `servers`."""
     async with contextlib.AsyncExitStack() as stack:
         started = []
         for number in range(count):
             own = folder / f"instance{number}"
             own.mkdir()
-            started.append(await stack.enter_async_context(running(config, own)))
+            gateway = await stack.enter_async_context(running(config, own))
+            await gateway.lines("the limit store answers", count=servers)
+            started.append(gateway)
         yield started
+
+
+@contextlib.asynccontextmanager
+async def sharing(config: dict[str, Any], folder: Path, servers: int = 1) -> AsyncIterator[Gateway]:
+    """One instance, as `instances` gives several."""
+    async with instances(1, folder, config, servers) as [gateway]:
+        yield gateway
 
 
 class Load:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -87,15 +88,24 @@ def redis_server(folder: Path, *options: str) -> Iterator[Redis]:
         server.stop()
 
 
+def _free_pair() -> int:
+    """A port that was free a moment ago, as the one that is higher by 10,000 was: nodes of a
+    cluster talk to each other there."""
+    for port in random.Random(os.urandom(8)).sample(range(10_000, 22_000), 1000):
+        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 10_000))
+            return port
+    raise AssertionError("all ports are taken")
+
+
 @contextlib.contextmanager
 def redis_cluster(folder: Path) -> Iterator[list[Redis]]:
     """Three masters that have a third of all slots each."""
-    # The nodes talk to each other on a port that is higher by 10,000.
-    first = random.Random(os.getpid()).randrange(20_000, 50_000)
     nodes = [
         Redis(
             folder / f"node{number}", "--cluster-enabled", "yes", "--cluster-node-timeout", "2000",
-            port=first + number,
+            port=_free_pair(),
         )
         for number in range(3)
     ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,14 @@ class Gateway:
 
     async def upstreams(self) -> list[dict[str, Any]]:
         return [{"name": "app", "endpoints": [{"address": "http://a:80", "idle": 3}]}]
+
+    async def limits(self) -> list[dict[str, Any]]:
+        return []
+
+    async def limit(
+        self, policy: str, key: Sequence[str], tier: str, *, reset: bool
+    ) -> Mapping[str, Any]:
+        return {"problem": "there are no limits"}
 
     async def cache(self) -> dict[str, Any]:
         return {"objects": 3, "removed": {"capacity": 2}}

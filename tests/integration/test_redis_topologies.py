@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.integration.client import ask, request
 from tests.integration.gateway import Gateway, running
-from tests.integration.limit_load import Load, ask_times, counted, instances, limited
+from tests.integration.limit_load import Load, ask_times, counted, instances, limited, sharing
 from tests.integration.redis import Redis, redis_cluster, watched_redis
 
 UNANSWERED = "sidegate_rate_limit_store_failures_total"
@@ -17,7 +17,10 @@ UNANSWERED = "sidegate_rate_limit_store_failures_total"
 def by_key(nodes: list[Redis], limit: str) -> dict[str, Any]:
     """A limit for each value of a field, in a cluster."""
     addresses = [f"127.0.0.1:{node.port}" for node in nodes]
-    return limited({"cluster": addresses}, limit=limit, key="header:X-Key")
+    # Windows, so that no record expires before it has been looked at.
+    return limited(
+        {"cluster": addresses}, limit=limit, key="header:X-Key", algorithm="fixed_window"
+    )
 
 
 async def statuses(gateway: Gateway, keys: int, times: int) -> list[list[int]]:
@@ -36,7 +39,7 @@ def keys_of(node: Redis) -> list[str]:
 
 async def test_a_cluster_shares_the_keys_out_and_counts_exactly(tmp_path: Path) -> None:
     with redis_cluster(tmp_path) as nodes:
-        async with instances(2, tmp_path, by_key(nodes[:1], "4/day")) as gateways:
+        async with instances(2, tmp_path, by_key(nodes[:1], "4/day"), 3) as gateways:
             first, second = await asyncio.gather(
                 *(statuses(gateway, keys=30, times=4) for gateway in gateways)
             )
@@ -48,7 +51,7 @@ async def test_a_cluster_shares_the_keys_out_and_counts_exactly(tmp_path: Path) 
 
 async def test_keys_that_move_to_another_node_keep_their_counts(tmp_path: Path) -> None:
     with redis_cluster(tmp_path) as nodes:
-        async with running(by_key(nodes, "4/day"), tmp_path) as gateway:
+        async with sharing(by_key(nodes, "4/day"), tmp_path, 3) as gateway:
             assert await statuses(gateway, keys=1, times=2) == [[204, 204]]
             [source] = [node for node in nodes if keys_of(node)]
             target = next(node for node in nodes if node is not source)
@@ -72,7 +75,7 @@ async def test_a_node_that_dies_leaves_the_others_alone(tmp_path: Path) -> None:
     with redis_cluster(tmp_path) as nodes:
         for node in nodes:
             node.cli("CONFIG", "SET", "cluster-require-full-coverage", "no")
-        async with running(by_key(nodes, "1000000/day"), tmp_path) as gateway:
+        async with sharing(by_key(nodes, "1000000/day"), tmp_path, 3) as gateway:
             await statuses(gateway, keys=30, times=1)
             shares = [len(keys_of(node)) for node in nodes]
             nodes[0].stop()
@@ -92,7 +95,7 @@ async def test_a_fail_over_under_load_loses_no_request(tmp_path: Path) -> None:
             "sentinels": [f"127.0.0.1:{sentinel.port}" for sentinel in watched.sentinels],
             "master": "limits",
         }
-        async with running(limited(store, limit="1000000/day"), tmp_path) as gateway:
+        async with sharing(limited(store, limit="1000000/day"), tmp_path) as gateway:
             async with Load(gateway.url) as load:
                 await load.some_more()
                 watched.master.stop()
@@ -113,7 +116,7 @@ async def test_a_master_that_is_one_no_more_is_left(tmp_path: Path) -> None:
             "sentinels": [f"127.0.0.1:{sentinel.port}" for sentinel in watched.sentinels],
             "master": "limits",
         }
-        async with running(limited(store, limit="10/day"), tmp_path) as gateway:
+        async with sharing(limited(store, limit="10/day"), tmp_path) as gateway:
             assert await ask_times(gateway.url, 4) == {204: 4}
             watched.sentinels[0].cli("SENTINEL", "FAILOVER", "limits")
             line = (await gateway.lines("the limit store answers", count=2))[-1]

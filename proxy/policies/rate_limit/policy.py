@@ -6,7 +6,7 @@ way of every request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, cast
 
@@ -19,7 +19,7 @@ from proxy.policies.rate_limit.groups import Group, Taken, lease_of, make_groups
 from proxy.policies.rate_limit.keys import Key
 from proxy.policies.rate_limit.options import Options
 from proxy.policies.rate_limit.replies import Replies
-from proxy.policies.rate_limit.settlement import STATE, settle_around
+from proxy.policies.rate_limit.settlement import STATE, Guard
 
 _NAME: Final = "rate_limit"
 
@@ -51,7 +51,12 @@ class RateLimit:
         self._tally = _Tally(self.name, options, toolkit)
         every = [group for groups in (self.groups, *self.tiers.values()) for group in groups]
         prompt = all(group.limiter.prompt for group in every)
-        if prompt and self._plain():
+        check = self._check_at_once if prompt else self._check_remotely
+        if any(group.unsettled for group in every):
+            # Nothing may come between the taking and the settling, so both are inside.
+            guard = Guard(_NAME, options.mode, check)
+            self.wrap = guard.wrap
+        elif prompt and self._plain():
             self._take = cast("Callable[[str, int], Reading]", self.groups[0].limiter.take)
             self._key = self.groups[0].key.read
             self._cost = self.groups[0].fixed_cost or 1
@@ -59,12 +64,10 @@ class RateLimit:
             self._admitted = self._tally.admitted.inc
             self.check = self._check_plainly
         else:
-            self.check = self._check_at_once if prompt else self._check
+            self.check = check
         if options.fields != "none" and options.mode == "enforce":
-            brief = self.check == self._check_plainly and self._only.brief
+            brief = getattr(self, "check", None) == self._check_plainly and self._only.brief
             self.edit_response = self._tell_plainly if brief else self._tell
-        if any(group.unsettled for group in every):
-            self.wrap = settle_around
 
     def _plain(self) -> bool:
         """Whether all that is to do is to take from the only group."""
@@ -107,18 +110,35 @@ class RateLimit:
             raise
         self._conclude(request, taken)
 
-    async def _check(self, request: Request) -> None:
-        """Raise Refused `rate_limited` when one of several allowances is used up."""
+    def _check_remotely(self, request: Request) -> Awaitable[None] | None:
+        """As `_check_at_once`; something to await where answers have to come from afar."""
         asked: list[tuple[Group, str, int, Reading | Pending]] = []
         for group, key in self._asked(request):
             cost = group.cost(request)
             ask = group.limiter.look if group.later else group.limiter.take
-            # All questions leave before the first answer is waited for.
-            asked.append((group, key, cost, ask(key, cost)))
+            try:
+                # All questions leave before the first answer is waited for.
+                asked.append((group, key, cost, ask(key, cost)))
+            except Refused:
+                _drop(asked)
+                raise
+        taken: list[Taken] = []
+        for group, key, cost, answer in asked:
+            if not isinstance(answer, tuple):
+                return self._wait(request, asked)
+            taken.append(Taken(group, key, cost, answer))
+        self._conclude(request, taken)
+        return None
+
+    async def _wait(
+        self, request: Request, asked: Sequence[tuple[Group, str, int, Reading | Pending]]
+    ) -> None:
         taken: list[Taken] = []
         refusal: Refused | None = None
+        waiting = list(asked)
         try:
-            for group, key, cost, answer in asked:
+            while waiting:
+                group, key, cost, answer = waiting.pop(0)
                 try:
                     reading = answer if isinstance(answer, tuple) else await answer
                 except Refused as error:
@@ -129,9 +149,7 @@ class RateLimit:
                 raise refusal
         except BaseException:
             _undo(taken)
-            for _, _, _, answer in asked:
-                if not isinstance(answer, tuple):
-                    answer.cancel()
+            _drop(waiting)
             raise
         self._conclude(request, taken)
 
@@ -266,6 +284,15 @@ class _Tally:
         """A request was beyond this limit."""
         self._refused.inc()
         self._by_limit[limit].inc()
+
+
+def _drop(asked: Iterable[tuple[Group, str, int, Reading | Pending]]) -> None:
+    """Give back what was taken, and wait no longer for what is being asked."""
+    for group, key, cost, answer in asked:
+        if isinstance(answer, tuple):
+            _undo([Taken(group, key, cost, answer)])
+        else:
+            answer.cancel()
 
 
 def _undo(taken: Iterable[Taken]) -> None:

@@ -4,11 +4,11 @@ don't count after all, places of those in flight."""
 from __future__ import annotations
 
 from asyncio import Transport
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, cast
 
-from proxy.contract import BodyStream, Handler, Request, Response
-from proxy.errors import GatewayError
+from proxy.contract import BodyStream, Handler, Mode, Request, Response
+from proxy.errors import GatewayError, Refused
 from proxy.policies.rate_limit.groups import Taken
 from proxy.wire.tunnel import Tunnel, TunnelEnd
 
@@ -16,21 +16,52 @@ STATE: Final = "rate_limit"
 """Where a request carries what was taken for it."""
 
 
-def settle_around(forward: Handler) -> Handler:
-    """A handler that settles what was taken for a request, however it ends."""
+class Guard:
+    """Checks requests, and settles what was taken for them, however they end.
 
-    async def handle(request: Request) -> Response:
-        taken: Sequence[Taken] = request.state.get(STATE, ())
-        unsettled = [one for one in taken if one.group.unsettled]
+    check: takes, raises Refused to refuse, and may return something to await.
+    """
+
+    def __init__(
+        self, name: str, mode: Mode, check: Callable[[Request], Awaitable[None] | None]
+    ) -> None:
+        self._name = name
+        self._shadow = mode == "shadow"
+        self._check = check
+
+    def wrap(self, forward: Handler) -> Handler:
+        """A handler that admits or refuses, and settles afterwards."""
+
+        async def handle(request: Request) -> Response:
+            await self._admit(request)
+            taken: Sequence[Taken] = request.state.get(STATE, ())
+            unsettled = [one for one in taken if one.group.unsettled]
+            try:
+                response = await forward(request)
+            except BaseException as error:
+                _failed(unsettled, error)
+                raise
+            _answered(unsettled, response)
+            return response
+
+        return handle
+
+    async def _admit(self, request: Request) -> None:
         try:
-            response = await forward(request)
-        except BaseException as error:
-            _failed(unsettled, error)
-            raise
-        _answered(unsettled, response)
-        return response
-
-    return handle
+            waits = self._check(request)
+            if waits is not None:
+                await waits
+        except Refused as refusal:
+            if not self._shadow:
+                request.decide(self._name, "refused", refusal.code)
+                raise
+            request.decide(self._name, "would_refuse", refusal.code)
+        except Exception as error:
+            if not self._shadow:
+                raise
+            request.decide(self._name, "would_fail", type(error).__name__)
+        else:
+            request.decide(self._name, "admitted")
 
 
 def _failed(unsettled: Sequence[Taken], error: BaseException) -> None:

@@ -26,13 +26,15 @@ _NAME: Final = "sidegate"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What every server of a store asks for. database: its number."""
+    """What every server of a store asks for. database: its number. watched: Sentinels choose
+    the master, and a server may not yet know that it is the one."""
 
     username: str | None
     password: str | None
     database: int
     tls: ssl.SSLContext | None
     server_name: str | None
+    watched: bool = False
 
 
 def make_access(options: StoreOptions) -> Access:
@@ -47,7 +49,8 @@ def make_access(options: StoreOptions) -> Access:
         if location.address.scheme == "rediss" and tls is None:
             tls = StoreTls()
     context = None if tls is None else make_context(tls)
-    return Access(username, password, database, context, tls.server_name if tls else None)
+    name = tls.server_name if tls else None
+    return Access(username, password, database, context, name, bool(options.sentinels))
 
 
 def make_context(tls: StoreTls) -> ssl.SSLContext:
@@ -103,11 +106,23 @@ async def open_connection(
         # What an access list may forbid isn't needed.
         with contextlib.suppress(hiredis.ReplyError):
             await connection.call("CLIENT", "SETNAME", _NAME, seconds=CONNECT_SECONDS)
+        if access.watched:
+            await _require_master(connection)
         await connection.call("PING", seconds=CONNECT_SECONDS)
     except BaseException:
         connection.abort()
         raise
     return connection
+
+
+async def _require_master(connection: Connection) -> None:
+    try:
+        role, *_ = await connection.call("ROLE", seconds=CONNECT_SECONDS)
+    except hiredis.ReplyError:
+        # An access list may forbid the question.
+        return
+    if role != b"master":
+        raise Unanswered("it is no master yet")
 
 
 async def ask_once(

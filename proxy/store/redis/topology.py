@@ -129,6 +129,7 @@ class _Sentinels:
             username=options.sentinel_username,
             password=options.sentinel_password,
             database=0,
+            watched=False,
         )
         self._name = options.master
         self._loop = loop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from proxy.contract import Handler, Mode, Request, Response
 from proxy.errors import GatewayError, Refused
 from proxy.http1.headers import Headers
 from proxy.runtime.chain import BoundPolicy, bind
+from proxy.runtime.gateway import raise_failure
 from tests.unit.policies.world import Journal
 
 
@@ -352,10 +353,102 @@ async def test_cancellation_is_never_taken_for_a_failure() -> None:
         await bind([BoundPolicy("p", "shadow", Cancelled())], ok)(a_request())
 
 
-async def test_a_check_that_hides_that_it_awaits_admits_nobody() -> None:
-    class Disguised:
-        def check(self, request: Request) -> Any:
-            return asyncio.get_running_loop().create_future()
+class Sometimes:
+    """A check that waits for every request with the field `X-Wait`, and refuses those that say
+    so. It notes what it meets."""
 
-    with pytest.raises(TypeError, match="async def"):
-        await bind([BoundPolicy("p", "enforce", Disguised())], ok)(a_request())
+    def __init__(self, notes: list[str], name: str) -> None:
+        self._notes = notes
+        self._name = name
+
+    def edit_request(self, request: Request) -> None:
+        self._notes.append(f"{self._name} edits")
+
+    def check(self, request: Request) -> Awaitable[None] | None:
+        self._notes.append(f"{self._name} checks")
+        return self._wait(request) if "x-wait" in request.headers else None
+
+    async def _wait(self, request: Request) -> None:
+        await asyncio.sleep(0)
+        if request.headers.get("x-wait") == self._name:
+            raise Refused("rate_limited")
+
+    def answer(self, request: Request) -> Response | None:
+        self._notes.append(f"{self._name} might answer")
+        return None
+
+    def replace(self, request: Request, response: Response) -> Response:
+        self._notes.append(f"{self._name} might replace")
+        return response
+
+    def edit_response(self, request: Request, response: Response) -> None:
+        self._notes.append(f"{self._name} amends")
+
+
+def waiting(value: str) -> Request:
+    """A request for which `Sometimes` waits, unless the value is empty."""
+    request = a_request()
+    if value:
+        request.headers.set("X-Wait", value)
+    return request
+
+
+class Saves:
+    """Answers whatever was raised inside."""
+
+    def rescue(self, request: Request, error: Exception) -> Response:
+        return Response(418 if isinstance(error, Refused) else 599)
+
+
+@pytest.mark.parametrize("failing_inside", [False, True])
+async def test_a_check_that_waits_now_and_then_is_met_as_if_it_didn_t(
+    failing_inside: bool,
+) -> None:
+    told = {}
+    for wait in ("", "1"):
+        notes: list[str] = []
+        policies = [
+            BoundPolicy("saves", "enforce", Saves()),
+            *(BoundPolicy(name, "enforce", Sometimes(notes, name)) for name in ("a", "b")),
+        ]
+        handler = bind(policies, raise_failure if failing_inside else ok)
+        request = waiting(wait)
+        response = await handler(request)
+        told[bool(wait)] = (notes, response.status, request.decisions)
+    assert told[True] == told[False]
+    notes, status, decisions = told[True]
+    assert decisions == [("a", "admitted", ""), ("b", "admitted", "")]
+    assert status == (599 if failing_inside else 200)
+    assert notes.count("a amends") == (0 if failing_inside else 1)
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+async def test_it_refuses_after_the_wait(name: str) -> None:
+    notes: list[str] = []
+    policies = [
+        BoundPolicy("saves", "enforce", Saves()),
+        *(BoundPolicy(name, "enforce", Sometimes(notes, name)) for name in ("a", "b")),
+    ]
+    request = waiting(name)
+    response = await bind(policies, ok)(request)
+    assert response.status == 418
+    assert request.decisions[-1] == (name, "refused", "rate_limited")
+    assert f"{name} might answer" not in notes
+    assert "b amends" not in notes
+
+
+async def test_in_shadow_it_admits_after_the_wait() -> None:
+    notes: list[str] = []
+    request = waiting("a")
+    response = await bind([BoundPolicy("a", "shadow", Sometimes(notes, "a"))], ok)(request)
+    assert response.status == 200
+    assert ("a", "would_refuse", "rate_limited") in request.decisions
+
+
+async def test_a_check_that_returns_what_nobody_can_await_admits_nobody() -> None:
+    class Confused:
+        def check(self, request: Request) -> Any:
+            return True
+
+    with pytest.raises(TypeError):
+        await bind([BoundPolicy("p", "enforce", Confused())], ok)(a_request())

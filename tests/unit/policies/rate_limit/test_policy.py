@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
 
-from proxy.contract import NO_ROUTE, Request, Response
+from proxy.contract import NO_ROUTE, Handler, Mode, Request, Response
 from proxy.errors import GatewayError, Refused
 from proxy.policies.rate_limit.options import Options
 from proxy.policies.rate_limit.policy import POLICY, RateLimit
+from proxy.runtime.chain import BoundPolicy, bind
 from proxy.store.memory import Memory
 from tests.unit.policies.world import World, a_request, answering, failing, upstream_response
 from tests.unit.store.workers import Jammed
@@ -44,6 +46,48 @@ def told(limit: RateLimit, request: Request | None = None) -> dict[str, str]:
     response = upstream_response()
     limit.edit_response(request, response)
     return dict(response.headers.items())
+
+
+OK = answering(upstream_response())
+
+
+async def send(
+    limit: RateLimit,
+    forward: Handler = OK,
+    request: Request | None = None,
+    mode: Mode = "enforce",
+) -> Response:
+    """The response of a service behind the policy. Raises what comes out instead."""
+    handler = bind([BoundPolicy("rate_limit", mode, limit)], forward)
+    return await handler(a_request() if request is None else request)
+
+
+async def admits(limit: RateLimit, forward: Handler = OK) -> bool:
+    """Whether a whole exchange comes about."""
+    try:
+        await send(limit, forward)
+    except Refused:
+        return False
+    return True
+
+
+@contextlib.asynccontextmanager
+async def holding(limit: RateLimit, mode: Mode = "enforce") -> AsyncIterator[None]:
+    """A request is in flight meanwhile, and then answered with 200."""
+    asked, free = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: Request) -> Response:
+        asked.set()
+        await free.wait()
+        return upstream_response()
+
+    task = asyncio.ensure_future(send(limit, wait, mode=mode))
+    await asked.wait()
+    try:
+        yield
+    finally:
+        free.set()
+        await task
 
 
 def count(world: World, name: str, *labels: str) -> float:
@@ -134,12 +178,13 @@ class TestRefusals:
         assert refused.detail == "The request costs more than 5, the most at once."
         assert "Retry-After" not in dict(refused.headers)
 
-    def test_those_in_flight(self, world: World) -> None:
-        gate = policy(world, limit=1, algorithm="concurrency")
-        gate.check(a_request())
-        refused = refusal(gate)
-        assert refused.detail == "Limit of 1 request at one time exceeded."
-        assert dict(refused.headers)["Retry-After"] == "1"
+    async def test_those_in_flight(self, world: World) -> None:
+        limit = policy(world, limit=1, algorithm="concurrency")
+        async with holding(limit):
+            with pytest.raises(Refused) as raised:
+                await send(limit)
+        assert raised.value.detail == "Limit of 1 request at one time exceeded."
+        assert dict(raised.value.headers)["Retry-After"] == "1"
 
     def test_closed_without_a_store_is_another_refusal(self, world: World) -> None:
         jam(world)
@@ -163,7 +208,7 @@ class TestFields:
             ("RateLimit-Policy", '"1/minute";q=1;w=60'),
         )
 
-    def test_all_limits_are_told_of(self, world: World) -> None:
+    async def test_all_limits_are_told_of(self, world: World) -> None:
         limit = policy(
             world,
             limits=[
@@ -172,7 +217,8 @@ class TestFields:
                 {"limit": 3, "algorithm": "concurrency"},
             ],
         )
-        fields = told(limit)
+        response = await send(limit)
+        fields = dict(response.headers.items())
         assert fields["ratelimit-policy"] == (
             '"fast";q=20;w=2, "4/minute";q=4;w=60, "3 at once";q=3;qu="concurrent-requests"'
         )
@@ -285,39 +331,30 @@ class TestCost:
 
     async def test_a_field_of_the_response(self, world: World) -> None:
         limit = policy(world, limit="10/min", cost="response_header:X-Points")
-        expensive = limit.wrap(answering(upstream_response(200, ("X-Points", "25"))))
-        request = a_request()
-        limit.check(request)
-        await expensive(request)
-        assert not admitted(limit)
+        await send(limit, answering(upstream_response(200, ("X-Points", "25"))))
+        assert not await admits(limit)
         world.now += 6 * 16
-        assert admitted(limit), "the debt is paid first"
+        assert await admits(limit), "the debt is paid first"
 
     async def test_bytes_of_a_body(self, world: World) -> None:
         limit = policy(world, limit="100KB/s", cost="response_bytes")
-        download = limit.wrap(answering(upstream_response(body=bytes(60_000))))
-        for allowed in (True, True, False):
-            request = a_request()
-            assert admitted(limit, request) is allowed
-            if allowed:
-                await download(request)
+        download = answering(upstream_response(body=bytes(60_000)))
+        assert [await admits(limit, download) for _ in range(3)] == [True, True, False]
         world.now += 0.3
-        assert admitted(limit)
+        assert await admits(limit)
 
     @pytest.mark.parametrize("whole", [True, False])
     async def test_bytes_of_a_stream_as_far_as_they_went(self, world: World, whole: bool) -> None:
         limit = policy(world, limit="100B/s", cost="response_bytes")
         body = Pieces(b"x" * 50, b"y" * 100)
-        request = a_request()
-        limit.check(request)
-        response = await limit.wrap(answering(Response(200, body=body)))(request)
+        response = await send(limit, answering(Response(200, body=body)))
         assert not isinstance(response.body, bytes)
         async for _ in response.body:
             if not whole:
                 break
         await response.body.aclose()
         assert body.closed
-        assert admitted(limit) is not whole
+        assert await admits(limit) is not whole
 
 
 class TestWhen:
@@ -325,29 +362,21 @@ class TestWhen:
 
     OPTIONS: ClassVar[dict[str, Any]] = {"limit": "2/min", "when": {"status": [401, "5xx"]}}
 
-    async def attempt(self, limit: RateLimit, status: int) -> bool:
-        request = a_request()
-        if not admitted(limit, request):
-            return False
-        await limit.wrap(answering(upstream_response(status)))(request)
-        return True
-
     async def test_others_don_t_count(self, world: World) -> None:
         limit = policy(world, **self.OPTIONS)
         for _ in range(10):
-            assert await self.attempt(limit, 200)
-        assert [await self.attempt(limit, 401) for _ in range(3)] == [True, True, False]
+            assert await admits(limit)
+        wrong = answering(upstream_response(401))
+        assert [await admits(limit, wrong) for _ in range(3)] == [True, True, False]
 
     async def test_attempts_at_one_time_are_held_until_they_are_answered(
         self, world: World
     ) -> None:
         limit = policy(world, **self.OPTIONS)
-        first, second = a_request(), a_request()
-        assert admitted(limit, first)
-        assert admitted(limit, second)
-        assert not admitted(limit), "both may turn out to fail"
-        await limit.wrap(answering(upstream_response(200)))(first)
-        assert admitted(limit)
+        async with holding(limit):
+            async with holding(limit):
+                assert not await admits(limit), "both may turn out to fail"
+            assert await admits(limit)
 
     @pytest.mark.parametrize(
         ("error", "counts"),
@@ -362,11 +391,9 @@ class TestWhen:
         self, world: World, error: BaseException, counts: bool
     ) -> None:
         limit = policy(world, limit="1/min", when={"status": [401, "5xx"]})
-        request = a_request()
-        limit.check(request)
         with pytest.raises(type(error)):
-            await limit.wrap(failing(error))(request)  # type: ignore[arg-type]
-        assert admitted(limit) is not counts
+            await send(limit, failing(error))  # type: ignore[arg-type]
+        assert await admits(limit) is not counts
 
 
 class TestInFlight:
@@ -374,40 +401,49 @@ class TestInFlight:
 
     async def test_a_whole_response_frees_the_place(self, world: World) -> None:
         limit = policy(world, **self.OPTIONS)
-        request = a_request()
-        limit.check(request)
-        assert not admitted(limit)
-        await limit.wrap(answering(upstream_response()))(request)
-        assert admitted(limit)
+        async with holding(limit):
+            assert not await admits(limit)
+        assert await admits(limit)
 
     @pytest.mark.parametrize("error", [GatewayError("upstream_timeout"), asyncio.CancelledError()])
     async def test_so_does_a_failure(self, world: World, error: BaseException) -> None:
         limit = policy(world, **self.OPTIONS)
-        request = a_request()
-        limit.check(request)
         with pytest.raises(type(error)):
-            await limit.wrap(failing(error))(request)  # type: ignore[arg-type]
-        assert admitted(limit)
+            await send(limit, failing(error))  # type: ignore[arg-type]
+        assert await admits(limit)
 
     async def test_a_stream_holds_it_to_its_end(self, world: World) -> None:
         limit = policy(world, **self.OPTIONS)
-        request = a_request()
-        limit.check(request)
-        response = await limit.wrap(answering(Response(200, body=Pieces(b"a", b"b"))))(request)
+        response = await send(limit, answering(Response(200, body=Pieces(b"a", b"b"))))
         assert not isinstance(response.body, bytes)
+        assert not await admits(limit)
         assert [piece async for piece in response.body] == [b"a", b"b"]
         await response.body.aclose()
-        assert [admitted(limit), admitted(limit)] == [True, False], "freed once"
+        async with holding(limit):
+            assert not await admits(limit), "freed once"
 
     async def test_what_another_limit_refuses_holds_no_place(self, world: World) -> None:
         limit = policy(world, limits=[{**self.OPTIONS}, "2/min"])
-        for expected in (True, True, False, False):
-            request = a_request()
-            assert admitted(limit, request) is expected
-            if expected:
-                await limit.wrap(answering(upstream_response()))(request)
+        assert [await admits(limit) for _ in range(4)] == [True, True, False, False]
         world.now += 30
-        assert admitted(limit)
+        assert await admits(limit)
+
+    async def test_one_that_nobody_takes_over_holds_no_place(self, world: World) -> None:
+        """A client that has left by the time that its request was admitted, say."""
+        limit = policy(world, **self.OPTIONS)
+        level = bind([BoundPolicy("rate_limit", "enforce", limit)], answering(upstream_response()))
+        assert level.descend(a_request()) is None
+        assert await admits(limit)
+
+    async def test_in_shadow_nobody_is_refused_and_places_are_counted(self, world: World) -> None:
+        limit = policy(world, mode="shadow", **self.OPTIONS)
+        request = a_request()
+        async with holding(limit, "shadow"):
+            await send(limit, request=request, mode="shadow")
+        assert request.decisions[-1] == ("rate_limit", "would_refuse", "rate_limited")
+        request = a_request()
+        await send(limit, request=request, mode="shadow")
+        assert request.decisions == [("rate_limit", "admitted", "")]
 
 
 class TestRecords:
