@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, ClassVar, Final, NamedTuple, Self
 from urllib.parse import unquote
 
 from pydantic import Field, field_validator, model_validator
@@ -42,10 +42,14 @@ class StoreTls(Settings):
     """Name to ask for and to verify; by default the host."""
 
 
-class StoreOptions(Settings):
-    """Where limits are counted: in Redis for all instances, else in memory. A text is its URL."""
+class RedisOptions(Settings):
+    """Where Redis is, and how it is entered. A text is its URL.
+
+    local: settings that mean something without any server.
+    """
 
     shorthand = "url"
+    local: ClassVar[frozenset[str]] = frozenset({"url"})
 
     url: str | None = None
     """One server: `redis://HOST:PORT/DATABASE`, `rediss://…` with TLS, `unix:/path.sock`."""
@@ -67,14 +71,6 @@ class StoreOptions(Settings):
     """Number of the database; a cluster has only 0."""
     tls: StoreTls | None = None
     """With TLS, which `rediss://` asks for by itself."""
-    deadline: Annotated[Duration, Field(ge=0.001, le=10.0)] = 0.05
-    """How long a request waits for the answer; then `on_store_failure` of its limit decides."""
-    prefix: str = Field(default="sidegate", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
-    """What the names of all keys begin with. Instances of one prefix share their limits."""
-    keys: int = Field(default=100_000, ge=1, le=50_000_000)
-    """Keys that the memory of an instance has room for, 53 bytes each. It counts there when no
-    other store is given, and while that can't be asked. Takes effect at start.
-    """
 
     @field_validator("url", mode="before")
     @classmethod
@@ -97,11 +93,11 @@ class StoreOptions(Settings):
         return value
 
     @model_validator(mode="after")
-    def _fits(self) -> StoreOptions:
+    def _fits(self) -> Self:
         given = [name for name in ("url", "sentinels", "cluster") if getattr(self, name)]
         if len(given) > 1:
             raise ValueError(f"give `{given[0]}` or `{given[1]}`, not both")
-        if not given and self.model_fields_set - {"keys", "url"}:
+        if not given and self.model_fields_set - self.local:
             raise ValueError("where is it? give a `url`, `sentinels` or nodes of a `cluster`")
         if self.cluster and self.database:
             raise ValueError("a cluster has no `database` but 0")
@@ -118,8 +114,23 @@ class StoreOptions(Settings):
 
     @property
     def remote(self) -> bool:
-        """Whether limits are counted elsewhere."""
+        """Whether there is a server at all."""
         return bool(self.url or self.sentinels or self.cluster)
+
+
+class StoreOptions(RedisOptions):
+    """Where limits are counted: in Redis for all instances, else in memory. A text is its URL."""
+
+    local = frozenset({"url", "keys"})
+
+    deadline: Annotated[Duration, Field(ge=0.001, le=10.0)] = 0.05
+    """How long a request waits for the answer; then `on_store_failure` of its limit decides."""
+    prefix: str = Field(default="sidegate", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
+    """What the names of all keys begin with. Instances of one prefix share their limits."""
+    keys: int = Field(default=100_000, ge=1, le=50_000_000)
+    """Keys that the memory of an instance has room for, 53 bytes each. It counts there when no
+    other store is given, and while that can't be asked. Takes effect at start.
+    """
 
 
 def locate(url: str) -> Location:

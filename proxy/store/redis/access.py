@@ -12,7 +12,7 @@ from typing import Any, Final
 import hiredis
 
 from proxy.config.address import Address
-from proxy.config.store import StoreOptions, StoreTls, locate
+from proxy.config.store import RedisOptions, StoreTls, locate
 from proxy.store.redis.connection import Connection, Unanswered
 
 CONNECT_SECONDS: Final = 1.0
@@ -37,7 +37,7 @@ class Access:
     watched: bool = False
 
 
-def make_access(options: StoreOptions) -> Access:
+def make_access(options: RedisOptions) -> Access:
     """The access that options describe. Raises ValueError for files that can't be used."""
     username, password, database = options.username, options.password, options.database
     tls = options.tls

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from contextvars import Context
-from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from proxy.config.store import StoreOptions
 from proxy.contract import Log, Metrics
 from proxy.limits import USUAL_TERMS, Quota, Terms
 from proxy.store.memory import Memory
-from proxy.store.redis.access import make_access
+from proxy.store.redis.inquiry import Failure
 from proxy.store.redis.limiter import LeasedLimiter, RedisLimiter
-from proxy.store.redis.node import Node
-from proxy.store.redis.question import Failure
+from proxy.store.redis.reach import Reach
 from proxy.store.redis.scripts import HELD_SECONDS
-from proxy.store.redis.topology import make_topology
 from proxy.store.stand_in import StandIn
 
 _INSTEAD: Final = "limits are counted as `on_store_failure` says"
@@ -56,22 +52,21 @@ class RedisStore:
         self.worker = worker
         self.deadline = options.deadline
         self._memory = memory
-        self._log = log
         self._spawn = spawn
         self._ended = False
-        self.connected = asyncio.Event()
-        self._complained = False
         self._limiters: WeakValueDictionary[_Known, RedisLimiter | LeasedLimiter] = (
             WeakValueDictionary()
         )
-        self._tally = _Tally(metrics)
-        self.topology = make_topology(options, make_access(options), loop, spawn, self._told)
+        self._reach = Reach(
+            options, "limit store", "rate_limit_store", "count", _INSTEAD, loop, spawn, metrics, log
+        )
+        self.connected = self._reach.connected
+        self.topology = self._reach.topology
 
     @property
     def ready(self) -> bool:
         """Whether all of its servers can be asked."""
-        nodes = self.topology.nodes()
-        return bool(nodes) and all(node.usable for node in nodes)
+        return self._reach.ready
 
     def start(self) -> None:
         """Connect, in the background; until then, limits are counted in memory."""
@@ -95,10 +90,7 @@ class RedisStore:
 
     def failed(self, why: Failure, text: str = "") -> None:
         """A question has got no answer that was of use."""
-        self._tally.failed(why)
-        if why == "error" and not self._complained:
-            self._complained = True
-            self._say("warning", f"the limit store refuses to count; {_INSTEAD}", answer=text[:200])
+        self._reach.failed(why, text)
 
     def close(self) -> None:
         """Give leases back as far as that is possible at once, and drop all connections."""
@@ -123,62 +115,3 @@ class RedisStore:
                 for limiter in list(self._limiters.values()):
                     if isinstance(limiter, RedisLimiter):
                         limiter.say_held()
-
-    def _told(self, node: Node, why: str) -> None:
-        """A server can be asked again, or, for a reason, can't."""
-        self._tally.up.set(float(self.ready))
-        if self.ready:
-            self.connected.set()
-        self._tally.changed(up=not why)
-        place = "" if node.address is None else node.address.host
-        if node.address is not None and node.address.port:
-            place = f"{place}:{node.address.port}"
-        if why:
-            self._say(
-                "warning", f"the limit store can't be asked; {_INSTEAD}", server=place, reason=why
-            )
-        else:
-            self._complained = False
-            self._say("info", "the limit store answers", server=place)
-
-    def _say(self, level: Literal["info", "warning"], event: str, **facts: str) -> None:
-        """Write a log line that belongs to no request, whichever one it came to light by."""
-        Context().run(partial(getattr(self._log(), level), event, **facts))
-
-
-class _Tally:
-    """What is counted of a store."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self.up = metrics.gauge(
-            "sidegate_rate_limit_store_up",
-            "1 while all servers of the limit store can be asked, 0 while one can't.",
-            "min",
-        )
-        self.up.set(0.0)
-        self._changes = {
-            up: metrics.counter(
-                "sidegate_rate_limit_store_changes_total",
-                "Servers of the limit store that became able or unable to answer.",
-                state="up" if up else "down",
-            )
-            for up in (True, False)
-        }
-        whys: tuple[Failure, ...] = ("deadline", "lost", "error", "open")
-        self._failures = {
-            why: metrics.counter(
-                "sidegate_rate_limit_store_failures_total",
-                "Questions to the limit store that got no answer of use, or were not put while "
-                "its circuit was open.",
-                reason=why,
-            )
-            for why in whys
-        }
-
-    def changed(self, *, up: bool) -> None:
-        """A server became able or unable to answer."""
-        self._changes[up].inc()
-
-    def failed(self, why: Failure) -> None:
-        """A question got no answer."""
-        self._failures[why].inc()

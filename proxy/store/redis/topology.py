@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from proxy.config.address import Address
-from proxy.config.store import StoreOptions, locate, read_node
+from proxy.config.store import RedisOptions, locate, read_node
 from proxy.store.redis.access import FAILURES, Access, ask_once, reason
 from proxy.store.redis.connection import Unanswered
 from proxy.store.redis.node import Node
@@ -65,7 +65,7 @@ def slot_of(tag: bytes) -> int:
 
 
 def make_topology(
-    options: StoreOptions,
+    options: RedisOptions,
     access: Access,
     loop: asyncio.AbstractEventLoop,
     spawn: Spawn,
@@ -121,7 +121,7 @@ class _Sentinels:
     """Asks Sentinels for the master."""
 
     def __init__(
-        self, options: StoreOptions, access: Access, loop: asyncio.AbstractEventLoop
+        self, options: RedisOptions, access: Access, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._addresses = [read_node(text) for text in options.sentinels]
         self._access = replace(
