@@ -37,6 +37,9 @@ class Limits(Settings):
     """The request target; 414 `target_too_long`."""
     body: Size = 10 * 1024 * 1024
     """The request body; 413 `body_too_large`. A route may set its own."""
+    body_rate: Size = 100
+    """Bytes a second that a body must make on the whole, either way, once it has gone on for
+    `timeouts.body_idle`; 408, or the connection is closed. `0` for any."""
     connections: int = Field(default=10_000, ge=1)
     """Client connections at once; more are closed with 503 `overloaded`."""
 

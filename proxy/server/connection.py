@@ -22,6 +22,7 @@ from proxy.server.certified import make_visitor
 from proxy.server.exchange import Exchange
 from proxy.server.intake import Intake
 from proxy.server.listener import Listener
+from proxy.server.pace import Pace
 from proxy.server.reply import Sender, frame_response
 from proxy.server.stall import Stall
 from proxy.server.visitor import Visitor
@@ -53,6 +54,7 @@ class ClientConnection(asyncio.Protocol):
         self._paused = False
         self._half_closed = False
         self._lingering = -1
+        self._pace: Pace | None = None
         self._tunnel: Tunnel | None = None
         self.broken_by = "client_closed"
         self.deadline = NEVER
@@ -187,6 +189,7 @@ class ClientConnection(asyncio.Protocol):
                 return rest[framing:]
         else:
             request.length = None
+        self._pace = None
         intake = self._intake = Intake(self._loop, self._gate, framing, limit)
         request.body = intake.inflow
         if isinstance(framing, int) and framing > limit:
@@ -210,8 +213,8 @@ class ClientConnection(asyncio.Protocol):
             exchange.received += len(data)
         rest = intake.feed(data)
         if rest is None:
-            if not self._paused:
-                self.expire_in(self._listener.timeouts.body_idle)
+            if not self._paused and exchange is not None:
+                self.deadline = self._pace_of_body().due(self._clock(), exchange.received)
             return b""
         if exchange is not None:
             exchange.received -= len(rest)
@@ -223,8 +226,20 @@ class ClientConnection(asyncio.Protocol):
         """The reader of the body fell behind, or has caught up."""
         self._pause(not open_)
         self.deadline = NEVER
-        if open_ and self._intake is not None:
+        pace = self._pace_of_body()
+        if not open_:
+            pace.hold(self._clock())
+        elif self._intake is not None:
+            pace.go_on(self._clock())
             self.expire_in(self._listener.timeouts.body_idle)
+
+    def _pace_of_body(self) -> Pace:
+        """Counted from the first piece: before it the client may wait for `100 Continue`."""
+        if self._pace is None:
+            listener = self._listener
+            pause, rate = listener.timeouts.body_idle, listener.limits.body_rate
+            self._pace = Pace(self._clock(), pause, rate)
+        return self._pace
 
     def _wait(self, data: bytes) -> None:
         self._waiting += data

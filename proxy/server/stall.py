@@ -1,5 +1,6 @@
-"""Clients that stop reading. A slow one is fine as long as bytes leave; one that takes none
-for `timeouts.body_idle` is broken off, since it holds memory and an upstream connection."""
+"""Clients that stop reading. A slow one is fine as long as bytes leave at `limits.body_rate`; one
+that takes fewer for `timeouts.body_idle` is broken off, since it holds memory and an upstream
+connection."""
 
 from __future__ import annotations
 
@@ -44,12 +45,14 @@ class Stall:
             self._listener.deadlines.discard(self)
 
     def expire(self, now: float) -> None:
-        """Break off, unless some bytes have left since the last look."""
+        """Break off, unless enough bytes have left since the last look."""
         transport = self._transport
         if transport is None:
             return
         unsent = _unsent(transport)
-        if unsent < self._unsent:
+        listener = self._listener
+        least = max(1.0, listener.limits.body_rate * listener.timeouts.body_idle)
+        if self._unsent - unsent >= least:
             self._unsent = unsent
             self._wait(now)
         else:
