@@ -171,3 +171,19 @@ async def test_sockets_of_a_service_manager_are_used(workers: int, tmp_path: Pat
                 assert (await ask(addresses[0], request())).status == 200
                 [line] = (await told(sidegate, "request", 2))[:1]
                 assert line["client_ip"] == "127.0.0.1"
+
+
+async def test_a_service_manager_is_told_how_things_stand(tmp_path: Path) -> None:
+    """As systemd's `Type=notify` wants it, upgrades included."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        told = iter(lambda: manager.recv(256).decode(), "")
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        config = {"routes": [{"name": "all", "policies": {"respond": {"status": 204}}}]}
+        with process(config, tmp_path, environ=environ) as sidegate:
+            assert next(told) == "READY=1"
+            sidegate.tell(signal.SIGUSR2)
+            said = {await asyncio.to_thread(next, told) for _ in range(3)}
+            [line] = sidegate.lines("upgraded; the old process takes no new connections")
+            assert said == {"READY=1", f"MAINPID={line['pid']}", "STOPPING=1"}
