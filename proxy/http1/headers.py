@@ -140,6 +140,13 @@ class Headers:
             self._lines[place] = name + b": " + value
         index[key] = value
 
+    def add_line(self, key: str, line: bytes, value: bytes) -> None:
+        """As `append`, with the finished line."""
+        index = self._index
+        self._lines.append(line)
+        self._keys.append(key)
+        index[key] = combine(key, index[key], value) if key in index else value
+
     def put(self, key: str, line: bytes, value: bytes) -> None:
         """As `set_raw`, with the finished line: for who sets the same field every time."""
         index = self._index

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
-from typing import Literal
+from typing import Final, Literal
 
 from proxy.errors import Refused
-from proxy.http1.headers import Headers
+from proxy.http1.headers import Headers, key_of
 from proxy.http1.quota_fields import (
     POLICY,
     STATE,
@@ -21,6 +21,10 @@ from proxy.policies.rate_limit.rules import Rule
 
 Fields = Literal["draft", "legacy", "none"]
 
+_STATE_START: Final = STATE + b": "
+_STATE_KEY: Final = key_of(STATE)
+_POLICY_KEY: Final = key_of(POLICY)
+
 
 class Replies:
     """Answers of some rules, which are checked together. fields: how clients are told."""
@@ -30,13 +34,15 @@ class Replies:
         self._fields = fields
         self._policies = tuple(rule.described() for rule in rules)
         self._draft = DraftFields(self._policies)
+        self._described = POLICY + b": " + self._draft.policy
         self.brief = fields == "draft" and len(rules) == 1 and bool(self._policies[0].window)
         """Whether `tell_one` does."""
 
     def tell_one(self, headers: Headers, verdict: Verdict) -> None:
         """As `tell`, in the common case: one rule, which admitted."""
-        headers.append(STATE, self._draft.state_of_one(verdict.remaining, verdict.reset_after))
-        headers.append(POLICY, self._draft.policy)
+        state = self._draft.state_of_one(verdict.remaining, verdict.reset_after)
+        headers.add_line(_STATE_KEY, _STATE_START + state, state)
+        headers.add_line(_POLICY_KEY, self._described, self._draft.policy)
 
     def tell(self, headers: Headers, verdicts: Reading) -> None:
         """Write what is left; `verdicts` in the order of the rules."""

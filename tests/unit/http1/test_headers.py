@@ -82,6 +82,14 @@ def test_fill_adds_all_where_all_are_absent() -> None:
         Defaults([(b"Z", b"z"), (b"z", b"q")])
 
 
+def test_add_line_is_append_with_a_finished_line() -> None:
+    headers = Headers(FIELDS)
+    headers.add_line("x-y", b"X-Y: 3", b"3")
+    headers.add_line("z", b"Z: z", b"z")
+    assert headers.fields() == [*FIELDS, (b"X-Y", b"3"), (b"Z", b"z")]
+    assert (headers.get("x-y"), headers.get("z")) == ("1, 2, 3", "z")
+
+
 def test_put_is_set_with_a_finished_line() -> None:
     headers = Headers(FIELDS)
     headers.put("x-y", b"X-Y: 3", b"3")
