@@ -17,7 +17,8 @@ from proxy.http1.host import read_authority
 from proxy.http1.line import Line
 
 VIA: Final = b"1.1 sidegate"
-_VIA_LINE: Final = b"Via: " + VIA
+VIA_LINE: Final = b"Via: " + VIA
+"""What is sent where none came, without its end."""
 _MAX_HOPS: Final = 64
 _PORT: Final = re.compile("[0-9]{1,5}").fullmatch
 
@@ -93,17 +94,11 @@ def append_via(value: bytes | None) -> bytes:
     return VIA if value is None else value + b", " + VIA
 
 
-def via_line(headers: Headers) -> bytes:
-    """The Via line to send, without its end."""
-    came = headers.raw("via")
-    return _VIA_LINE if came is None else b"Via: " + append_via(came)
-
-
-def without_via(headers: Headers) -> list[bytes]:
-    """All lines but Via, which `via_line` writes anew."""
+def extended_via(headers: Headers) -> tuple[list[bytes], bytes]:
+    """All lines but Via, and the one that takes its place, without its end."""
     rest = headers.copy()
     rest.remove("via")
-    return rest.lines()
+    return rest.lines, b"Via: " + append_via(headers.raw("via"))
 
 
 _REPLACED: Final = {

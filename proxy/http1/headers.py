@@ -66,14 +66,18 @@ class Headers:
 
     Look-up methods take lower-case names (`"content-type"`); `set` and `add` take the
     name as it shall appear on the wire.
+
+    lines: the fields as `Name: value`, in wire order. index: combined values by key. Read
+    them, don't change them; what every request asks is asked of them directly, as a call
+    costs three times a look-up.
     """
 
-    __slots__ = ("_index", "_keys", "_lines")
+    __slots__ = ("_keys", "index", "lines")
 
     def __init__(self, fields: Iterable[Field] = ()) -> None:
-        self._lines: list[bytes] = []
+        self.lines: list[bytes] = []
         self._keys: list[str] = []
-        self._index: dict[str, bytes] = {}
+        self.index: dict[str, bytes] = {}
         for name, value in fields:
             self.append(name, value)
 
@@ -85,38 +89,38 @@ class Headers:
         values by key.
         """
         self = cls.__new__(cls)
-        self._lines = lines
+        self.lines = lines
         self._keys = keys
-        self._index = index
+        self.index = index
         return self
 
     def append(self, name: bytes, value: bytes) -> None:
         """Add a field at the end, keeping those of the same name (RFC 9110, 5.3)."""
-        self._lines.append(name + b": " + value)
+        self.lines.append(name + b": " + value)
         key = key_of(name)
         self._keys.append(key)
-        index = self._index
+        index = self.index
         if key in index:
             value = combine(key, index[key], value)
         index[key] = value
 
     def raw(self, key: str) -> bytes | None:
         """The combined value of all fields named `key`, as bytes; None when absent."""
-        return self._index.get(key)
+        return self.index.get(key)
 
     def get(self, key: str, default: str | None = None) -> str | None:
         """The combined value of all fields named `key`, comma-separated (RFC 9110, 5.2)."""
-        value = self._index.get(key)
+        value = self.index.get(key)
         return default if value is None else decode(value)
 
     def get_all(self, key: str) -> list[str]:
         """The value of each field line named `key`, in order."""
-        if key not in self._index:
+        if key not in self.index:
             return []
         begin = len(key) + 2
         return [
             decode(line[begin:])
-            for own, line in zip(self._keys, self._lines, strict=True)
+            for own, line in zip(self._keys, self.lines, strict=True)
             if own == key
         ]
 
@@ -127,33 +131,33 @@ class Headers:
     def set_raw(self, name: bytes, value: bytes) -> None:
         """As `set`, from bytes."""
         key = _KEYS.get(name) or key_of(name)
-        index = self._index
+        index = self.index
         if key not in index:
-            self._lines.append(name + b": " + value)
+            self.lines.append(name + b": " + value)
             self._keys.append(key)
         else:
             place = self._keys.index(key)
             if self._keys.count(key) > 1:
                 self._cut(key)
                 self._keys.insert(place, key)
-                self._lines.insert(place, b"")
-            self._lines[place] = name + b": " + value
+                self.lines.insert(place, b"")
+            self.lines[place] = name + b": " + value
         index[key] = value
 
     def add_line(self, key: str, line: bytes, value: bytes) -> None:
         """As `append`, with the finished line."""
-        index = self._index
-        self._lines.append(line)
+        index = self.index
+        self.lines.append(line)
         self._keys.append(key)
         index[key] = combine(key, index[key], value) if key in index else value
 
     def put(self, key: str, line: bytes, value: bytes) -> None:
         """As `set_raw`, with the finished line: for who sets the same field every time."""
-        index = self._index
+        index = self.index
         if key in index:
             self.set_raw(line[: len(key)], value)
         else:
-            self._lines.append(line)
+            self.lines.append(line)
             self._keys.append(key)
             index[key] = value
 
@@ -163,35 +167,35 @@ class Headers:
 
     def remove(self, key: str) -> bool:
         """Remove every field named `key`; False when there was none."""
-        if self._index.pop(key, None) is None:
+        if self.index.pop(key, None) is None:
             return False
         self._cut(key)
         return True
 
     def fill(self, defaults: Defaults) -> None:
         """Add each of the fields whose name is absent."""
-        index = self._index
+        index = self.index
         if defaults.index.keys().isdisjoint(index):
-            self._lines += defaults.lines
+            self.lines += defaults.lines
             self._keys += defaults.keys
             index.update(defaults.index)
             return
         for line, key in zip(defaults.lines, defaults.keys, strict=True):
             if key not in index:
-                self._lines.append(line)
+                self.lines.append(line)
                 self._keys.append(key)
                 index[key] = defaults.index[key]
 
     def drop(self, keys: frozenset[str]) -> None:
         """Remove every field whose key is among `keys`."""
-        index = self._index
+        index = self.index
         for key in [key for key in index if key in keys]:
             del index[key]
             self._cut(key)
 
     def _cut(self, key: str) -> None:
         """Take out the lines of this key, of which there is one at least."""
-        keys, lines = self._keys, self._lines
+        keys, lines = self._keys, self.lines
         while True:
             place = keys.index(key)
             del keys[place]
@@ -201,39 +205,35 @@ class Headers:
 
     def lacks(self, keys: frozenset[str]) -> bool:
         """There is no field whose key is among `keys`."""
-        return keys.isdisjoint(self._index)
-
-    def lines(self) -> list[bytes]:
-        """The fields as `Name: value` in wire order; read it, don't change it."""
-        return self._lines
+        return keys.isdisjoint(self.index)
 
     def fields(self) -> list[Field]:
         """Name and value of each field in wire order."""
         return [
             (line[: len(key)], line[len(key) + 2 :])
-            for key, line in zip(self._keys, self._lines, strict=True)
+            for key, line in zip(self._keys, self.lines, strict=True)
         ]
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Lower-case name and text of each field line, in order."""
         return (
             (key, decode(line[len(key) + 2 :]))
-            for key, line in zip(self._keys, self._lines, strict=True)
+            for key, line in zip(self._keys, self.lines, strict=True)
         )
 
     def keys(self) -> Iterable[str]:
         """The distinct lower-case names."""
-        return self._index.keys()
+        return self.index.keys()
 
     def copy(self) -> Headers:
         """An independent copy."""
-        return Headers.of(self._lines.copy(), self._keys.copy(), self._index.copy())
+        return Headers.of(self.lines.copy(), self._keys.copy(), self.index.copy())
 
     def __contains__(self, key: object) -> bool:
-        return key in self._index
+        return key in self.index
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self.lines)
 
     def __repr__(self) -> str:
         return f"Headers({self.fields()!r})"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from proxy.errors import GatewayError
-from proxy.http1.framing import Framing, request_framing, response_framing
+from proxy.http1.framing import Framing, read_length, request_framing, response_framing
 from proxy.http1.headers import Headers, combine, decode
 from proxy.http1.host import read_authority
 from proxy.http1.line import (
@@ -267,7 +267,13 @@ def read_response_head(
         texts.append(text)
         keys.append(key)
         index[key] = combine(key, index[key], value) if key in index else value
-    framing = response_framing(method, status, coding, length)
+    number = None if length is None else read_length(length)
+    framing: Framing
+    if number is not None and status >= 200 and coding is None and method == "GET":
+        # What most responses are, in place of the steps that decide about all.
+        framing = 0 if status == 204 or status == 304 else number
+    else:
+        framing = response_framing(method, status, coding, length)
     reuse = version == (1, 1)
     headers = Headers.of(texts, keys, index)
     if connection is not None:
@@ -279,9 +285,7 @@ def read_response_head(
         headers.drop(options - _NOT_NOMINABLE)
     if framing == "close" or (coding is not None and version == (1, 0)):
         reuse = False
-    return ResponseHead(
-        status, headers, framing, None if length is None else int(length), reuse, idle
-    )
+    return ResponseHead(status, headers, framing, number, reuse, idle)
 
 
 def connection_options(value: bytes) -> frozenset[str]:

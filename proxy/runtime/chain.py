@@ -244,7 +244,7 @@ def _shadow_request(name: str, edit: _EditRequest, failures: _Failures) -> _Edit
             failures.note(request, error)
             return
         changed = [what for what in _EDITABLE if getattr(request, what) != getattr(twin, what)]
-        if request.headers.lines() != twin.headers.lines():
+        if request.headers.lines != twin.headers.lines:
             changed.append("headers")
         if changed:
             request.decide(name, "would_change", "request " + ", ".join(changed))
@@ -261,7 +261,7 @@ def _shadow_response(name: str, amend: _EditResponse, failures: _Failures) -> _E
             failures.note(request, error)
             return
         changed = ["status"] if twin.status != response.status else []
-        if response.headers.lines() != twin.headers.lines():
+        if response.headers.lines != twin.headers.lines:
             changed.append("headers")
         if changed:
             request.decide(name, "would_change", "response " + ", ".join(changed))

@@ -171,34 +171,33 @@ class Exchange:
     # -- the response ----------------------------------------------------------------------------
 
     def _give(self, given: Given) -> None:
-        if (
-            isinstance(given, Response)
-            and isinstance(given.body, bytes)
-            and given.tunnel is None
-            and not self._client.sender.outflow.full
-        ):
-            self._reply(given)
-        else:
-            self._task = self._listener.loop.create_task(self._send(given))
-
-    def _reply(self, response: Response) -> None:
-        """Send a response that is all here."""
+        """Send a response: at once if it is all here and the client takes it."""
         client = self._client
+        outflow = client.sender.outflow
+        blocked = outflow.full
+        if (
+            blocked
+            or not isinstance(given, Response)
+            or not isinstance(given.body, bytes)
+            or given.tunnel is not None
+        ):
+            self._task = self._listener.loop.create_task(self._send(given))
+            return
         try:
-            keep = self.keep_alive and client.persists(response)
+            keep = self.keep_alive and client.persists(given)
             data, self.keep_alive, _ = frame_response(
-                self.request, response, keep, self._listener.date
+                self.request, given, keep, self._listener.date
             )
             # One write: two cost twice the system calls and wake the client twice.
             client.sender.write(data)
         except Exception as error:
             self._break(error)
             return
-        if client.sender.outflow.full:
+        if outflow.full:
             # Else a client that asks on and reads nothing would fill the memory.
-            self._task = self._listener.loop.create_task(self._drain(response))
+            self._task = self._listener.loop.create_task(self._drain(given))
         else:
-            self._end(response.status, response.error, "")
+            self._end(given.status, given.error, "")
 
     async def _drain(self, response: Response) -> None:
         aborted = ""

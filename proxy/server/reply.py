@@ -14,7 +14,7 @@ from typing import Final, Literal
 from proxy.contract import BodyStream, Request, Response
 from proxy.errors import Aborted, GatewayError
 from proxy.http1.chunked import LAST_CHUNK, encode_chunk
-from proxy.http1.forwarding import via_line, without_via
+from proxy.http1.forwarding import VIA_LINE, extended_via
 from proxy.http1.headers import Headers
 from proxy.http1.serialize import response_head
 from proxy.http1.status import STATUS_LINES
@@ -57,7 +57,9 @@ def frame_response(
     headers = response.headers
     body = response.body
     framing: BodyFraming = ""
-    lines = headers.lines() if "via" not in headers else without_via(headers)
+    lines, via = headers.lines, VIA_LINE
+    if "via" in headers.index:
+        lines, via = extended_via(headers)
     parts = [STATUS_LINES[status], *lines]
     whole = b""
     if status == 204 or status < 200:
@@ -79,9 +81,9 @@ def frame_response(
     else:
         keep_alive = False
         framing = "raw"
-    if "date" not in headers:
+    if "date" not in headers.index:
         parts.append(date())
-    parts.append(via_line(headers))
+    parts.append(via)
     if status == 101:
         parts.append(b"Connection: Upgrade")
     elif not keep_alive:
@@ -116,7 +118,7 @@ class Sender:
     def interim(self, status: int, headers: Headers) -> None:
         """Write a 1xx before the response, if there is a client that can read it."""
         if self.transport is not None and not self.begun and self._version == "1.1":
-            self.transport.write(response_head(status, headers.lines()))
+            self.transport.write(response_head(status, headers.lines))
 
     def break_off(self, error: GatewayError, request: Request) -> int:
         """End a response that failed: once a head has gone, closing is the only honest error.

@@ -111,7 +111,7 @@ class AccessLog:
         host = request.host
         trace = request.trace
         route = request.route
-        agent = request.headers.raw("user-agent")
+        agent = request.headers.index.get("user-agent")
         # One dictionary is filled anew for each line, which costs half of building one; it
         # keeps its shape, and a line of another shape is a copy.
         record = self._record

@@ -14,7 +14,7 @@ from typing import Any, Final
 from proxy.contract import BodyStream, Handler, Request, Response
 from proxy.errors import GatewayError
 from proxy.http1.chunked import LAST_CHUNK, encode_chunk
-from proxy.http1.forwarding import via_line, without_via
+from proxy.http1.forwarding import VIA_LINE, extended_via
 from proxy.http1.headers import encode
 from proxy.upstream.asking import Asked, Asker, Awaited
 from proxy.upstream.connection import ConnectionClosed, UpstreamConnection
@@ -176,13 +176,15 @@ class Forwarder:
         if host == "endpoint" or not host:
             host = self._endpoint.authority
         headers = request.headers
-        lines = headers.lines() if "via" not in headers else without_via(headers)
+        lines, via = headers.lines, VIA_LINE
+        if "via" in headers.index:
+            lines, via = extended_via(headers)
         start = b"%b %b HTTP/1.1\r\nHost: %b" % (
             request.method.encode("ascii"),
             request.target,
             encode(host),
         )
-        parts = [start, *lines, request.forwarded + via_line(headers)]
+        parts = [start, *lines, request.forwarded + via]
         body = request.body
         whole = b""
         if request.upgrade:

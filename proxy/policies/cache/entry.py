@@ -87,7 +87,7 @@ class Entry:
         self.tags = tags_of(headers)
         self.visits = 0
         self.weight = self.size + _ENTRY_WEIGHT + 2 * len(key) + _TAG_WEIGHT * len(self.tags)
-        self.weight += sum(map(_weigh, headers.lines()))
+        self.weight += sum(map(_weigh, headers.lines))
         self.rendered: tuple[int, Headers] | None = None
 
     def age(self, now: float) -> int:

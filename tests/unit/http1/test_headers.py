@@ -18,7 +18,7 @@ def test_fields_keep_their_order_and_case() -> None:
     assert headers.fields() == FIELDS
     assert list(headers.items()) == [("host", "a"), ("x-y", "1"), ("accept", ""), ("x-y", "2")]
     assert list(headers.keys()) == ["host", "x-y", "accept"]
-    assert headers.lines() == [b"Host: a", b"X-Y: 1", b"accept: ", b"x-y: 2"]
+    assert headers.lines == [b"Host: a", b"X-Y: 1", b"accept: ", b"x-y: 2"]
     assert len(headers) == 4
 
 
