@@ -61,7 +61,11 @@ def clean_json(data: bytes, value: Any, rules: Rules) -> bytes:
         return data
     # Numbers as they were written: 64 bits hold neither all integers nor all digits.
     exact = json.loads(data, parse_int=_verbatim, parse_float=_verbatim)
-    return orjson.dumps(_cleaned(exact, _ROOT, rules))
+    try:
+        return orjson.dumps(_cleaned(exact, _ROOT, rules))
+    except orjson.JSONEncodeError:
+        # Its own limit is 254 levels, and there is nothing else that it can't write here.
+        raise RecursionError from None
 
 
 def _verbatim(text: str) -> orjson.Fragment:

@@ -170,8 +170,11 @@ async def test_shadow_mode_changes_nothing(world: World) -> None:
 
 async def test_what_cannot_be_cleaned_does_not_pass_as_clean(world: World) -> None:
     long = b'"' + b"x" * 2000 + b'"'
-    deep = b"[" * 900 + b'" x"' + b"]" * 900
-    for body, code in ((long, "body_too_large"), (deep, "body_too_complex")):
+    deep, deeper = (b"[" * depth + b'" x"' + b"]" * depth for depth in (300, 900))
+    refused = (
+        (long, "body_too_large"), (deep, "body_too_complex"), (deeper, "body_too_complex"),
+    )  # fmt: skip
+    for body, code in refused:
         request = asking("/", body, JSON)
         with pytest.raises(Refused, match=code):
             await forwarded(world, request, buffer="1KiB" if body is long else "1MiB")
