@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
+from proxy.asking import Asked, Asker
 from proxy.contract import Handler, Log, Request, Response, RouteInfo
 from proxy.errors import GatewayError
 from proxy.http1.target import without_parameters
 from proxy.routing.table import Find, Found
 from proxy.runtime.level import Level
-from proxy.upstream.asking import Asked, Asker
 
 T = TypeVar("T")
 

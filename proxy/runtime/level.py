@@ -17,9 +17,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import Final, NamedTuple
 
+from proxy.asking import Asked, Asker
 from proxy.contract import Handler, Request, Response
 from proxy.errors import GatewayError
-from proxy.upstream.asking import Asked, Asker
 
 Down = Callable[[Request], Response | Awaitable[Response] | None]
 """A step inwards: None to go on, or the answer, which may have to be waited for."""

@@ -15,13 +15,13 @@ from __future__ import annotations
 import asyncio
 from typing import Literal, Protocol
 
+from proxy.asking import Asked
 from proxy.contract import NO_EXCHANGE, Request, Response
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
 from proxy.server.listener import Given, Level, Listener
 from proxy.server.reply import Sender, frame_response
 from proxy.telemetry.context import enter
-from proxy.upstream.asking import Asked
 from proxy.wire.flow import Inflow
 
 

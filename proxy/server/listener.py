@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Final, Protocol
 
+from proxy.asking import Asked, Asker
 from proxy.cells import Traffic
 from proxy.config.model import Limits, Network, Server, Timeouts
 from proxy.contract import Handler, Request, Response
 from proxy.errors import GatewayError
 from proxy.http1.message import HeadRules
 from proxy.server.reply import DateLine
-from proxy.upstream.asking import Asked, Asker
 from proxy.wire.deadlines import Deadlines
 from proxy.wire.turn import Turn
 

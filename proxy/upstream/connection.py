@@ -15,12 +15,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol, cast
 
+from proxy.asking import Asker
 from proxy.contract import Response
 from proxy.errors import GatewayError, Unanswered
 from proxy.http1.chunked import ChunkedDecoder, ChunkedError
 from proxy.http1.framing import CHUNKED
 from proxy.http1.message import ResponseHead
-from proxy.upstream.asking import Asker
 from proxy.upstream.heads import Heads
 from proxy.wire.deadlines import NEVER, Deadlines
 from proxy.wire.flow import HIGH_WATER, Inflow, Outflow

@@ -11,12 +11,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from proxy.asking import Asked, Asker, Awaited
 from proxy.contract import BodyStream, Handler, Request, Response
 from proxy.errors import GatewayError
 from proxy.http1.chunked import LAST_CHUNK, encode_chunk
 from proxy.http1.forwarding import VIA_LINE, extended_via
 from proxy.http1.headers import encode
-from proxy.upstream.asking import Asked, Asker, Awaited
 from proxy.upstream.connection import ConnectionClosed, UpstreamConnection
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.pool import Pool

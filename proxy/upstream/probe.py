@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from proxy.asking import Awaited
 from proxy.config.protection import HealthCheck
 from proxy.contract import NO_EXCHANGE, Response
 from proxy.errors import GatewayError
 from proxy.http1.status import read_statuses
-from proxy.upstream.asking import Awaited
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import Endpoint, open_connection
 from proxy.upstream.means import Means

@@ -7,9 +7,9 @@ how an upstream is asked (`connection`, `forward`), or what becomes of the answe
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from proxy.contract import Exchange, Response
+from proxy.contract import Exchange, Handler, Request, Response
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
 
@@ -35,6 +35,26 @@ class Asked(Protocol):
 
     def abort(self, reason: str, asker: Asker | None = None) -> None:
         """Break it off, if it is still this asker's; `reason` labels a metric."""
+        ...
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """A handler that can also ask without waiting."""
+
+    async def __call__(self, request: Request) -> Response:
+        """Ask and wait."""
+        ...
+
+    def ask_now(self, request: Request, asker: Asker) -> Asked | None:
+        """Ask at once, if that needs no waiting; else None, with nothing done.
+
+        Raises GatewayError when asking fails at once.
+        """
+        ...
+
+    def ask_again(self, request: Request, error: GatewayError) -> Handler | None:
+        """How to ask once more when asking failed; None when the failure stands."""
         ...
 
 
