@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from mmap import mmap
@@ -35,6 +35,8 @@ from proxy.runtime.chain import BoundPolicy, bind
 from proxy.runtime.gateway import raise_failure
 from proxy.store.memory import Memory
 from proxy.store.region import Region, size_of
+from tests.benchmarks.cost import Cost, cpu_microseconds
+from tests.benchmarks.cost import table as cost_table
 from tests.benchmarks.load import run_load
 from tests.benchmarks.process import Process, await_answer, free_port
 from tests.unit.policies.world import World, a_request, upstream_response
@@ -57,15 +59,9 @@ _LIMIT: Final = "limit: 1000000/s, burst: 1000000, key: client_ip"
 # -- in this process -----------------------------------------------------------------------------
 
 
-class Cost(NamedTuple):
-    """What a limit adds to a request, in microseconds of CPU time."""
-
-    what: str
-    microseconds: float
-
-
-def costs() -> list[Cost]:
-    """Policies in their place in the chain, less the chain without them."""
+def costs(calls: int = CALLS) -> list[Cost]:
+    """What limits add to a request: policies in their place in the chain, less the chain without
+    them. calls: of each, in each of several rounds."""
     world = World()
     private = Region.private(os.urandom(16))
     shared = Region.shared(
@@ -82,16 +78,18 @@ def costs() -> list[Cost]:
         ("one worker, sliding window", private,
          {"limit": "100000000/s", "algorithm": "sliding_window"}),
     ]  # fmt: skip
-    plain = _through([])
+    plain = _through([], calls)
     rows = []
     for what, region, options in cases:
         toolkit = replace(world.toolkit, store=Memory(region, time.monotonic, time.time))
         policy = RateLimit(Options.model_validate(options), toolkit)
-        rows.append(Cost(what, _through([BoundPolicy("rate_limit", "enforce", policy)]) - plain))
+        rows.append(
+            Cost(what, _through([BoundPolicy("rate_limit", "enforce", policy)], calls) - plain)
+        )
     return rows
 
 
-def _through(policies: Sequence[BoundPolicy]) -> float:
+def _through(policies: Sequence[BoundPolicy], calls: int) -> float:
     """Microseconds that a request takes down and up a chain."""
     level = bind(policies, raise_failure)
     # Policies that only wait for nothing share one level; what is inside is not of interest.
@@ -105,20 +103,14 @@ def _through(policies: Sequence[BoundPolicy]) -> float:
 
     best = float("inf")
     for _ in range(TIMES):
-        requests = [a_request("/", ("X-Key", "customer-7")) for _ in range(CALLS)]
-        best = min(best, _cpu(once, requests))
-    return best / CALLS * 1e6
+        requests = [a_request("/", ("X-Key", "customer-7")) for _ in range(calls)]
 
+        def all_of_them(requests: list[Request] = requests) -> None:
+            for request in requests:
+                once(request)
 
-def _cpu(call: Callable[[Request], None], requests: Sequence[Request]) -> float:
-    gc.collect()
-    gc.disable()
-    begun = time.process_time()
-    for request in requests:
-        call(request)
-    spent = time.process_time() - begun
-    gc.enable()
-    return spent
+        best = min(best, cpu_microseconds(all_of_them))
+    return best / calls
 
 
 # -- memory ----------------------------------------------------------------------------------------
@@ -238,14 +230,15 @@ def _start(
 
 
 def table(results: dict[str, list[Sample]]) -> list[str]:
-    """Medians, and ratios to the limit in memory, round by round."""
+    """Medians, and how much a core does compared with the limit in memory, round by round: by
+    CPU time, since the rest depends on what else the machine does."""
     local = results["in memory"]
     lines = [
-        "| limit | requests/s | CPU µs/request | p99 ms | × in memory |",
+        "| limit | requests/s | CPU µs/request | p99 ms | × in memory, by CPU |",
         "|-|-:|-:|-:|-:|",
     ]
     for name, samples in results.items():
-        ratio = median(sample.rps / own.rps for sample, own in zip(samples, local, strict=True))
+        ratio = median(own.cpu / sample.cpu for sample, own in zip(samples, local, strict=True))
         rps, cpu, p99 = (median(column) for column in zip(*samples, strict=True))
         lines.append(f"| {name} | {rps:,.0f} | {cpu:.1f} | {p99:.1f} | {ratio:.2f} |")
     return lines
@@ -259,10 +252,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--quick", action="store_true", help="in this process alone")
     options = parser.parse_args(arguments)
-    print("Microseconds of CPU time that a limit adds to a request:\n")
-    print("\n".join(["| limit in memory | µs |", "|-|-:|"]))
-    for cost in costs():
-        print(f"| {cost.what} | {cost.microseconds:.1f} |")
+    print("\n".join(cost_table("a limit in memory adds", costs())))
     space = room()
     print(
         f"\n{space.keys:,} keys in memory: {space.bytes:.0f} bytes each, {space.evicted} "

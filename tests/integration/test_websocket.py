@@ -43,11 +43,17 @@ async def echo(socket: ServerConnection) -> None:
 
 
 @contextlib.asynccontextmanager
-async def before_echo(folder: Path, **server: Any) -> AsyncIterator[tuple[Gateway, str]]:
+async def before_echo(
+    folder: Path, *, policies: dict[str, Any] | None = None, **server: Any
+) -> AsyncIterator[tuple[Gateway, str]]:
     """Sidegate before the echo, and the URL for clients."""
     async with serve(echo, "127.0.0.1", 0, max_size=None) as service:
         port = next(iter(service.sockets)).getsockname()[1]
-        config = {"upstreams": {"service": f"http://127.0.0.1:{port}"}, "server": server}
+        config = {
+            "upstreams": {"service": f"http://127.0.0.1:{port}"},
+            "server": server,
+            "policies": policies or {},
+        }
         async with running(config, folder) as gateway:
             yield gateway, gateway.url.replace("http", "ws")
 
@@ -277,3 +283,41 @@ async def test_draining_lets_a_frame_end_first(tmp_path: Path) -> None:
         assert await wire.exactly(4) == b"\x88\x02\x03\xe9", "1001, going away"
         assert await wire.ended()
         await draining
+
+
+async def is_admitted(url: str) -> bool:
+    """Whether a WebSocket can be opened now; it is closed again."""
+    try:
+        async with connect(url):
+            return True
+    except InvalidStatus as refused:
+        return refused.response.status_code != 429
+
+
+async def test_a_tunnel_holds_its_place_in_flight_to_its_end(tmp_path: Path) -> None:
+    policies = {"rate_limit": {"limit": 1, "algorithm": "concurrency"}}
+    async with before_echo(tmp_path, policies=policies) as (_, url):
+        async with connect(url) as socket:
+            await socket.send("hello")
+            assert await socket.recv() == "hello"
+            assert not await is_admitted(url)
+        # The place is free once both sides have closed.
+        for _ in range(200):
+            if await is_admitted(url):
+                break
+            await asyncio.sleep(0.01)
+        else:
+            pytest.fail("the place was never free again")
+
+
+async def test_a_service_that_accepts_no_tunnel_frees_the_place(tmp_path: Path) -> None:
+    async with RawOrigin(answering(OK)) as origin:
+        config = {
+            "upstreams": {"service": origin.url},
+            "policies": {"rate_limit": {"limit": 1, "algorithm": "concurrency"}},
+        }
+        async with running(config, tmp_path) as gateway:
+            for _ in range(3):
+                async with connected(gateway.url) as wire:
+                    await wire.send(HANDSHAKE)
+                    assert (await wire.answer()).status == 200

@@ -13,11 +13,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PrivateAttr,
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from proxy.config.listing import ONE_OR_MANY
 from proxy.config.units import Rate, parse_size
@@ -97,7 +98,9 @@ class Exempt(_Block):
 
 _Amount = Annotated[Rate | int, BeforeValidator(_amount)]
 _Parts = Annotated[tuple[Annotated[str, AfterValidator(check_part)], ...], ONE_OR_MANY]
-_Burst = Annotated[int, BeforeValidator(_burst), Field(ge=1, le=10**15)]
+_Burst = Annotated[
+    int, BeforeValidator(_burst, json_schema_input_type=int | str), Field(ge=1, le=10**15)
+]
 
 
 class _Counting(_Block):
@@ -143,6 +146,12 @@ class Limit(_Counting):
     @classmethod
     def _short_form(cls, value: Any) -> Any:
         return {"limit": value} if isinstance(value, (str, int)) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [handler(core), {"type": ["string", "integer"]}]}
 
     def completed(self, policy: _Counting) -> Limit:
         """With what the policy says where this one says nothing."""

@@ -1,7 +1,7 @@
 """Refuses requests beyond limits: when the store is asked, and what follows from its answer.
 
-The common case, one key and a store in memory, is written out by itself: it stands in the
-way of every request.
+The common case, one key and nothing to settle, is written out by itself: it stands in the way
+of every request.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class RateLimit:
             # Nothing may come between the taking and the settling, so both are inside.
             guard = Guard(_NAME, options.mode, check)
             self.wrap = guard.wrap
-        elif prompt and self._plain():
-            self._take = cast("Callable[[str, int], Reading]", self.groups[0].limiter.take)
+        elif self._plain():
+            self._take = self.groups[0].limiter.take
             self._key = self.groups[0].key.read
             self._cost = self.groups[0].fixed_cost or 1
             self._only = self._replies_of(self.groups)
@@ -80,13 +80,15 @@ class RateLimit:
             or self.groups[0].fixed_cost is None
         )
 
-    def _check_plainly(self, request: Request) -> None:
+    def _check_plainly(self, request: Request) -> Awaitable[None] | None:
         """Raise Refused `rate_limited` when the allowance is used up."""
         key = self._key(request)
         if key is None:
             self._tally.exempt.inc()
-            return
+            return None
         reading = self._take(key, self._cost)
+        if not isinstance(reading, tuple):
+            return self._wait(request, [(self.groups[0], key, self._cost, reading)])
         for verdict in reading:
             if not verdict.allowed or verdict.source == "local":
                 break
@@ -94,8 +96,9 @@ class RateLimit:
             if reading:
                 self._admitted()
                 request.state[STATE] = reading
-                return
+                return None
         self._conclude(request, [Taken(self.groups[0], key, self._cost, reading)])
+        return None
 
     def _check_at_once(self, request: Request) -> None:
         """Raise Refused `rate_limited` when one of several allowances is used up."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from jsonschema_rs import validator_for
 
 from proxy.catalog import load_catalog
 from proxy.runtime.schema import DIALECT, make_schema
@@ -112,3 +113,25 @@ def test_a_variable_may_stand_for_a_number_a_boolean_or_a_choice(
     schema: dict[str, Any], definition: str, key: str
 ) -> None:
     assert VARIABLE in schema["$defs"][definition]["properties"][key]["anyOf"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "5/s",
+        {"limits": ["5/s", {"limit": 5, "algorithm": "concurrency"}], "key": "client_ip"},
+        {"limit": "5MiB/s", "burst": "9MiB", "cost": "response_bytes", "when": {"status": 401}},
+        {"limit": "5/s", "tiers": {"a": "9/s", "b": ["9/s", {"limit": "90/min", "burst": 3}]}},
+    ],
+)
+def test_limits_may_be_written_short(options: Any) -> None:
+    validator = validator_for(make_schema(load_catalog(plugins=[])))
+    upstreams = {"app": "http://127.0.0.1:1"}
+    assert validator.is_valid({"upstreams": upstreams, "policies": {"rate_limit": options}})
+    wrong = {"limit": "5/s", "limmits": 3}
+    assert not validator.is_valid({"upstreams": upstreams, "policies": {"rate_limit": wrong}})
+
+
+@pytest.mark.parametrize("store", ["redis://a:1/0", {"url": "redis://a", "deadline": "50ms"}, {}])
+def test_a_store_may_be_written_short(store: Any) -> None:
+    assert validator_for(make_schema(load_catalog(plugins=[]))).is_valid({"store": store})

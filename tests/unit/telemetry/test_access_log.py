@@ -81,6 +81,18 @@ def test_a_refused_request_has_no_times_of_stations_it_never_reached(
     assert not {"policy_ms", "connect_ms", "upstream_ms", "aborted"} & set(line)
 
 
+def test_details_of_several_decisions_of_one_policy_are_told_in_order(
+    lines: Lines, wall: Wall, request_in: Request
+) -> None:
+    request_in.decisions[:] = [
+        Decision("rate_limit", "limited", "5/minute for 3fa2c41b"),
+        Decision("rate_limit", "refused", "rate_limited"),
+    ]
+    line = write(lines, wall, request_in, error="rate_limited")
+    assert line["decisions"] == {"rate_limit": "refused"}
+    assert line["details"] == {"rate_limit": "5/minute for 3fa2c41b; rate_limited"}
+
+
 def test_a_failed_connection_has_the_time_of_the_policies_only(
     lines: Lines, wall: Wall, request_in: Request
 ) -> None:
