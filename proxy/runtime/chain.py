@@ -73,14 +73,18 @@ def bind(
         failures = _Failures(bound.name, log, metrics)
         wrap: Callable[[Handler], Handler] | None = getattr(bound.policy, "wrap", None)
         if wrap is not None:
-            handler, level = wrap(_around(level, handler)), []
+            inside = _around(level, handler)
+            outside = wrap(inside)
+            # One that has nothing to do gives back what it got, and parts nothing.
+            if outside is not inside:
+                handler, level = outside, []
         level.insert(0, _inside(bound.policy))
         check = getattr(bound.policy, "check", None)
         if check is not None and iscoroutinefunction(check):
             gate = _gated(check, _Verdicts(bound, failures), _around(level, handler))
             handler, level, check = gate, [], None
-        inside = _Inside(tuple(level), handler)
-        level.insert(0, _outside(bound, check, failures, inside))
+        admitted = _Inside(tuple(level), handler)
+        level.insert(0, _outside(bound, check, failures, admitted))
     return Level(level, handler)
 
 

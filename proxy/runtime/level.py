@@ -66,8 +66,10 @@ class Level:
 
     def __init__(self, steps: Sequence[Steps], rest: Handler) -> None:
         self.rest = rest
-        self.ask_now: AskNow | None = getattr(rest, "ask_now", None)
-        self.ask_again: AskAgain | None = getattr(rest, "ask_again", None)
+        # Another level's own would pass its policies by.
+        asked = None if isinstance(rest, Level) else rest
+        self.ask_now: AskNow | None = getattr(asked, "ask_now", None)
+        self.ask_again: AskAgain | None = getattr(asked, "ask_again", None)
         down: list[Down] = []
         up: list[Up] = []
         # How many steps outwards each policy has, its own and those outside of it.

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.asking import Asked, Asker
 from proxy.contract import Handler, Mode, Request, Response
 from proxy.errors import GatewayError, Refused
 from proxy.http1.headers import Headers
 from proxy.runtime.chain import BoundPolicy, bind
 from proxy.runtime.gateway import raise_failure
+from proxy.runtime.level import Level
 from tests.unit.policies.world import Journal
 
 
 class Shaped:
     """A policy of some shapes that writes down when each was called.
 
-    shapes: `e` request editor, `c` check, `n` check at once, `a` answer, `w` wrap, `p` replace,
-    `q` replace after waiting, `s` rescue, `r` response editor. fails: the shape that raises;
-    `x` raises behind what is wrapped, `h` catches there, `y` answers, `z` rescues.
+    shapes: `e` request editor, `c` check, `n` check at once, `m` check that waits, `a` answer,
+    `w` wrap, `v` wrap that gives back what it got, `p` replace, `q` replace after waiting,
+    `s` rescue, `r` response editor. fails: the shape that raises; `x` raises behind what is
+    wrapped, `h` catches there, `y` answers, `z` rescues.
     """
 
     def __init__(self, name: str, shapes: str, fails: str, told: list[str]) -> None:
@@ -37,6 +40,8 @@ class Shaped:
             self.check: Any = self._check
         if "n" in shapes:
             self.check = self._check_now
+        if "m" in shapes:
+            self.check = self._check_later
         if "a" in shapes:
             self.answer = self._answer
         if "p" in shapes:
@@ -47,6 +52,8 @@ class Shaped:
             self.rescue = self._rescue
         if "w" in shapes:
             self.wrap = self._wrap
+        if "v" in shapes:
+            self.wrap = self._wrap_nothing
         if "r" in shapes:
             self.edit_response = self._edit_response
 
@@ -63,6 +70,13 @@ class Shaped:
 
     def _check_now(self, request: Request) -> None:
         self._note("n")
+
+    def _check_later(self, request: Request) -> Awaitable[None]:
+        async def later() -> None:
+            await asyncio.sleep(0)
+            self._note("m")
+
+        return later()
 
     def _answer(self, request: Request) -> Response | None:
         self._note("a")
@@ -97,6 +111,9 @@ class Shaped:
             return response
 
         return handle
+
+    def _wrap_nothing(self, forward: Handler) -> Handler:
+        return forward
 
     def _edit_response(self, request: Request, response: Response) -> None:
         self._note("r")
@@ -137,6 +154,8 @@ def _around(policy: Shaped, forward: Handler) -> Handler:
             await policy.check(request)
         if "n" in policy.shapes:
             policy.check(request)
+        if "m" in policy.shapes:
+            await policy.check(request)
         response = await answered(request)
         if "r" in policy.shapes:
             policy.edit_response(request, response)
@@ -151,39 +170,106 @@ def a_request() -> Request:
 
 SHAPES = st.sampled_from(
     ["", "e", "c", "w", "r", "er", "ec", "ecr", "ew", "wr", "ecwr", "cr", "n", "en", "enwr", "a",
-     "ar", "nar", "car", "ecaps", "p", "q", "s", "s", "sr", "ps", "qs", "qsr", "aw", "wps"]
+     "ar", "nar", "car", "ecaps", "p", "q", "s", "s", "sr", "ps", "qs", "qsr", "aw", "wps", "v",
+     "vr", "nv", "avps", "m", "emar", "mps"]
 )  # fmt: skip
 FAILS = st.sampled_from(
-    ["", "", "", "", "e", "c", "n", "w", "x", "r", "h", "h", "a", "y", "y", "p", "q", "z", "z",
-     "zp", "zq", "zr"]
+    ["", "", "", "", "e", "c", "n", "m", "w", "x", "r", "h", "h", "a", "y", "y", "p", "q", "z",
+     "z", "zp", "zq", "zr"]
 )  # fmt: skip
+
+
+class Terminal:
+    """What stands inside of all policies. prompt: it can be asked without waiting."""
+
+    def __init__(self, told: list[str], broken: bool, prompt: bool) -> None:
+        self._told = told
+        self._broken = broken
+        if prompt:
+            self.ask_now = self._ask_now
+            self.ask_again = self._ask_again
+
+    async def __call__(self, request: Request) -> Response:
+        self._told.append("terminal")
+        if self._broken:
+            raise Refused("forbidden", "terminal")
+        return Response(200)
+
+    def _ask_now(self, request: Request, asker: Asker) -> Asked | None:
+        self._told.append("terminal")
+        if self._broken:
+            asker.failed(Refused("forbidden", "terminal"))
+        else:
+            asker.answered(Response(200))
+        return cast("Asked", self)
+
+    def _ask_again(self, request: Request, error: GatewayError) -> Handler | None:
+        return None
+
+
+class Outcome:
+    """An asker that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.response: Response | None = None
+        self.error: GatewayError | None = None
+
+    def interim(self, status: int, headers: Headers) -> None:
+        raise AssertionError("nobody says anything in between")
+
+    def answered(self, response: Response) -> None:
+        self.response = response
+
+    def failed(self, error: GatewayError) -> None:
+        self.error = error
+
+
+async def step_by_step(level: Level, request: Request) -> Response:
+    """What comes of a request whose level is gone down and up in plain calls, as a connection
+    does it."""
+    given = level.descend(request)
+    if given is None and level.ask_now is not None:
+        told = Outcome()
+        assert level.ask_now(request, told) is not None
+        if told.response is not None:
+            given = level.ascend(request, told.response)
+        else:
+            assert told.error is not None
+            given = level.fail(request, told.error)
+    if given is None:
+        given = level.go_on(request, level.rest)
+    return given if isinstance(given, Response) else await given
 
 
 @settings(max_examples=500)
-@given(chain=st.lists(st.tuples(SHAPES, FAILS), max_size=7), broken=st.booleans())
-def test_any_chain_does_what_nesting_does(chain: list[tuple[str, str]], broken: bool) -> None:
+@given(
+    chain=st.lists(st.tuples(SHAPES, FAILS), max_size=7), broken=st.booleans(), prompt=st.booleans()
+)
+def test_any_chain_does_what_nesting_does(
+    chain: list[tuple[str, str]], broken: bool, prompt: bool
+) -> None:
     outcomes = []
-    for form in (nested, bound):
+    for form in (nested, bound, stepped):
         told: list[str] = []
-
-        async def terminal(request: Request, told: list[str] = told) -> Response:
-            told.append("terminal")
-            if broken:
-                raise Refused("forbidden", "terminal")
-            return Response(200)
-
         policies = [
             Shaped(f"p{place}", shapes, fails, told) for place, (shapes, fails) in enumerate(chain)
         ]
         try:
-            ended = str(asyncio.run(_answer(form(policies, terminal))).status)
+            handler = form(policies, Terminal(told, broken, prompt))
+            ended = str(asyncio.run(_answer(handler)).status)
         except Refused as refusal:
             ended = refusal.detail
         outcomes.append((told, ended))
     assert outcomes[0] == outcomes[1]
+    assert outcomes[0] == outcomes[2]
 
 
-def bound(policies: Sequence[Shaped], terminal: Handler) -> Handler:
+def stepped(policies: Sequence[Shaped], terminal: Handler) -> Handler:
+    level = bound(policies, terminal)
+    return lambda request: step_by_step(level, request)
+
+
+def bound(policies: Sequence[Shaped], terminal: Handler) -> Level:
     return bind([BoundPolicy(policy.name, "enforce", policy) for policy in policies], terminal)
 
 
@@ -200,6 +286,23 @@ def test_without_policies_the_chain_is_its_terminal() -> None:
     told: list[str] = []
     off = BoundPolicy("p", "off", Shaped("p", "ecwr", "", told))
     assert bind([off], ok).rest is ok
+
+
+async def test_a_wrapper_that_gives_back_what_it_got_hides_nothing_inside_of_it() -> None:
+    told: list[str] = []
+    policies = [Shaped("outside", "v", "", told), Shaped("gate", "n", "n", told)]
+    level = bound(policies, Terminal(told, broken=False, prompt=True))
+    with pytest.raises(Refused):
+        await step_by_step(level, a_request())
+    assert told == ["gate.n"]
+
+
+async def test_a_level_around_a_level_asks_through_both() -> None:
+    told: list[str] = []
+    inner = bound([Shaped("gate", "n", "n", told)], Terminal(told, broken=False, prompt=True))
+    assert Level((), inner).ask_now is None
+    with pytest.raises(Refused):
+        await step_by_step(Level((), inner), a_request())
 
 
 class Gate:
