@@ -76,8 +76,9 @@ class Turn:
                 for call, argument in rest:
                     call(argument)
                 return
-            except Exception as error:
-                # One connection's failure is not another's.
+            except (Exception, asyncio.CancelledError) as error:
+                # One connection's failure is not another's. Nothing is cancelled here: whoever
+                # asked what was cancelled for its result didn't await it.
                 self._loop.call_exception_handler(
                     {"message": "unexpected failure in a turn", "exception": error}
                 )

@@ -88,3 +88,19 @@ def test_one_failure_keeps_nothing_else_from_being_done(loop: PausedLoop) -> Non
     loop.run(settle())
     assert done == ["a", "d", "e"]
     assert told == ["ValueError('b')", "ValueError('c')"]
+
+
+def test_a_cancelled_result_keeps_nothing_else_from_being_done(loop: PausedLoop) -> None:
+    turn, done, told = Turn(loop), list[str](), list[str]()
+    loop.set_exception_handler(lambda _, context: told.append(repr(context["exception"])))
+    gone = loop.create_future()
+    gone.cancel()
+    turn.begun.extend([(lambda _: gone.result(), None), (done.append, "a")])
+    turn.plan()
+    loop.run(settle())
+    turn.begun.append((done.append, "b"))
+    if not turn.planned:
+        turn.plan()
+    loop.run(settle())
+    assert done == ["a", "b"]
+    assert told == ["CancelledError()"]
