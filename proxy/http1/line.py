@@ -89,7 +89,10 @@ _LINE_MAX_LENGTH: Final = 256
 _VALUES: dict[str, int] = {}
 _VALUES_MAX: Final = 64
 # Whatever may identify or authorise somebody isn't kept beyond its message.
-_PERSONAL: Final = re.compile(r"auth|cookie|token|key|secret|session|passw|credential|signature")
+_PERSONAL: Final = re.compile(
+    r"auth|cookie|token|key|secret|session|passw|credential|signature|jwt|saml|assertion|csrf"
+    r"|xsrf|otp|nonce|cert|referer|location|link|mail|account|client|address|user(?!-agent)"
+)
 
 
 def line_of(name: bytes, value: bytes, fault: str) -> Line:
@@ -148,16 +151,18 @@ def _read(text: bytes) -> Line | None:
 
 
 def _keep(line: Line) -> None:
-    key = line[1]
+    _, key, kind, _ = line
     values = _VALUES.get(key, 0)
-    if values == 0 and _PERSONAL.search(key):
-        values = _VALUES[key] = _VALUES_MAX
     if values >= _VALUES_MAX:
         return
-    if len(_LINES) >= _LINES_MAX:
+    # Names are counted too: of personal ones there is no line that would fill the memory.
+    if len(_LINES) >= _LINES_MAX or (not values and len(_VALUES) >= _NAMES_MAX):
         _LINES.clear()
         _VALUES.clear()
         values = 0
+    if not values and (kind == FORWARDED or _PERSONAL.search(key)):
+        _VALUES[key] = _VALUES_MAX
+        return
     _VALUES[key] = values + 1
     _LINES[line[0]] = line
 

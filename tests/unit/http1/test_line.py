@@ -59,8 +59,13 @@ def test_any_other_line_is_left_to_the_parser(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [b"Authorization", b"Cookie", b"Set-Cookie", b"X-Api-Key", b"X-Auth-Token", b"Session"]
-)
+    "name",
+    [
+        b"Authorization", b"Cookie", b"Set-Cookie", b"X-Api-Key", b"X-Auth-Token", b"Session",
+        b"X-Forwarded-For", b"X-Real-IP", b"CF-Connecting-IP", b"Client-Cert", b"X-JWT-Assertion",
+        b"X-User-Id", b"Referer", b"Location", b"X-Email",
+    ],
+)  # fmt: skip
 def test_nothing_personal_is_kept(name: bytes) -> None:
     known(name)
     for _ in range(3):
@@ -75,6 +80,15 @@ def test_what_changes_all_the_time_and_what_is_long_is_not_kept() -> None:
     assert len(module._LINES) == 64
     assert plain_lines([b"X-Long: " + b"a" * 300]) is not None
     assert len(module._LINES) == 64
+
+
+@pytest.mark.parametrize("name", [b"X-%d", b"X-Token-%d"])
+def test_names_that_somebody_makes_up_don_t_fill_the_memory(name: bytes) -> None:
+    for number in range(10_000):
+        known(name % number)
+        assert plain_lines([name % number + b": sesame"]) is not None
+    assert len(module._VALUES) <= 2048
+    assert len(module._LINES) <= 4096
 
 
 def test_a_full_memory_begins_anew_and_forgets_no_meaning() -> None:
