@@ -56,6 +56,14 @@ format: $(INSTALLED)  ## Put the code into the house format
 bench: $(INSTALLED) $(BENCH_INSTALLED) tools-bench  ## Measure Sidegate beside other proxies (`ARGS=--quick` for a first look)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
+.PHONY: bench-stages
+bench-stages: $(INSTALLED)  ## Measure where a request's time goes, stage by stage and policy by policy
+	@$(BIN)/python -m tests.benchmarks.stages $(ARGS)
+
+.PHONY: weigh
+weigh: $(INSTALLED)  ## Keep how many of the interpreter's instructions a request takes, for the test
+	@$(BIN)/python -m tests.benchmarks.instructions --write
+
 .PHONY: bench-limits
 bench-limits: $(INSTALLED) tools-bench  ## Measure what rate limits cost, in memory and in Redis
 	@.ci/tools redis-server

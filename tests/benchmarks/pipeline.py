@@ -1,0 +1,205 @@
+"""Sidegate's data plane in this process, between clients and a service of paper.
+
+No sockets and no other process take part, so what is measured is Sidegate's own work: all
+of it but the kernel's and the event loop's. May live here: the paper. Must not live here:
+what is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
+
+import yaml
+
+from proxy.catalog import load_catalog
+from proxy.config.load import load
+from proxy.control.segments import OwnSegments
+from proxy.process.source import Source
+from proxy.process.worker import Worker
+from proxy.runtime import state
+from proxy.server.connection import ClientConnection
+from proxy.telemetry.sink import Sink
+from proxy.upstream.connection import Owner, UpstreamConnection
+from proxy.upstream.endpoint import Endpoint
+from proxy.wire.deadlines import Deadlines
+from proxy.wire.turn import Turn
+from tests.benchmarks.origin import answer
+
+CONFIGURATION: Final[dict[str, Any]] = {
+    "admin": {"listen": None},
+    "telemetry": {"log": {"format": "json"}},
+    "upstreams": {"origin": "http://127.0.0.1:9"},
+    "policies": {"rate_limit": {"limit": "1000000/s", "burst": 1_000_000, "key": "client_ip"}},
+}
+"""What `make bench` measures: the policies that are on by default, and a local rate limit."""
+
+SMALL: Final = (
+    b"GET /products/7?colour=red HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n"
+    b"Accept: application/json\r\nUser-Agent: wrk\r\n\r\n"
+)
+BROWSER: Final = (
+    b"GET /products/7?colour=red HTTP/1.1\r\nHost: shop.example.com\r\n"
+    b'sec-ch-ua: "Chromium";v="140", "Not=A?Brand";v="24"\r\nsec-ch-ua-mobile: ?0\r\n'
+    b'sec-ch-ua-platform: "Linux"\r\nUpgrade-Insecure-Requests: 1\r\n'
+    b"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    b"Chrome/140.0.0.0 Safari/537.36\r\n"
+    b"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
+    b"*/*;q=0.8\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\n"
+    b"Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9,de;q=0.8\r\n"
+    b"Cookie: session=%s; theme=dark; consent=yes\r\n\r\n" % (b"0123456789abcdef" * 24)
+)
+POST: Final = (
+    b"POST /orders HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\n"
+    b"User-Agent: wrk\r\nContent-Length: 10240\r\n\r\n" + b"x" * 10240
+)
+WORKLOADS: Final = {"small GET": SMALL, "browser GET": BROWSER, "POST of 10 KiB": POST}
+
+
+class _Paper(asyncio.Transport):
+    """The least of a transport that a connection asks for."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("127.0.0.1", 50000) if name == "peername" else default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        return None
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        return None
+
+    def resume_reading(self) -> None:
+        return None
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        return None
+
+    def abort(self) -> None:
+        return None
+
+
+class _Service(_Paper):
+    """Answers each request in the loop's next turn."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, body: bytes) -> None:
+        super().__init__()
+        self._loop = loop
+        self._answer = answer(body, 0)
+        self.connection: UpstreamConnection
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._loop.call_soon(self.connection.data_received, self._answer)
+
+
+class _Client(_Paper):
+    """Asks again in the loop's next turn, for as long as the pipeline runs."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__()
+        self._pipeline = pipeline
+        self.connection: ClientConnection
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._pipeline.answered(bytes(data)):
+            self.ask()
+
+    def ask(self) -> None:
+        """Send a request."""
+        self._pipeline.loop.call_soon(self.connection.data_received, self._pipeline.request)
+
+
+class Pipeline:
+    """A worker with so many client connections. request: what each of them sends."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        folder: Path,
+        configuration: dict[str, Any],
+        connections: int = 64,
+        body: bytes = b'{"id": 7, "name": "kettle", "price": 39.9, "in_stock": true}',
+    ) -> None:
+        self.loop = loop
+        self.request = SMALL
+        self._body = body
+        self._to_ask = 0
+        self._to_answer = 0
+        self._done: asyncio.Future[None] | None = None
+        file = folder / "sidegate.yaml"
+        file.write_text(yaml.safe_dump(configuration))
+        source = Source(lambda: load(file, environ={}), load_catalog())
+        self._null = os.open(os.devnull, os.O_WRONLY)
+        self._sink = Sink(self._null)
+        self._worker = Worker(loop, self._sink, OwnSegments(), source.first)
+        listener = self._worker._listener("http", "8080")
+        self._clients = [_Client(self) for _ in range(connections)]
+        for client in self._clients:
+            client.connection = ClientConnection(listener)
+            client.connection.connection_made(client)
+        self.last = b""
+
+    async def run(self, requests: int, request: bytes = SMALL) -> None:
+        """Have so many requests answered. Raises ValueError for an answer that isn't 200."""
+        clients = self._clients[:requests]
+        self.request = request
+        self._to_ask, self._to_answer = requests - len(clients), requests
+        self._done = self.loop.create_future()
+        with _paper_service(self.loop, self._body):
+            for client in clients:
+                client.ask()
+            await self._done
+        if not self.last.startswith(b"HTTP/1.1 200 "):
+            raise ValueError(f"answered {self.last[:60]!r}")
+
+    def answered(self, data: bytes) -> bool:
+        """An answer came; whether its client is to ask again."""
+        self.last = data
+        self._to_answer -= 1
+        if self._to_answer == 0 and self._done is not None:
+            self._done.set_result(None)
+        if self._to_ask == 0:
+            return False
+        self._to_ask -= 1
+        return True
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._worker.close()
+        self._sink.close()
+        os.close(self._null)
+
+
+@contextlib.contextmanager
+def _paper_service(loop: asyncio.AbstractEventLoop, body: bytes) -> Iterator[None]:
+    """Connections to upstreams lead to a service of paper."""
+
+    async def open_(
+        endpoint: Endpoint,
+        owner: Owner,
+        loop: asyncio.AbstractEventLoop,
+        clock: Any,
+        deadlines: Deadlines,
+        turn: Turn,
+    ) -> UpstreamConnection:
+        times = endpoint.timeouts
+        service = _Service(loop, body)
+        connection = UpstreamConnection(
+            loop, clock, deadlines, turn, owner, times.response, times.body_idle
+        )
+        service.connection = connection
+        connection.connection_made(service)
+        return connection
+
+    with mock.patch.object(state, "open_connection", open_):
+        yield
