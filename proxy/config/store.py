@@ -60,7 +60,10 @@ class RedisOptions(Settings):
     cluster: Annotated[tuple[str, ...], ONE_OR_MANY] = ()
     """`HOST:PORT` of some nodes of a Redis Cluster; the others are asked for."""
     username: str | None = None
-    """A user of Redis' access list; by default its `default`."""
+    """A user of Redis' access list; by default its `default`. It needs the keys that begin with
+    `prefix`, and the commands `ping eval evalsha time get set del hgetall hset hdel expire`; in
+    a cluster also `cluster|slots` and `asking`.
+    """
     password: str | None = None
     """The user's password; best as `!file /run/secrets/redis`."""
     sentinel_username: str | None = None
