@@ -36,8 +36,8 @@ class Gradient:
     the usual is still usual."""
 
     __slots__ = (
-        "_answers", "_begun", "_failed", "_least", "_most", "_probe_at", "_probe_begun",
-        "_probing", "_seconds", "_tolerance", "_used", "_value", "usual",
+        "_answers", "_begun", "_draining", "_failed", "_least", "_most", "_probe_at",
+        "_probe_begun", "_probing", "_seconds", "_tolerance", "_used", "_value", "usual",
     )  # fmt: skip
 
     def __init__(self, start: int, least: int, most: int, tolerance: float) -> None:
@@ -50,8 +50,10 @@ class Gradient:
         self._begun = 0.0
         self._answers = self._failed = self._used = 0
         self._seconds = 0.0
-        # Rounds until the present measurement is over; those under way when it begins don't count.
+        # Rounds until the present measurement is over. Those under way when it begins don't count,
+        # nor do those that were let in while they were: they waited behind them.
         self._probing = 0
+        self._draining = 0
         self._probe_begun = self._probe_at = 0.0
 
     @property
@@ -82,7 +84,7 @@ class Gradient:
             # What is seen first may be seen under load already.
             self._begun = now
             self._probe_at = now + _FIRST_PROBE
-        wanted = _PROBE_ANSWERS if self._probing else _ROUND_ANSWERS
+        wanted = max(_PROBE_ANSWERS, self._draining) if self._probing else _ROUND_ANSWERS
         if self._answers + self._failed >= wanted and now - self._begun >= _ROUND_SECONDS:
             if self._probing:
                 self._measure(now)
@@ -93,6 +95,7 @@ class Gradient:
     def _measure(self, now: float) -> None:
         """A round with the least limit is over."""
         self._probing -= 1
+        self._draining = 0
         if self._probing:
             return
         if self._answers:
@@ -110,6 +113,7 @@ class Gradient:
             self.usual += _FOLLOW * (mean - self.usual)
         elif now >= self._probe_at:
             self._probing = 2
+            self._draining = self._used
             self._probe_begun = now
             return
         gradient = max(_STEEPEST, min(1.0, self._tolerance * self.usual / mean))

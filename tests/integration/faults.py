@@ -65,6 +65,16 @@ class Endpoint:
         numbers: dict[str, int] = self._control("GET", "/_seen")["seen"]
         return numbers
 
+    @property
+    def most(self) -> int:
+        """Requests that it had to do at once, at most, since it was told to forget."""
+        count: int = self._control("GET", "/_seen")["most"]
+        return count
+
+    def forget(self) -> None:
+        """Count anew how many requests there are at once."""
+        self._control("POST", "/_forget")
+
     def _control(self, method: str, path: str) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:

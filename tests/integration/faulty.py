@@ -1,10 +1,10 @@
 """A service that fails as it is told: `python faulty.py PORT`.
 
 It speaks just enough HTTP/1.1 for a proxy. `POST /_mode/NAME` changes how it behaves from
-then on, `GET /_seen` tells what it was asked: how often in all, and how often by the value
-of X-Number. Modes: `ok`, `slow` (a fifth of a second), `busy` (eight at once in 50 to 150 ms each,
-the others wait), `reset`, `close`, `stall` (no answer), `trickle` (a body that never
-ends), `garbage` (no HTTP), `error` (503).
+then on, `GET /_seen` tells what it was asked: how often in all, how often by the value of
+X-Number, and how many at most at once since `POST /_forget`. Modes: `ok`, `slow` (a fifth of
+a second), `busy` (eight at once in 50 to 150 ms each, the others wait), `reset`, `close`,
+`stall` (no answer), `trickle` (a body that never ends), `garbage` (no HTTP), `error` (503).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Service:
     def __init__(self) -> None:
         self.mode = "ok"
         self.asked = 0
+        self.now = self.most = 0
         self.seen: Counter[str] = Counter()
         self.places = asyncio.Semaphore(8)
 
@@ -49,7 +50,10 @@ class Service:
     def control(self, path: str) -> bytes:
         if path.startswith("/_mode/"):
             self.mode = path.removeprefix("/_mode/")
-        body = json.dumps({"asked": self.asked, "seen": self.seen}).encode()
+        if path == "/_forget":
+            self.most = self.now
+        facts = {"asked": self.asked, "seen": self.seen, "most": self.most}
+        body = json.dumps(facts).encode()
         return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
     async def answer(self, number: str, writer: asyncio.StreamWriter) -> bool:
@@ -59,8 +63,12 @@ class Service:
         if self.mode == "slow":
             await asyncio.sleep(0.2)
         if self.mode == "busy":
+            self.now += 1
+            self.most = max(self.most, self.now)
+            pause = (50 + self.asked * 37 % 101) / 1000
             async with self.places:
-                await asyncio.sleep((50 + self.asked * 37 % 101) / 1000)
+                await asyncio.sleep(pause)
+            self.now -= 1
         if self.mode in ("ok", "slow", "busy"):
             writer.write(OK)
             return True

@@ -202,7 +202,7 @@ async def test_a_fallback_answers_for_a_service_that_is_down(tmp_path: Path) -> 
 # -- more than there is room for -------------------------------------------------------------------
 
 
-async def test_under_overload_those_who_are_let_in_are_served_in_time(tmp_path: Path) -> None:
+async def test_under_overload_a_service_is_asked_no_more_than_it_takes(tmp_path: Path) -> None:
     limit = {"least": 8, "queue": 20, "target": "10ms", "patience": "40ms", "tolerance": 1.2}
     upstream = {**PATIENT, "concurrency": limit}
     with bench(1, tmp_path, upstream) as ((service,), proxy):
@@ -217,14 +217,13 @@ async def test_under_overload_those_who_are_let_in_are_served_in_time(tmp_path: 
         async with heavy.running() as outcome:
             # The limit is found within some rounds of measuring.
             await heavy.until(600)
-            outcome.seconds.clear()
+            service.forget()
             await heavy.until(1200)
         assert set(outcome.statuses) == {200, 503}
         assert outcome.statuses[503] > 200
-        assert len(outcome.seconds) > 150
-        # On a machine of its own it is 0.99; what else runs meanwhile has its share of the rest.
-        assert outcome.percentile(0.9) < 2 * usual.percentile(0.99)
-        assert outcome.percentile(0.99) < 4 * usual.percentile(0.99)
+        # How long they take is held on a paused clock in tests/unit/upstream/test_overload.py;
+        # what it comes from is seen here: never more than a few wait at the service.
+        assert service.most < 32
         assert proxy.rss - before < 32 * 1024 * 1024
 
 
