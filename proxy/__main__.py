@@ -10,6 +10,7 @@ from proxy.cli import main as run_command
 
 def main() -> int:
     """Run the command line of this process and return its exit code."""
+    _open_missing()
     try:
         code = run_command()
         sys.stdout.flush()
@@ -20,6 +21,18 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _open_missing() -> None:
+    """Have all three standard streams: whoever starts this may have closed some, and then the
+    first sockets would take their numbers, on which others write what they have to say."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest that is free, which is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: SIM115
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from proxy.process.solo import Serving, Solo, Unready
 from proxy.process.source import Generation, Load, Source
 from proxy.process.team import Team
 from proxy.server.addresses import Addresses, close
-from proxy.server.sockets import ListenError
+from proxy.server.sockets import ListenError, describe
 from proxy.telemetry.logs import BoundLogger
 from proxy.telemetry.sink import FLUSH_SECONDS, Sink
 from proxy.wire.parser import EngineError, require_c_parsers
@@ -86,6 +86,7 @@ class App:
         self._generation = self._source.first
         self._stop = asyncio.Event()
         self._relieved = asyncio.Event()
+        self._successor: handover.Successor | None = None
         self._reloading = asyncio.Lock()
         self._unready = "starting"
         self._admin = AdminSite()
@@ -183,7 +184,11 @@ class App:
         """Fail readiness, stop accepting after the delay, and let requests finish."""
         options = self._generation.plan.config.server.drain
         self._unready = "draining"
-        notify(os.environ, "STOPPING=1")
+        if not self._relieved.is_set():
+            # Afterwards it is another process that the service manager has to do with.
+            notify(os.environ, "STOPPING=1")
+        if self._successor is not None:
+            self._successor.kill()
         self.log.info("draining", delay=options.delay, timeout=options.timeout)
         if options.delay and not self._relieved.is_set():
             await self.crew.leave()
@@ -220,24 +225,38 @@ class App:
 
     async def upgrade(self) -> None:
         """Start the process that is to take the place of this one, and hand everything on."""
+        if os.getpid() == 1:
+            self.log.error(
+                "upgrade failed; the old process goes on",
+                reason="a container ends with its first process: start another container",
+            )
+            return
         await self._reloading.acquire()
+        if self._stop.is_set():
+            return
         lock = self._share_log()
 
         def estate() -> handover.Estate:
             return handover.Estate(self.addresses.bound, self._operators.bound, lock)
 
         def serving(pid: int) -> None:
+            self._successor = None
             notify(os.environ, f"MAINPID={pid}")
             self.log.info("upgraded; the old process takes no new connections", pid=pid)
             self._relieved.set()
 
         def failed(reason: str) -> None:
+            self._successor = None
             if not self._relieved.is_set():
                 self.log.error("upgrade failed; the old process goes on", reason=reason)
                 self._reloading.release()
 
-        successor = handover.Successor(self._loop, estate, serving, failed)
-        self.log.info("upgrade begins", pid=successor.pid)
+        try:
+            self._successor = handover.Successor(self._loop, estate, serving, failed)
+        except OSError as error:
+            failed(f"it can't be started: {describe(error)}")
+        else:
+            self.log.info("upgrade begins", pid=self._successor.pid)
 
     def _share_log(self, lock: Descriptor | None = None) -> Descriptor:
         """Have other processes write to the log as well."""

@@ -26,6 +26,9 @@ from proxy.control.channel import Descriptor
 from proxy.control.line import Line
 from proxy.server.sockets import Bound
 
+START_SECONDS: Final = 90.0
+"""How long a new process may take until it serves; it gives its own workers 60 s."""
+
 VARIABLE: Final = "SIDEGATE_HANDOVER"
 """Names the descriptor of the line to the old process, in the environment of the new one."""
 
@@ -84,7 +87,7 @@ class Successor:
     """The process that takes the place of this one.
 
     serving: called with its process ID once it serves. failed: called with the reason when
-    it ends before.
+    it ends before, or takes too long. Raises OSError when it can't be started.
     """
 
     def __init__(
@@ -95,26 +98,48 @@ class Successor:
         failed: Callable[[str], None],
     ) -> None:
         self._loop = loop
+        self._serving = serving
         self._failed = failed
         ours, theirs = socket.socketpair()
         with theirs:
-            self._line = Line(loop, ours, self._ended)
-            self._line.on("estate", lambda _: estate().pack())
-            self._line.on("serving", serving)
             # Not by the loop: it would end its children when it closes. The command is the
             # one that started this process.
-            self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, *sys.orig_argv[1:]],
-                env={**os.environ, VARIABLE: str(theirs.fileno())},
-                pass_fds=(theirs.fileno(),),
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603
+                    [sys.executable, *sys.orig_argv[1:]],
+                    env={**os.environ, VARIABLE: str(theirs.fileno())},
+                    pass_fds=(theirs.fileno(),),
+                )
+            except OSError:
+                ours.close()
+                raise
+        self._line = Line(loop, ours, self._ended)
+        self._line.on("estate", lambda _: estate().pack())
+        self._line.on("serving", self._served)
+        self._late = loop.call_later(START_SECONDS, self._give_up)
 
     @property
     def pid(self) -> int:
         """Its process ID."""
         return self._process.pid
 
+    def kill(self) -> None:
+        """End it at once, since it doesn't serve yet; nobody is told."""
+        self._late.cancel()
+        self._line.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _give_up(self) -> None:
+        self.kill()
+        self._failed(f"it did not serve within {START_SECONDS:g} s")
+
+    def _served(self, pid: int) -> None:
+        self._late.cancel()
+        self._serving(pid)
+
     def _ended(self) -> None:
+        self._late.cancel()
         code = self._process.poll()
         if code is None:
             # It hung up; a moment later there is a code.

@@ -98,8 +98,13 @@ def test_everything_was_counted(shown: dict[str, str]) -> None:
 
 
 def test_ctrl_c_stops_both(taken_port: int) -> None:
+    # Shells have what they run in the background ignore it, and so would the demo then.
+    heeding = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
     process = subprocess.Popen(
-        [*COMMAND, "--port", str(taken_port)],
+        [sys.executable, "-c", heeding, *COMMAND, "--port", str(taken_port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -276,3 +276,15 @@ sink.close(30.0)
     os.close(lock)
     assert len(lines) == 3 * 40 * 200
     assert {line for line in lines if len(set(line)) != 1 or len(line) != 500} == set()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_streams_that_are_closed_are_nobodys_sockets(workers: int, tmp_path: Path) -> None:
+    """What is written there later must not end up with a client."""
+    config = answers(201, workers=workers)
+    config["telemetry"] = {"log": {"file": str(tmp_path / "sidegate.log")}}
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "proxy"]
+    with process(config, tmp_path, command=command) as sidegate:
+        assert (await ask(sidegate.url, request())).status == 201
+        for pid in {sidegate.pid, *await pids(sidegate)}:
+            assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)} == {"/dev/null"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -184,6 +185,10 @@ async def test_a_service_manager_is_told_how_things_stand(tmp_path: Path) -> Non
         with process(config, tmp_path, environ=environ) as sidegate:
             assert next(told) == "READY=1"
             sidegate.tell(signal.SIGUSR2)
-            said = {await asyncio.to_thread(next, told) for _ in range(3)}
+            said = {await asyncio.to_thread(next, told) for _ in range(2)}
             [line] = sidegate.lines("upgraded; the old process takes no new connections")
-            assert said == {"READY=1", f"MAINPID={line['pid']}", "STOPPING=1"}
+            assert said == {"READY=1", f"MAINPID={line['pid']}"}
+            # What the old one does from now on is nothing that the service does.
+            assert await asyncio.to_thread(sidegate.wait) == 0
+            os.kill(line["pid"], signal.SIGTERM)
+            assert await asyncio.to_thread(next, told) == "STOPPING=1"
