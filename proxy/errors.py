@@ -80,6 +80,7 @@ CODES: Final[dict[str, Code]] = {
     "upstream_error": Code(502, "upstream", "The service failed to handle this request."),
     "upstream_refused": Code(400, "client", "The service refused this request."),
     "pool_exhausted": Code(503, "upstream", "The service is busy; all connections are in use."),
+    "tunnels_exhausted": Code(503, "upstream", "The service has as many WebSockets as it may."),
     "upstream_overloaded": Code(
         503, "upstream", "The service has too much to do at the moment; try again later."
     ),

@@ -59,7 +59,8 @@ class Balance(Settings):
     by: Literal["least_request", "round_robin", "ewma", "random", "hash"] = "least_request"
     """`least_request`: the less busy of two drawn by lot. `ewma`: the one of two that lately
     answered faster, its load considered. `round_robin`: in turn. `random`: by lot. `hash`:
-    the same endpoint for the same `key`. Weights count in all of them."""
+    the same endpoint for the same `key`. Weights count in all of them. WebSockets, by the first
+    two, go to the one of two that has fewer of them."""
     key: str = "client_ip"
     """For `hash`: `client_ip`, `path`, `header:NAME` or `cookie:NAME`. Requests without the
     field or cookie go by the client's address."""
@@ -155,6 +156,9 @@ class Pool(Settings):
     """A connection older than this is not used again."""
     max_idle: Duration = 60.0
     """A connection idle for longer is closed. Keep it under the service's own keep-alive."""
+    tunnels: int = Field(default=1024, ge=0)
+    """WebSockets open at once, which take none of the connections above; more are refused with
+    503 `tunnels_exhausted`."""
 
 
 class UpstreamTimeouts(Settings):

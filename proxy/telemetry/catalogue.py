@@ -99,14 +99,17 @@ UPSTREAM_DURATION: Final = Family(
 POOL_CONNECTIONS: Final = Family(
     "sidegate_upstream_pool_connections",
     "gauge",
-    "Connections to an endpoint, idle or in use.",
+    "Connections to an endpoint: idle, in use, or tunnels such as WebSockets.",
     (*_PLACE, "state"),
 )
 POOL_WAITERS: Final = Family(
     "sidegate_upstream_pool_waiters", "gauge", "Requests that wait for a connection.", _PLACE
 )
 POOL_CAPACITY: Final = Family(
-    "sidegate_upstream_pool_capacity", "gauge", "Most connections to an endpoint.", _PLACE
+    "sidegate_upstream_pool_capacity",
+    "gauge",
+    "Most connections to an endpoint, tunnels left out.",
+    _PLACE,
 )
 POOL_OPENED: Final = Family(
     "sidegate_upstream_pool_opened", "counter", "Connections that were opened.", _PLACE

@@ -60,6 +60,11 @@ class PoolView(Protocol):
         ...
 
     @property
+    def tunnels(self) -> int:
+        """Connections that have become tunnels."""
+        ...
+
+    @property
     def waiting(self) -> int:
         """Requests that wait for a connection."""
         ...
@@ -163,6 +168,7 @@ class Census:
         # After a reload there may be two pools to one endpoint for a while.
         self._add(POOL_CONNECTIONS, (*place, "idle"), pool.idle)
         self._add(POOL_CONNECTIONS, (*place, "in_use"), pool.in_use)
+        self._add(POOL_CONNECTIONS, (*place, "tunnel"), pool.tunnels)
         self._add(POOL_WAITERS, place, pool.waiting)
         self._add(POOL_CAPACITY, place, pool.size + pool.overflow)
         self._grow(pool, POOL_OPENED, place, pool.opened)

@@ -46,6 +46,11 @@ class Seat(Protocol):
         """Requests that wait for the head of its response."""
         ...
 
+    @property
+    def tunnels(self) -> int:
+        """Tunnels that it has now."""
+        ...
+
     def delay(self) -> float:
         """Seconds that it lately took to answer; 0.0 before its first answer."""
         ...
@@ -169,6 +174,17 @@ def ewma(seats: Sequence[S], uniform: Callable[[], float], ramp: Ramp[S] = whole
             # Nothing is known before its first answer: one request finds out, not a flood.
             return _UNKNOWN + load
         return delay * (1.0 + load / (seat.weight * ramp(seat)))
+
+    return Cheaper(seats, uniform, cost, ramp)
+
+
+def fewest_tunnels(
+    seats: Sequence[S], uniform: Callable[[], float], ramp: Ramp[S] = whole
+) -> Cheaper[S]:
+    """The one with fewer tunnels for its weight: those last, whatever requests it has now."""
+
+    def cost(seat: S) -> float:
+        return seat.tunnels / (seat.weight * ramp(seat))
 
     return Cheaper(seats, uniform, cost, ramp)
 

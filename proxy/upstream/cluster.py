@@ -17,7 +17,17 @@ from typing import Any, Final, NamedTuple
 from proxy.config.upstream import Upstream
 from proxy.contract import TRIED, Request, Response
 from proxy.errors import GatewayError, Unsent
-from proxy.upstream.balance import Choice, Hashed, Lot, Ramp, RoundRobin, ewma, least_request, whole
+from proxy.upstream.balance import (
+    Choice,
+    Hashed,
+    Lot,
+    Ramp,
+    RoundRobin,
+    ewma,
+    fewest_tunnels,
+    least_request,
+    whole,
+)
 from proxy.upstream.discovery import Answer, Discovery, Found
 from proxy.upstream.health import Health
 from proxy.upstream.key import read_key
@@ -82,6 +92,7 @@ class Cluster:
         compared = options.outliers.success_rate or options.outliers.latency
         self._compare_at = self._clock() + options.outliers.interval if compared else NEVER
         self._choice: Choice[Seat]
+        self._choice_of_tunnels: Choice[Seat]
         self.update(seats)
 
     async def __call__(self, request: Request) -> Response:
@@ -237,26 +248,29 @@ class Cluster:
 
     def _seat(self, request: Request) -> Seat:
         """Raises nothing: when none is fit, one that isn't tells why."""
+        choice, is_busy = self._choice, _is_busy
+        if request.upgrade:
+            choice, is_busy = self._choice_of_tunnels, _takes_no_tunnel
         tried = request.state.get(TRIED)
         if self._sticky is not None:
             own = self._sticky.seat(request)
-            if own is not None and not (tried and own.name in tried):
+            if own is not None and not (tried and own.name in tried) and not is_busy(own):
                 return own
         key = b"" if self._key is None else self._key(request)
         if tried is None:
-            seat = self._choice.pick(key)
-            if seat.free:
+            seat = choice.pick(key)
+            if not is_busy(seat):
                 return seat
             # Another endpoint at once rather than a place in this one's queue.
-            return self._choice.another(key, _is_busy) or seat
+            return choice.another(key, is_busy) or seat
 
         def skip(seat: Seat) -> bool:
-            return seat.name in tried or _is_busy(seat)
+            return seat.name in tried or is_busy(seat)
 
         return (
-            self._choice.another(key, skip)
-            or self._choice.another(key, lambda seat: seat.name in tried)
-            or self._choice.pick(key)
+            choice.another(key, skip)
+            or choice.another(key, lambda seat: seat.name in tried)
+            or choice.pick(key)
         )
 
     def _refresh(self) -> None:
@@ -264,15 +278,16 @@ class Cluster:
         if not self.seats:
             return
         seats, self.panic = usable(self.seats, self.options.balance.panic)
-        self._choice = self._choose_among(seats)
+        self._choice = self._choice_of_tunnels = self._choose_among(seats)
+        if self.options.balance.by in ("least_request", "ewma"):
+            self._choice_of_tunnels = fewest_tunnels(seats, self._means.uniform, self._ramp)
         ends = [member.ejection.until for member in self.members() if not member.ejection.usable]
         self.deadline = min([self._compare_at, *ends])
         if self._started:
             self._report.show(self.seats, self.panic)
 
     def _choose_among(self, seats: list[Seat]) -> Choice[Seat]:
-        options, uniform = self.options.balance, self._means.uniform
-        ramp: Ramp[Seat] = self._ramp if options.slow_start else whole
+        options, uniform, ramp = self.options.balance, self._means.uniform, self._ramp
         if options.by == "hash":
             return Hashed(seats, options.bound, lambda: self._asked)
         if options.by == "round_robin":
@@ -281,7 +296,11 @@ class Cluster:
             return Lot(seats, uniform, ramp)
         return (ewma if options.by == "ewma" else least_request)(seats, uniform, ramp)
 
-    def _ramp(self, seat: Seat) -> float:
+    @property
+    def _ramp(self) -> Ramp[Seat]:
+        return self._part if self.options.balance.slow_start else whole
+
+    def _part(self, seat: Seat) -> float:
         age = self._clock() - seat.member.since
         return min(1.0, max(_FIRST_PART, age / self.options.balance.slow_start))
 
@@ -308,3 +327,7 @@ def usable(seats: Sequence[Seat], panic: float) -> tuple[list[Seat], bool]:
 
 def _is_busy(seat: Seat) -> bool:
     return not seat.free
+
+
+def _takes_no_tunnel(seat: Seat) -> bool:
+    return not seat.takes_tunnel

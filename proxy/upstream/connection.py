@@ -43,6 +43,10 @@ class Owner(Protocol):
         """It may serve another request."""
         ...
 
+    def joined(self, connection: UpstreamConnection) -> None:
+        """It has become a tunnel."""
+        ...
+
     def discard(self, connection: UpstreamConnection, reason: str) -> None:
         """It may not; `reason` labels a metric."""
         ...
@@ -269,8 +273,10 @@ class UpstreamConnection(asyncio.Protocol):
                 self._fail(GatewayError("upstream_invalid", cause="unasked 101"), "invalid")
                 return
             response.tunnel = self
-            self.deadline = NEVER
+            # Who was told may be gone by now, and nobody joins it.
+            self.deadline = self._clock() + self._response_timeout
             self._early = rest
+            self._owner.joined(self)
             self._answered = True
         elif framing == 0:
             if self._method != "HEAD" and head.status not in (204, 304):

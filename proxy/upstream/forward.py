@@ -59,6 +59,9 @@ class Forwarder:
 
     async def __call__(self, request: Request) -> Response:
         """Ask the endpoint. Raises GatewayError when it can't be reached or fails."""
+        if request.upgrade:
+            with self._pool.handshake():
+                return await self._ask(request, fresh=False)
         return await self._ask(request, fresh=False)
 
     def ask_now(self, request: Request, asker: Asker) -> Asked | None:
@@ -66,7 +69,7 @@ class Forwarder:
 
         The asker hears of the response. Raises ConnectionClosed when nothing was sent.
         """
-        if not isinstance(request.body, bytes):
+        if request.upgrade or not isinstance(request.body, bytes):
             return None
         now = self._clock()
         connection = self._pool.take(request.method not in IDEMPOTENT, now)
@@ -76,7 +79,7 @@ class Forwarder:
         timings = request.timings
         timings.forwarded = timings.connected = now
         data = self._request(request)
-        connection.ask(request.method, data, True, bool(request.upgrade), asker, now)
+        connection.ask(request.method, data, True, False, asker, now)
         return connection
 
     def ask_again(self, request: Request, error: GatewayError) -> Handler | None:

@@ -134,6 +134,16 @@ class Seat:
         return self.pool.available and (self._shut is None or not self._shut())
 
     @property
+    def takes_tunnel(self) -> bool:
+        """A request for a tunnel would be sent at once."""
+        return self.pool.tunnel_available and self.free
+
+    @property
+    def tunnels(self) -> int:
+        """Tunnels to it that are open or asked for."""
+        return self.pool.tunnels
+
+    @property
     def load(self) -> int:
         """Exchanges that its connections have, and requests that wait for one."""
         return self.pool.load

@@ -2,15 +2,17 @@
 
 `size` are kept when idle and `overflow` more are opened in a rush; beyond that, requests
 wait in order of arrival. Idle connections are taken last in, first out, so that a quiet
-pool shrinks. Everything a request needs is O(1). The pool knows connections by what it
+pool shrinks. What has become a tunnel is counted apart, since it may last for hours and do
+nothing. Everything a request needs is O(1). The pool knows connections by what it
 calls on them and opens them by a function that is handed in.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from proxy.cells import Histogram
 from proxy.config.upstream import Pool as PoolOptions
@@ -45,6 +47,8 @@ class Pool:
         self._loop = loop
         self._idle: dict[UpstreamConnection, None] = {}
         self._busy: set[UpstreamConnection] = set()
+        self._tunnels: set[UpstreamConnection] = set()
+        self._handshakes = 0
         self._opening = 0
         self._waiters: deque[_Waiter] = deque()
         self._retired = False
@@ -67,6 +71,16 @@ class Pool:
     def available(self) -> bool:
         """A request would get a connection, or could open one, without waiting."""
         return bool(self._idle) or self._room()
+
+    @property
+    def tunnels(self) -> int:
+        """Tunnels that are open or asked for."""
+        return len(self._tunnels) + self._handshakes
+
+    @property
+    def tunnel_available(self) -> bool:
+        """One more tunnel may be asked for."""
+        return self.tunnels < self._options.tunnels
 
     @property
     def load(self) -> int:
@@ -154,10 +168,29 @@ class Pool:
             return
         self._free_slot()
 
+    @contextlib.contextmanager
+    def handshake(self) -> Iterator[None]:
+        """Hold a place while a tunnel is asked for. Raises Unsent `tunnels_exhausted`."""
+        if not self.tunnel_available:
+            raise Unsent("tunnels_exhausted", headers=(("Retry-After", "1"),), cause=self.endpoint)
+        self._handshakes += 1
+        try:
+            yield
+        finally:
+            self._handshakes -= 1
+
+    def joined(self, connection: UpstreamConnection) -> None:
+        """The connection has become a tunnel, and leaves its place to others."""
+        self._busy.remove(connection)
+        self._tunnels.add(connection)
+        self._free_slot()
+
     def discard(self, connection: UpstreamConnection, reason: str) -> None:
         """The connection is closed or must not be used again; unknown ones are fine."""
         if connection in self._busy:
             self._busy.discard(connection)
+        elif connection in self._tunnels:
+            self._tunnels.discard(connection)
         elif self._idle.pop(connection, False) is False:
             return
         self.closed[reason] = self.closed.get(reason, 0) + 1
@@ -176,7 +209,7 @@ class Pool:
     def abort(self) -> None:
         """Close everything now."""
         self.retire()
-        for connection in list(self._busy):
+        for connection in [*self._busy, *self._tunnels]:
             connection.abort("shutdown")
 
     def _room(self) -> bool:

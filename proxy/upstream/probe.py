@@ -27,6 +27,9 @@ class _Nobody:
     def release(self, connection: UpstreamConnection) -> None:
         connection.close("checked")
 
+    def joined(self, connection: UpstreamConnection) -> None:
+        raise AssertionError("checks ask for no tunnel")
+
     def discard(self, connection: UpstreamConnection, reason: str) -> None:
         return None
 

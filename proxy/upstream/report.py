@@ -102,6 +102,7 @@ def endpoint_facts(member: Member, now: float) -> dict[str, Any]:
         "overflow": pool.overflow,
         "in_use": pool.in_use,
         "idle": pool.idle,
+        "tunnels": pool.tunnels,
         "waiting": pool.waiting,
         "opened": pool.opened,
         "closed": dict(pool.closed),

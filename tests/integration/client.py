@@ -203,6 +203,17 @@ def request(
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b"")
 
 
+HANDSHAKE: Final = request(
+    "GET",
+    "/chat",
+    connection="keep-alive, Upgrade",
+    upgrade="websocket",
+    sec_websocket_key="dGhlIHNhbXBsZSBub25jZQ==",
+    sec_websocket_version="13",
+)
+"""Asks for a WebSocket."""
+
+
 async def ask(
     url: str, data: bytes, method: str = "", *, tls: ssl.SSLContext | None = None, name: str = ""
 ) -> Answer:

@@ -22,6 +22,12 @@ from aiohttp import web
 
 _RELEASE: Final = web.AppKey("release", asyncio.Event)
 
+ACCEPTED: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: x\r\n\r\n"
+)
+"""The head of a service that accepts a WebSocket."""
+
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 

@@ -7,27 +7,16 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.integration.client import connected, request, until
+from tests.integration.client import HANDSHAKE, connected, request, until
 from tests.integration.gateway import Gateway, running
-from tests.integration.origins import OK, RawOrigin, answering
-
-ACCEPTED: Final = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-ACCEPTED_HEAD: Final = ACCEPTED + b"Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
-HANDSHAKE: Final = request(
-    "GET",
-    "/chat",
-    connection="keep-alive, Upgrade",
-    upgrade="websocket",
-    sec_websocket_key="dGhlIHNhbXBsZSBub25jZQ==",
-    sec_websocket_version="13",
-)
+from tests.integration.origins import ACCEPTED, OK, RawOrigin, answering
 
 
 async def echo(socket: ServerConnection) -> None:
@@ -104,7 +93,7 @@ async def test_a_client_that_is_gone_ends_the_tunnel(tmp_path: Path) -> None:
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(ACCEPTED_HEAD)
+        writer.write(ACCEPTED)
         with contextlib.suppress(ConnectionError):
             await reader.read()
         ended.set()
@@ -168,7 +157,7 @@ async def test_bytes_right_behind_the_handshake(tmp_path: Path) -> None:
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(ACCEPTED_HEAD + b"\x81\x05hello")
+        writer.write(ACCEPTED + b"\x81\x05hello")
         data = await reader.readexactly(11)
         writer.write(data)
         await reader.read()
@@ -192,7 +181,7 @@ async def test_bytes_right_behind_the_handshake(tmp_path: Path) -> None:
 async def test_a_half_closed_tunnel_passes_the_rest(tmp_path: Path) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(ACCEPTED_HEAD)
+        writer.write(ACCEPTED)
         everything = await reader.read()
         writer.write(b"%d" % len(everything))
 
@@ -216,7 +205,7 @@ async def test_a_slow_reader_pauses_the_other_side(tmp_path: Path) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(ACCEPTED_HEAD)
+        writer.write(ACCEPTED)
         frame = b"\x82\x7f" + (256 * 1024).to_bytes(8, "big") + bytes(256 * 1024)
         while sent < size:
             writer.write(frame)
@@ -263,7 +252,7 @@ async def test_draining_lets_a_frame_end_first(tmp_path: Path) -> None:
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(ACCEPTED_HEAD + b"\x82\x08half")
+        writer.write(ACCEPTED + b"\x82\x08half")
         await go_on.wait()
         writer.write(b"done\x81\x05never")
         await reader.read()

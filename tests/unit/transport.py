@@ -25,6 +25,9 @@ class Wire(asyncio.Transport):
             raise RuntimeError("Cannot call write() after write_eof()")
         self.data += bytes(data)
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        return None
+
     def get_write_buffer_size(self) -> int:
         return self.unsent
 

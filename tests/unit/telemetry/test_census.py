@@ -30,6 +30,7 @@ class Pool:
     endpoint: str = "http://a:80"
     in_use: int = 2
     idle: int = 3
+    tunnels: int = 4
     waiting: int = 1
     size: int = 64
     overflow: int = 32
@@ -72,6 +73,7 @@ def test_pools_to_the_same_endpoint_are_added_up(world: World) -> None:
     world.census.take()
     assert world.value(POOL_CONNECTIONS, *PLACE, "in_use") == 4
     assert world.value(POOL_CONNECTIONS, *PLACE, "idle") == 6
+    assert world.value(POOL_CONNECTIONS, *PLACE, "tunnel") == 8
     assert world.value(POOL_WAITERS, *PLACE) == 2
     assert world.value(POOL_CAPACITY, *PLACE) == 192
     assert world.value(POOL_OPENED, *PLACE) == 14

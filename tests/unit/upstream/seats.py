@@ -16,6 +16,7 @@ class Chair:
         self.weight = weight
         self.load = 0
         self.asked = 0
+        self.tunnels = 0
         self.seconds = 0.01
 
     def delay(self) -> float:

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.upstream.balance import Choice, Hashed, Lot, RoundRobin, ewma, least_request
+from proxy.upstream.balance import (
+    Choice,
+    Hashed,
+    Lot,
+    RoundRobin,
+    ewma,
+    fewest_tunnels,
+    least_request,
+)
 from tests.unit.upstream.seats import Chair, chairs, counted, seeded
 
 Make = Callable[..., Choice[Chair]]
@@ -64,6 +72,15 @@ def test_nobody_waits_for_his_turn_longer_than_his_weight_says(
         gaps = [after - before for before, after in pairwise(places)]
         # Between two turns of one, each other has at most its share, and one more.
         assert all(gap <= total / seat.weight + len(seats) for gap in gaps)
+
+
+def test_tunnels_are_spread_by_weight_whatever_requests_there_are() -> None:
+    light, heavy = chairs(1, 3)
+    heavy.load = 1000
+    choice = fewest_tunnels([light, heavy], seeded().random)
+    for _ in range(400):
+        choice.pick(b"").tunnels += 1
+    assert light.tunnels == pytest.approx(100, abs=2)
 
 
 @settings(deadline=None, max_examples=40)

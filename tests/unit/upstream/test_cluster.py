@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from math import isnan
 from types import SimpleNamespace
 from typing import Any, cast
@@ -37,7 +37,10 @@ class Fleet:
         self.seconds: dict[str, float] = {}
         self.asked: Counter[str] = Counter()
         self.loads: dict[str, int] = {}
-        self.pools = {name: SimpleNamespace(available=True, load=0) for name in names}
+        self.pools = {
+            name: SimpleNamespace(available=True, load=0, tunnels=0, tunnel_available=True)
+            for name in names
+        }
         self.members = {name: self._member(name) for name in names}
         self.deadlines = Deadlines(lambda: self.now)
         self.means = some_means(self.world, lambda: self.now, self.deadlines)
@@ -69,12 +72,14 @@ class Fleet:
         priority = 1 if name.startswith("spare") else 0
         return Seat(self.members[name], ask, 1, priority, lambda: self.now)
 
-    async def ask(self, times: int = 1, **state: Any) -> int:
+    async def ask(self, times: int = 1, tried: Set[str] = frozenset(), upgrade: str = "") -> int:
         """Ask so often; how often it failed."""
         failures = 0
         for _ in range(times):
             request = a_request()
-            request.state = dict(state)
+            request.upgrade = upgrade
+            if tried:
+                request.state[TRIED] = tried
             try:
                 await self.cluster(request)
             except Unsent:
@@ -109,6 +114,24 @@ async def test_another_endpoint_at_once_rather_than_a_place_in_a_queue() -> None
     assert fleet.asked == {"b": 20}
 
 
+@pytest.mark.parametrize("by", ["least_request", "ewma"])
+async def test_tunnels_go_where_fewer_of_them_are(by: str) -> None:
+    fleet = Fleet("a", "b", balance=by)
+    fleet.pools["a"].tunnels, fleet.pools["b"].load = 50, 7
+    await fleet.ask(20, upgrade="websocket")
+    assert fleet.asked == {"b": 20}
+    await fleet.ask(1)
+    assert fleet.asked["a"] == 1
+
+
+@pytest.mark.parametrize("by", ["least_request", "round_robin", "hash"])
+async def test_tunnels_go_where_there_is_room_for_one_more(by: str) -> None:
+    fleet = Fleet("a", "b", balance=by)
+    fleet.pools["a"].tunnel_available = False
+    await fleet.ask(20, upgrade="websocket")
+    assert fleet.asked == {"b": 20}
+
+
 async def test_when_all_are_full_one_has_the_queue() -> None:
     fleet = Fleet("a", "b")
     for pool in fleet.pools.values():
@@ -119,16 +142,16 @@ async def test_when_all_are_full_one_has_the_queue() -> None:
 
 async def test_what_was_tried_is_tried_again_only_when_there_is_no_other() -> None:
     fleet = Fleet("a", "b", "c")
-    await fleet.ask(20, **{TRIED: {"a", "c"}})
+    await fleet.ask(20, tried={"a", "c"})
     assert fleet.asked == {"b": 20}
-    await fleet.ask(20, **{TRIED: {"a", "b", "c"}})
+    await fleet.ask(20, tried={"a", "b", "c"})
     assert fleet.asked.total() == 40
 
 
 async def test_one_that_is_full_is_better_than_one_that_failed() -> None:
     fleet = Fleet("a", "b")
     fleet.pools["b"].available = False
-    await fleet.ask(20, **{TRIED: {"a"}})
+    await fleet.ask(20, tried={"a"})
     assert fleet.asked == {"b": 20}
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from proxy.config.upstream import Pool as PoolOptions
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, Unsent
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import Unreachable
 from proxy.upstream.pool import Pool
@@ -426,6 +426,61 @@ def test_those_who_gave_up_don_t_pile_up(loop: PausedLoop) -> None:
             assert all(request.cancelled() or request.exception() for request in requests)
             assert upstream.pool.waiting == 0
             assert "deque([])" in repr(vars(upstream.pool)["_waiters"])
+
+    loop.run(story())
+
+
+# -- tunnels ----------------------------------------------------------------------------------
+
+
+def test_what_became_a_tunnel_leaves_its_place_to_those_who_wait(loop: PausedLoop) -> None:
+    async def story() -> None:
+        upstream = Upstream(loop, size=1, overflow=0, tunnels=5)
+        for number in range(3):
+            with upstream.pool.handshake():
+                connection = await upstream.get()
+                waiting = upstream.asked()
+                await settle()
+                upstream.pool.joined(connection.real)
+            upstream.release(await waiting)
+            (await upstream.get()).close("not_persistent")
+            assert upstream.pool.tunnels == number + 1
+        assert upstream.state == (0, 0, 0)
+        assert upstream.pool.load == 0
+
+    loop.run(story())
+
+
+def test_tunnels_are_bounded_from_the_moment_that_they_are_asked_for(loop: PausedLoop) -> None:
+    async def story() -> None:
+        upstream = Upstream(loop, tunnels=2)
+        pool = upstream.pool
+        with pool.handshake():
+            first = await upstream.get()
+            pool.joined(first.real)
+        with pool.handshake():
+            assert not pool.tunnel_available
+            with pytest.raises(Unsent) as refusal, pool.handshake():
+                pass
+            assert (refusal.value.status, refusal.value.code) == (503, "tunnels_exhausted")
+            assert dict(refusal.value.headers)["Retry-After"] == "1"
+        # The second was refused by the service.
+        assert pool.tunnels == 1
+        first.close("tunnel")
+        assert (pool.tunnels, pool.closed) == (0, {"tunnel": 1})
+
+    loop.run(story())
+
+
+def test_a_retired_pool_leaves_tunnels_alone_and_an_abort_doesn_t(loop: PausedLoop) -> None:
+    async def story() -> None:
+        upstream = Upstream(loop)
+        tunnel = await upstream.get()
+        upstream.pool.joined(tunnel.real)
+        upstream.pool.retire()
+        assert tunnel.open
+        upstream.pool.abort()
+        assert tunnel.reasons == ["shutdown"]
 
     loop.run(story())
 

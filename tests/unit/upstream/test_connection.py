@@ -1,0 +1,80 @@
+"""A connection to an upstream on a transport of paper: what ends when nobody is left to care.
+
+How it reads and writes HTTP is shown over real sockets (`tests/integration`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from proxy.contract import Response
+from proxy.errors import GatewayError
+from proxy.http1.headers import Headers
+from proxy.upstream.connection import UpstreamConnection
+from proxy.wire.deadlines import Deadlines
+from proxy.wire.turn import Turn
+from tests.unit.paused_loop import PausedLoop, settle
+from tests.unit.transport import Wire
+
+ACCEPTED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def release(self, connection: UpstreamConnection) -> None:
+        self.told.append("release")
+
+    def joined(self, connection: UpstreamConnection) -> None:
+        self.told.append("joined")
+
+    def discard(self, connection: UpstreamConnection, reason: str) -> None:
+        self.told.append(reason)
+
+
+class Told:
+    def __init__(self) -> None:
+        self.response: Response | None = None
+
+    def interim(self, status: int, headers: Headers) -> None:
+        raise AssertionError("nothing came in between")
+
+    def answered(self, response: Response) -> None:
+        self.response = response
+
+    def failed(self, error: GatewayError) -> None:
+        raise AssertionError("it was answered") from error
+
+
+@pytest.fixture
+def loop() -> Iterator[PausedLoop]:
+    loop = PausedLoop()
+    yield loop
+    loop.close()
+
+
+def test_a_tunnel_that_nobody_joins_is_closed_in_time(loop: PausedLoop) -> None:
+    async def story() -> None:
+        deadlines, owner, told, wire = Deadlines(loop.time), Owner(), Told(), Wire()
+        connection = UpstreamConnection(
+            loop, loop.time, deadlines, Turn(loop), owner, response_timeout=15.0, body_idle=30.0
+        )
+        connection.connection_made(wire)
+        connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", True, True, told, loop.time())
+        connection.data_received(ACCEPTED)
+        await settle()
+        assert told.response is not None
+        assert told.response.tunnel is connection
+        assert owner.told == ["joined"]
+        loop.now += 14
+        deadlines.sweep()
+        assert owner.told == ["joined"]
+        loop.now += 1
+        deadlines.sweep()
+        assert owner.told == ["joined", "timeout"]
+        assert wire.closed
+
+    loop.run(story())
