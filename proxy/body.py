@@ -6,10 +6,10 @@ Policies import these from `proxy.contract`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, Refused
 
 
 class BodyStream(Protocol):
@@ -93,3 +93,76 @@ class Resumed:
         """Nobody will read the rest."""
         self._pieces.clear()
         await self._rest.aclose()
+
+
+class Checks(Protocol):
+    """Something that looks at a body as it passes."""
+
+    def feed(self, data: bytes) -> None:
+        """Take a piece. Raises Refused."""
+        ...
+
+    def finish(self) -> None:
+        """There is no more. Raises Refused."""
+        ...
+
+
+class CheckedStream:
+    """A body that is checked on its way.
+
+    Of a body that is refused the recipient gets no end, and so no body: the last piece is
+    held back until all checks are finished, where `length` tells which it is.
+
+    length: bytes to come; None while it is unknown. note: hears of a refusal; True passes
+    all the same.
+    """
+
+    __slots__ = ("_body", "_checks", "_left", "_note")
+
+    def __init__(
+        self,
+        body: BodyStream,
+        length: int | None,
+        checks: list[Checks],
+        note: Callable[[GatewayError], bool],
+    ) -> None:
+        self._body = body
+        self._left = length
+        self._checks = checks
+        self._note = note
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece = await self._body.__anext__()
+        except StopAsyncIteration:
+            await self._hold(b"", ended=True)
+            raise
+        if self._left is not None:
+            self._left -= len(piece)
+        await self._hold(piece, ended=self._left == 0)
+        return piece
+
+    async def _hold(self, piece: bytes, *, ended: bool) -> None:
+        checks = self._checks
+        if ended:
+            self._checks = []
+        try:
+            for check in checks:
+                if piece:
+                    check.feed(piece)
+                if ended:
+                    check.finish()
+        except Refused as refused:
+            self._checks = []
+            if not self._note(refused):
+                refused.close = True
+                await self._body.aclose()
+                raise
+
+    async def aclose(self) -> None:
+        """Nobody will read the rest."""
+        self._checks = []
+        await self._body.aclose()

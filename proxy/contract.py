@@ -42,6 +42,8 @@ from pydantic import BaseModel, ConfigDict
 
 from proxy.body import Body as Body
 from proxy.body import BodyStream as BodyStream
+from proxy.body import CheckedStream as CheckedStream
+from proxy.body import Checks as Checks
 from proxy.body import gather as gather
 from proxy.errors import GatewayError
 from proxy.facts import Decision as Decision

@@ -20,8 +20,12 @@ from proxy.content.media import Media, read_media
 from proxy.contract import Request
 
 _STATE: Final = "entity"
-_WINDOWS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-_PAIRS_MAX: Final = 4096
+_GZIP: Final = 31
+# RFC 9110, 8.4.1.2 has it that `deflate` is framed; the second is what some send and take.
+_DEFLATE: Final = (15, -15)
+_WINDOWS: Final = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": _DEFLATE}
+_CODINGS_MAX: Final = 3
+_MEMBERS_MAX: Final = 64
 
 
 class Entity:
@@ -58,7 +62,7 @@ class Entity:
         """The pairs of a form."""
         if self._pairs is None:
             text = self.data.decode("utf-8", "replace")
-            self._pairs = read_pairs(text, _PAIRS_MAX)
+            self._pairs = read_pairs(text)
         return self._pairs
 
 
@@ -78,21 +82,49 @@ async def read_entity(request: Request, limit: int) -> Entity:
             request.length = len(body)
     entity = Entity(body, data, whole, read_media(request.headers.get("content-type")), limit)
     coding = request.headers.get("content-encoding")
-    if coding is not None and coding.strip().lower() != "identity":
-        _decode(entity, coding.strip().lower(), limit)
+    if coding is not None:
+        _decode(entity, coding, limit)
     request.state[_STATE] = entity
     return entity
 
 
-def _decode(entity: Entity, coding: str, limit: int) -> None:
-    window = _WINDOWS.get(coding)
-    if window is None:
-        entity.coding = coding[:32]
-        return
-    unpacker = zlib.decompressobj(window)
-    try:
-        entity.data = unpacker.decompress(entity.data, limit)
-    except zlib.error:
-        entity.coding = coding
-        return
-    entity.whole = entity.whole and unpacker.eof and not unpacker.unused_data
+def _decode(entity: Entity, named: str, limit: int) -> None:
+    """Undo the codings of a Content-Encoding value, the last first (RFC 9110, 8.4)."""
+    codings = [coding for row in named.lower().split(",") if (coding := row.strip())]
+    codings = [coding for coding in codings if coding != "identity"]
+    data, complete = entity.data, entity.whole
+    for coding in reversed(codings[: _CODINGS_MAX + 1]):
+        undone = _unpack(data, _WINDOWS.get(coding, ()), limit)
+        # All of it may be here, and yet have no end.
+        cut_short = undone is not None and complete and not undone[1] and len(undone[0]) < limit
+        if undone is None or cut_short or len(codings) > _CODINGS_MAX:
+            entity.coding = ", ".join(codings)[:32]
+            return
+        data, ended = undone
+        complete = complete and ended
+    entity.data, entity.whole = data, complete
+
+
+def _unpack(data: bytes, windows: tuple[int, ...], limit: int) -> tuple[bytes, bool] | None:
+    """The first `limit` bytes, and whether there are no more; None for what is coded otherwise."""
+    for window in windows:
+        try:
+            return _unpack_members(data, window, limit)
+        except zlib.error:
+            continue
+    return None
+
+
+def _unpack_members(data: bytes, window: int, limit: int) -> tuple[bytes, bool]:
+    """As `_unpack`. Raises zlib.error. Of gzip there may be several members (RFC 1952, 2.2)."""
+    made = b""
+    for _ in range(_MEMBERS_MAX if window == _GZIP else 1):
+        unpacker = zlib.decompressobj(window)
+        # One byte more than wanted tells that there are more.
+        made += unpacker.decompress(data, limit + 1 - len(made))
+        data = unpacker.unused_data
+        if len(made) > limit or not unpacker.eof:
+            return made[:limit], False
+        if not data:
+            return made, True
+    raise zlib.error("something follows")

@@ -23,7 +23,8 @@ _BACKSLASH: Final = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|u\{([0
 # ASCII in another form (Unicode: half- and fullwidth forms), which some databases and
 # frameworks fold into ASCII.
 _WIDE: Final = re.compile("[\uff01-\uff5e\u02bc\u2032\ufe64\ufe65]").search
-_COMMENT: Final = re.compile(r"/\*!?[0-9]{0,6}(.*?)\*/", re.DOTALL)
+_VERSION: Final = re.compile(r"![0-9]{0,6}")
+_DECIMAL: Final = re.compile("&#0*([0-9]+)")
 # ASCII in more bytes than it has (RFC 3629, 10), as lenient decoders take it.
 _OVERLONG: Final = re.compile(rb"\xc0([\x80-\xbf])|\xc1([\x80-\xbf])|\xe0\x80([\x80-\xbf])")
 _QUICK: Final = re.compile(r"[%&\\\x00\x80-\U0010ffff]|/\*").search
@@ -53,15 +54,23 @@ def readings(text: str, rounds: int) -> list[str]:
         if _WIDE(plain):
             plain = normalize("NFKC", plain).replace("\u02bc", "'").replace("\u2032", "'")
         if "/*" in plain:
-            # In SQL a comment parts words like a blank, and `/*!` begins none in MySQL.
-            plain = _COMMENT.sub(_without_comment, plain)
+            plain = _without_comments(plain)
         if plain not in found:
             found.append(plain)
     return found
 
 
-def _without_comment(match: re.Match[str]) -> str:
-    return f" {match[1]} " if match[0].startswith("/*!") else " "
+def _without_comments(text: str) -> str:
+    """In SQL a comment parts words like a blank, and `/*!` begins none in MySQL."""
+    found: list[str] = []
+    place = 0
+    while (begin := text.find("/*", place)) >= 0 and (end := text.find("*/", begin + 2)) >= 0:
+        found.append(text[place:begin])
+        version = _VERSION.match(text, begin + 2, end)
+        if version is not None:
+            found.append(text[version.end() : end])
+        place = end + 2
+    return " ".join([*found, text[place:]])
 
 
 def _once(text: str) -> str:
@@ -70,7 +79,8 @@ def _once(text: str) -> str:
         if _PERCENT(text):
             text = _text(unquote_to_bytes(text.encode("utf-8", "surrogatepass")))
     if "&" in text and _ENTITY(text):
-        text = unescape(text)
+        # No character has more digits, and of thousands Python makes no number.
+        text = unescape(_DECIMAL.sub(lambda match: f"&#{match[1][:8]}", text))
     if "\\" in text:
         text = _BACKSLASH.sub(_character, text)
     return text

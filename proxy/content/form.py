@@ -11,15 +11,14 @@ Pair = tuple[str, str]
 _ESCAPED: Final = re.compile(r"[%+]").search
 
 
-def read_pairs(text: str, most: int) -> list[Pair]:
-    """Decoded pairs of `a=b&c=d` in order (WHATWG URL, 5.1); beyond `most` they are left out.
+def read_pairs(text: str) -> list[Pair]:
+    """Decoded pairs of `a=b&c=d` in order (WHATWG URL, 5.1).
 
-    Bytes that are no UTF-8 become replacement characters.
+    All of them: who reads fewer than the service does overlooks what stands behind. Bytes that
+    are no UTF-8 become replacement characters.
     """
-    if not text:
-        return []
     pairs: list[Pair] = []
-    for part in text.split("&", most)[:most]:
+    for part in text.split("&"):
         if part:
             name, _, value = part.partition("=")
             pairs.append((decode_part(name), decode_part(value)))
@@ -34,10 +33,10 @@ def decode_part(text: str) -> str:
     return unquote_to_bytes(raw).decode("utf-8", "replace")
 
 
-def read_cookies(text: str, most: int) -> list[Pair]:
+def read_cookies(text: str) -> list[Pair]:
     """Pairs of a Cookie value as they are written (RFC 6265, 4.2.1)."""
     pairs: list[Pair] = []
-    for part in text.split(";", most)[:most]:
+    for part in text.split(";"):
         name, _, value = part.partition("=")
         pairs.append((name.strip(), value.strip().strip('"')))
     return pairs

@@ -16,7 +16,12 @@ from typing import Any, Final
 
 import orjson
 
-_STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRINGS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_QUOTED: Final = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"?', re.DOTALL)
+_APOSTROPHES: Final = re.compile(r"'([^'\\]*(?:\\.[^'\\]*)*)'?", re.DOTALL)
+_BETWEEN: Final = re.compile(r"[{}\[\],:\n]+")
+_ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
+_LETTERS: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _NESTING: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
 _NUMBER: Final = re.compile(rb"-?[0-9][0-9.eE+-]*")
@@ -182,3 +187,35 @@ def texts(value: Any) -> list[str]:
         elif isinstance(current, list):
             waiting += current
     return found
+
+
+def strings(text: str, value: Any = None) -> list[str]:
+    """All strings of a JSON text as it is written, names included, in no particular order.
+
+    Unlike `texts` it has those too that stand under a name that is given again. value: what
+    the text was read to, if it was; that spares work.
+    """
+    if "\\" not in text:
+        return text.split('"')[1::2]
+    if value is not None and "\\\\" not in text:
+        found = texts(value)
+        if 2 * len(found) == text.count('"') - text.count('\\"'):
+            return found
+    return [_unescaped(row) for row in _QUOTED.findall(text)]
+
+
+def loose_strings(text: str) -> list[str]:
+    """Whatever a lenient reader may take for a string in a text that is no JSON: what stands in
+    quotes of either kind, and what stands between signs."""
+    bare = [part for row in _BETWEEN.split(text) if (part := row.strip())]
+    return [*strings(text), *map(_unescaped, _APOSTROPHES.findall(text)), *bare]
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(_character, text) if "\\" in text else text
+
+
+def _character(match: re.Match[str]) -> str:
+    if match[1] is not None:
+        return chr(int(match[1], 16))
+    return _LETTERS.get(match[2], match[2])

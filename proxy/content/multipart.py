@@ -32,11 +32,16 @@ class MultipartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The head of a part. file: the name of the file that it is; None for a plain value."""
+    """The head of a part.
+
+    file: the name of the file that it is; None for a plain value. extended: the name stands
+    in `filename*`, which RFC 7578, 4.2 forbids, so that some readers take it for a value.
+    """
 
     name: str
     file: str | None
     media: Media | None
+    extended: bool = False
 
 
 Event = Part | bytes | None
@@ -182,11 +187,12 @@ def _read_head(data: bytes) -> Part:
     if "name" not in parameters:
         raise MultipartError("a part has no name")
     file = parameters.get("filename")
-    if "filename*" in parameters:
+    extended = "filename*" in parameters
+    if extended:
         if file is not None:
             raise MultipartError("a part has two file names")
         file = _extended(parameters["filename*"])
-    return Part(parameters["name"], file, read_media(fields.get("content-type")))
+    return Part(parameters["name"], file, read_media(fields.get("content-type")), extended)
 
 
 def _read_parameters(text: str, place: int) -> dict[str, str]:

@@ -55,7 +55,7 @@ _SCHEMA: Final = {
     },
 }
 
-Check = Callable[[Request], Awaitable[object]]
+Check = Callable[[Request], Awaitable[object] | None]
 
 
 def bare() -> Request:
@@ -84,7 +84,8 @@ def costs(requests: int = REQUESTS, rounds: int = ROUNDS) -> list[Cost]:
     def waiting(name: str, check: Check, make: Callable[[], Request]) -> Cost:
         def work(given: list[Request]) -> None:
             for request in given:
-                _finish(check(request))
+                if (waiting := check(request)) is not None:
+                    _finish(waiting)
 
         return Cost(name, _best(work, make, requests, rounds))
 

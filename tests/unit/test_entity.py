@@ -86,9 +86,49 @@ async def test_a_bomb_is_not_unpacked_beyond_the_limit() -> None:
     assert not entity.whole
 
 
-async def test_what_follows_the_coded_part_makes_it_incomplete() -> None:
-    two = gzip.compress(b"a") + gzip.compress(b"b")
-    assert not (await read_entity(posting(two, ("Content-Encoding", "gzip")), 100)).whole
+async def test_the_members_of_gzip_are_one_body() -> None:
+    """As services read them: what stands in the second would be overlooked."""
+    coded = gzip.compress(b"a") + gzip.compress(b"") + gzip.compress(b"b")
+    entity = await read_entity(posting(coded, ("Content-Encoding", "gzip")), 100)
+    assert (entity.data, entity.whole, entity.coding) == (b"ab", True, "")
+    entity = await read_entity(posting(coded, ("Content-Encoding", "gzip")), 1)
+    assert (entity.data, entity.whole) == (b"", False), "one byte of it is here"
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("deflate", zlib.compress(b"ab")[2:-4]),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"ab"))),
+        ("deflate, identity,, gzip", gzip.compress(zlib.compress(b"ab"))),
+    ],
+)
+async def test_codings_as_some_services_take_them(coding: str, body: bytes) -> None:
+    entity = await read_entity(posting(body, ("Content-Encoding", coding)), 100)
+    assert (entity.data, entity.whole, entity.coding) == (b"ab", True, "")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        gzip.compress(b"a")[:-3],
+        gzip.compress(b"a") + b"more",
+        gzip.compress(b"") * 100,
+        zlib.compress(b"a"),
+    ],
+)
+async def test_what_is_not_all_gzip_is_not_undone(body: bytes) -> None:
+    entity = await read_entity(posting(body, ("Content-Encoding", "gzip")), 10_000)
+    assert (entity.data, entity.coding) == (body, "gzip")
+
+
+async def test_a_coded_body_that_is_not_all_here_is_read_so_far() -> None:
+    text = bytes(range(256)) * 8
+    coded = gzip.compress(text, 0)
+    entity = await read_entity(posting(Pieces(coded), ("Content-Encoding", "gzip")), 1000)
+    assert (entity.whole, entity.coding) == (False, "")
+    assert text.startswith(entity.data)
+    assert len(entity.data) > 900
 
 
 async def test_a_form_is_its_pairs() -> None:

@@ -11,22 +11,23 @@ each with its place and name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
-from proxy.content.form import decode_part, read_cookies, read_pairs
-from proxy.content.json import JsonError, texts, walk
-from proxy.content.multipart import MultipartError, MultipartReader, Part
+from proxy.content.form import read_cookies, read_pairs
 from proxy.contract import Request
 from proxy.entity import Entity
 from proxy.http1.headers import decode, key_of
+from proxy.policies.shield.bodies import body_texts, body_values
 from proxy.policies.shield.rule import Rule
 from proxy.policies.shield.signatures import Signatures
+from proxy.policies.shield.value import Value, joined, nested, of_pairs
 
 # Nothing that any rule matches; most paths and many queries are no more than this.
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/._~-]*").fullmatch
 _PLAIN_QUERY: Final = re.compile(r"[A-Za-z0-9._~=&-]*").fullmatch
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._~-]*").fullmatch
+_PLAIN_COOKIE: Final = re.compile(rb"(?:[A-Za-z0-9.~-]|_(?!_)|[=;] ?)*").fullmatch
 # Fields with a grammar of their own that services don't put into queries, pages or commands,
 # and credentials, which are random and nobody else's business.
 _SKIPPED: Final = frozenset({
@@ -34,18 +35,9 @@ _SKIPPED: Final = frozenset({
     "if-match", "if-modified-since", "if-none-match", "if-unmodified-since", "origin",
     "proxy-authorization", "sec-websocket-key", "traceparent",
 })  # fmt: skip
-_PAIRS_MAX: Final = 2048
 _CLEAN_MAX: Final = 4096
 _CLEAN_LENGTH_MAX: Final = 512
 _NAME_SHOWN: Final = 80
-
-
-class Value(NamedTuple):
-    """A text of the request. place: as in rules. name: the parameter's, or a JSON pointer."""
-
-    place: str
-    name: str
-    text: str
 
 
 class Finding(NamedTuple):
@@ -75,11 +67,21 @@ class Exemption(NamedTuple):
 
 
 class Inspector:
-    """Holds requests against signatures. rounds: of decoding, beyond the service's own."""
+    """Holds requests against signatures.
+
+    rounds: of decoding, beyond the service's own. plain_paths: whether paths of letters,
+    digits and `/._~-` alone are harmless.
+    """
 
     def __init__(
-        self, signatures: Signatures, rounds: int, exemptions: tuple[Exemption, ...]
+        self,
+        signatures: Signatures,
+        rounds: int,
+        exemptions: tuple[Exemption, ...],
+        *,
+        plain_paths: bool = True,
     ) -> None:
+        self._plain_paths = plain_paths
         self._signatures = signatures
         self._rounds = rounds
         self._exemptions = exemptions
@@ -95,31 +97,39 @@ class Inspector:
         if not self._signatures.suspect(found, self._rounds):
             self._remember(fields)
             return []
-        return [finding for value in locate(request, entity) if (finding := self._weigh(value))]
+        return self.weigh(locate(request, entity))
+
+    def inspect_values(self, values: list[Value]) -> list[Finding]:
+        """Those of some values that match something."""
+        if self._signatures.suspect([value.text for value in values], self._rounds):
+            return self.weigh(values)
+        return []
+
+    def weigh(self, values: Iterable[Value]) -> list[Finding]:
+        """What is found in each value, looked at closely."""
+        return [finding for value in values if (finding := self._weigh(value))]
 
     def _gather(self, request: Request, entity: Entity | None, fields: list[bytes]) -> list[str]:
         """Every text that isn't harmless at sight; fields: those of header fields among them."""
         found: list[str] = []
         clean = self._clean
         for name, value in request.headers.fields():
-            if value not in clean and key_of(name) not in _SKIPPED:
+            if value not in clean and (key_of(name) not in _SKIPPED or _is_odd(name, value)):
                 fields.append(value)
                 found.append(decode(value))
         path, query = request.path, request.query
-        if not _PLAIN_PATH(path):
+        if not (self._plain_paths and _PLAIN_PATH(path)):
             found.append(path)
             found += path.split("/")
-        if query and not _PLAIN_QUERY(query):
-            for part in query.split("&", _PAIRS_MAX):
-                if not _PLAIN_QUERY(part):
-                    found += map(decode_part, part.partition("=")[::2])
+        if query and not _is_plain_query(query):
+            found += _query_texts(query)
         cookie = request.headers.raw("cookie")
-        if cookie is not None:
-            for _, text in read_cookies(decode(cookie), _PAIRS_MAX):
-                if not _PLAIN(text):
-                    found.append(text)
+        if cookie is not None and not _PLAIN_COOKIE(cookie):
+            for pair in read_cookies(decode(cookie)):
+                found += pair
+                found += nested(pair[1])
         if entity is not None:
-            found += _body_texts(entity)
+            found += body_texts(entity)
         return found
 
     def _remember(self, fields: list[bytes]) -> None:
@@ -150,81 +160,31 @@ def locate(request: Request, entity: Entity | None) -> Iterator[Value]:
     yield Value("path", "", request.path)
     for segment in request.path.split("/"):
         yield Value("path", "", segment)
-    for name, text in read_pairs(request.query, _PAIRS_MAX):
-        yield Value("query", name, name)
-        yield Value("query", name, text)
+    yield from of_pairs("query", read_pairs(request.query))
     for field, raw in request.headers.fields():
         key = key_of(field)
         if key == "cookie":
-            for name, text in read_cookies(decode(raw), _PAIRS_MAX):
-                yield Value("cookie", name, text)
-        elif key not in _SKIPPED:
+            yield from of_pairs("cookie", read_cookies(decode(raw)))
+        elif key not in _SKIPPED or _is_odd(field, raw):
             yield Value("header", key, decode(raw))
     if entity is not None:
-        yield from _body_values(entity)
+        yield from body_values(entity)
 
 
-def _body_texts(entity: Entity) -> list[str]:
-    media = entity.media
-    if media is not None and media.is_form:
-        return [text for pair in entity.pairs() for text in pair]
-    if media is None or not media.is_multipart:
-        value = _json(entity)
-        if value is not None:
-            return texts(value[0])
-    return [value.text for value in _body_values(entity)]
+def _is_plain_query(text: str) -> bool:
+    # Two in a row are letters to the pattern, and `__proto__` to JavaScript.
+    return "__" not in text and _PLAIN_QUERY(text) is not None
 
 
-def _body_values(entity: Entity) -> Iterator[Value]:
-    media = entity.media
-    if media is not None and media.is_form:
-        for name, text in entity.pairs():
-            yield Value("form", name, name)
-            yield Value("form", name, text)
-    elif media is not None and media.is_multipart:
-        yield from _parts(entity, media.parameters.get("boundary"))
-    elif (value := _json(entity)) is not None:
-        for pointer, node in walk(value[0]):
-            if isinstance(node, str):
-                yield Value("json", pointer, node)
-            elif isinstance(node, dict):
-                for name in node:
-                    yield Value("json", pointer, name)
-    else:
-        yield Value("text", "", entity.data.decode("utf-8", "replace"))
+def _query_texts(query: str) -> list[str]:
+    """What isn't plain in a query, and names that are given again."""
+    pairs = read_pairs(query)
+    found = [text for pair in pairs for text in pair if "__" in text or not _PLAIN(text)]
+    found += [text for _, text in joined(pairs)]
+    return found + [row for text in found if '"' in text for row in nested(text)]
 
 
-def _json(entity: Entity) -> tuple[Any] | None:
-    """The value of a body that is JSON, or looks like it and says nothing else."""
-    media = entity.media
-    announced = media is not None and media.is_json
-    if announced or (entity.data.lstrip()[:1] in (b"{", b"[")):
-        try:
-            return (entity.json(),)
-        except JsonError:
-            return None
-    return None
-
-
-def _parts(entity: Entity, boundary: str | None) -> Iterator[Value]:
-    """The values and file names of a form in parts; files themselves are not looked into."""
-    part: Part | None = None
-    data: list[bytes] = []
-    try:
-        events = MultipartReader(boundary).feed(entity.data)
-    except MultipartError:
-        # Some service may read it all the same.
-        yield Value("text", "", entity.data.decode("utf-8", "replace"))
-        return
-    for event in (*events, None):
-        if isinstance(event, Part):
-            part, data = event, []
-            yield Value("form", part.name, part.name)
-            if part.file is not None:
-                yield Value("file", part.name, part.file)
-        elif isinstance(event, bytes):
-            data.append(event)
-        elif part is not None:
-            if part.file is None:
-                yield Value("form", part.name, b"".join(data).decode("utf-8", "replace"))
-            part = None
+def _is_odd(name: bytes, value: bytes) -> bool:
+    """Whether a field that is skipped holds what its grammar has no use for: expressions are
+    sprayed over all fields there are."""
+    return b"{" in value and key_of(name) != "cookie"

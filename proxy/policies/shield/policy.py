@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from proxy.config.listing import ONE_OR_MANY
 from proxy.config.units import Size
-from proxy.content.media import read_media
+from proxy.content.media import Media, read_media
 from proxy.content.parameter import check_pattern, compile_pattern
-from proxy.contract import Mode, PolicyOptions, PolicySpec, Request, Toolkit
-from proxy.entity import Entity, read_entity
-from proxy.errors import Refused
+from proxy.contract import (
+    BodyStream,
+    CheckedStream,
+    Checks,
+    Mode,
+    PolicyOptions,
+    PolicySpec,
+    Request,
+    Toolkit,
+)
+from proxy.entity import read_entity
+from proxy.errors import GatewayError, Refused
+from proxy.policies.shield.bodies import is_binary
 from proxy.policies.shield.inspection import Exemption, Finding, Inspector
+from proxy.policies.shield.passing import JsonCheck, PartsCheck
 from proxy.policies.shield.rule import Family
 from proxy.policies.shield.rules import RULES
 from proxy.policies.shield.signatures import compiled
+from proxy.policies.shield.value import Value
 
-_BINARY: Final = (
-    "image/", "audio/", "video/", "font/", "application/octet-stream", "application/zip",
-    "application/gzip", "application/pdf", "application/grpc", "application/wasm",
-)  # fmt: skip
 _FAMILIES: Final = frozenset(rule.family for rule in RULES)
 _NAMES: Final = frozenset(rule.name for rule in RULES)
 
@@ -100,12 +109,19 @@ class Options(PolicyOptions):
     """How often a value is decoded beyond what the service does: percent signs, HTML entities,
     escapes of JavaScript."""
     inspect: Size = Field(default=128 * 1024, le=8 * 1024 * 1024)
-    """So much of a body is looked at before it goes on; the rest passes. Streams of unknown
-    length pass unseen unless they are JSON, forms or text. 0 for none of it."""
+    """So much of a body is looked at before it goes on; 0 for none of it. Of forms in parts
+    the rest is looked at as it passes. So are streams that the service may answer while they
+    come, and bodies that say they are no text, as far as they are JSON."""
+    beyond: Literal["pass", "refuse"] = "pass"
+    """Bodies with more text than `inspect`; 413 `body_too_large`. Whoever knows the limit can
+    hide behind it, so refuse them where nobody sends so much."""
+    undecodable: Literal["pass", "refuse"] = "refuse"
+    """Bodies with a content coding that can't be undone here: all but gzip and deflate; 415
+    `unsupported_media_type`."""
 
 
 class Shield:
-    """A gate. It waits for the beginning of a body where there is one."""
+    """A gate. It waits for the beginning of a body where there is one, and goes with the rest."""
 
     def __init__(self, options: Options, toolkit: Toolkit) -> None:
         families = frozenset(options.families) or _FAMILIES
@@ -121,9 +137,14 @@ class Shield:
             Exemption(compile_pattern(row.parameter), frozenset(row.rules))
             for row in options.exceptions
         )
-        self._inspector = Inspector(compiled(rules), options.rounds, exemptions)
+        self._inspector = Inspector(
+            compiled(rules), options.rounds, exemptions, plain_paths=options.level == "normal"
+        )
+        self._shadow = options.mode == "shadow"
         self._threshold = options.threshold
         self._inspect = options.inspect
+        self._beyond = options.beyond
+        self._undecodable = options.undecodable
         self._counters = {
             family: toolkit.metrics.counter(
                 "sidegate_shield_matches_total",
@@ -134,18 +155,58 @@ class Shield:
             for family in sorted(families)
         }
 
-    async def check(self, request: Request) -> None:
+    def check(self, request: Request) -> Awaitable[None] | None:
         """Raise Refused `suspicious_input`."""
-        entity: Entity | None = None
-        if request.body and self._inspect and _readable(request):
-            entity = await read_entity(request, self._inspect)
-            if not entity.data or entity.coding:
-                entity = None
-        findings = self._inspector.inspect(request, entity)
-        if findings:
-            self._judge(findings)
+        if request.body and self._inspect:
+            return self._check_all(request)
+        self._judge(self._inspector.inspect(request, None))
+        return None
+
+    async def _check_all(self, request: Request) -> None:
+        """The body too."""
+        media = read_media(request.headers.get("content-type"))
+        if not isinstance(request.body, bytes) and _is_on_its_way(request, media):
+            self._judge(self._inspector.inspect(request, None))
+            check = JsonCheck(self._look, self._inspect, media)
+            self._watch(request, request.body, check)
+            return
+        entity = await read_entity(request, self._inspect)
+        if entity.coding:
+            self._judge(self._inspector.inspect(request, None))
+            if self._undecodable == "refuse":
+                raise Refused(
+                    "unsupported_media_type", "The body has a content coding that isn't taken here."
+                )
+            return
+        self._judge(self._inspector.inspect(request, entity if entity.data else None))
+        if entity.whole:
+            return
+        if media is not None and media.is_multipart and "content-encoding" not in request.headers:
+            parts = PartsCheck(self._look, self._inspect, media)
+            if isinstance(request.body, bytes):
+                parts.feed(request.body)
+                parts.finish()
+            else:
+                self._watch(request, request.body, parts)
+        elif self._beyond == "refuse" and not is_binary(media):
+            raise Refused("body_too_large")
+
+    def _look(self, values: list[Value]) -> None:
+        self._judge(self._inspector.inspect_values(values))
+
+    def _watch(self, request: Request, body: BodyStream, check: Checks) -> None:
+        """Look at the body on its way."""
+
+        def note(refused: GatewayError) -> bool:
+            outcome = "would_refuse" if self._shadow else "refused"
+            request.decide("shield", outcome, refused.cause or refused.code)
+            return self._shadow
+
+        request.body = CheckedStream(body, request.length, [check], note)
 
     def _judge(self, findings: list[Finding]) -> None:
+        if not findings:
+            return
         worst = max(findings, key=lambda finding: finding.score)
         if worst.score < self._threshold:
             return
@@ -154,16 +215,17 @@ class Shield:
         raise Refused("suspicious_input", cause=str(worst))
 
 
-def _readable(request: Request) -> bool:
-    """Whether the body may hold text, and waiting for it keeps nobody from talking.
+def _is_on_its_way(request: Request, media: Media | None) -> bool:
+    """Whether waiting for the body is idle, or would keep client and service from talking.
 
-    What says nothing of its type, or nonsense, is looked at as well.
+    What says nothing of its type, or nonsense, is waited for.
     """
-    media = read_media(request.headers.get("content-type"))
     if media is None or media.is_json or media.is_form or media.is_multipart or media.is_text:
-        return True
+        return False
     # Of unknown length and another type: a stream that the service answers while it comes.
-    return request.length is not None and not media.name.startswith(_BINARY)
+    return (request.length is None or is_binary(media)) and not request.headers.raw(
+        "content-encoding"
+    )
 
 
 POLICY = PolicySpec(

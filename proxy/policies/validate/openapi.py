@@ -22,7 +22,6 @@ from proxy.policies.validate.schemas import VIOLATIONS_MAX, Validate, compile_sc
 
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _STYLES: Final = {"path": "simple", "query": "form", "header": "simple", "cookie": "form"}
-_PAIRS_MAX: Final = 1000
 # These are for HTTP, not for the operation (OpenAPI, 4.8.12.1).
 _IGNORED_HEADERS: Final = frozenset({"accept", "content-type", "authorization"})
 
@@ -73,7 +72,7 @@ class Operation:
                 texts = [] if value is None else [value]
             else:
                 if cookies is None:
-                    cookies = read_cookies(request.headers.get("cookie") or "", _PAIRS_MAX)
+                    cookies = read_cookies(request.headers.get("cookie") or "")
                 texts = [text for name, text in cookies if name == row.name]
             found += row.check(texts, pairs)
         if strict:

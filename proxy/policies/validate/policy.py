@@ -8,7 +8,7 @@ from typing import Any, Final
 from proxy.content.form import Pair, read_pairs
 from proxy.content.json import JsonLimits
 from proxy.content.media import Media, read_media
-from proxy.contract import PolicySpec, Request, Response, Toolkit
+from proxy.contract import CheckedStream, Checks, PolicySpec, Request, Response, Toolkit
 from proxy.entity import Entity, read_entity
 from proxy.errors import GatewayError, Refused, Violation
 from proxy.policies.validate.bodies import FormLimits, admit_type, check_form, check_json, fits
@@ -17,15 +17,8 @@ from proxy.policies.validate.options import Options
 from proxy.policies.validate.parameters import object_of
 from proxy.policies.validate.responses import ResponseCheck
 from proxy.policies.validate.schemas import VIOLATIONS_MAX
-from proxy.policies.validate.uploads import (
-    CheckedStream,
-    Checks,
-    SizeCheck,
-    UploadCheck,
-    UploadLimits,
-)
+from proxy.policies.validate.uploads import SizeCheck, UploadCheck, UploadLimits
 
-_PAIRS_MAX: Final = 1000
 # Of a form in parts so much is looked at before any of it goes on.
 _FIRST_LOOK: Final = 64 * 1024
 
@@ -102,14 +95,14 @@ class Validating:
                 raise Refused("method_not_allowed", headers=(("Allow", allow),))
             return None
         request.state["validate"] = operation
-        query = read_pairs(request.query, _PAIRS_MAX)
+        query = read_pairs(request.query)
         found += operation.check_head(request, item[0].names, item[1], query, self._strict)
         return operation
 
     def _check_parts(self, request: Request, found: list[Violation]) -> None:
         validators = self._validators
         if "query" in validators:
-            pairs = read_pairs(request.query, _PAIRS_MAX)
+            pairs = read_pairs(request.query)
             found += validators["query"](object_of(pairs, self._kinds["query"]))
         if "path" in validators:
             captures = list(request.captures.items())
@@ -216,7 +209,7 @@ class Validating:
             request.decide("validate", outcome, refused.code)
             return self._shadow
 
-        request.body = CheckedStream(request.body, checks, note)
+        request.body = CheckedStream(request.body, request.length, checks, note)
 
 
 def _body(detail: str) -> Violation:

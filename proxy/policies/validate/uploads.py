@@ -8,31 +8,17 @@ is refused on its way the service gets no end, and so no body.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from proxy.content.json import escape
 from proxy.content.magic import NEEDED, is_a, kind_of
 from proxy.content.media import Media
 from proxy.content.multipart import MultipartError, MultipartReader, Part
-from proxy.contract import BodyStream
-from proxy.errors import GatewayError, Refused, Violation
+from proxy.errors import Refused, Violation
 from proxy.policies.validate.schemas import shown
 
 _UNSAFE_NAME: Final = re.compile(r"[/\\\x00-\x1f\x7f]|^\.{1,2}$")
-
-
-class Checks(Protocol):
-    """Something that looks at a body as it passes."""
-
-    def feed(self, data: bytes) -> None:
-        """Take a piece. Raises Refused."""
-        ...
-
-    def finish(self) -> None:
-        """There is no more. Raises Refused."""
-        ...
 
 
 class SizeCheck:
@@ -149,47 +135,3 @@ def _malformed(error: MultipartError) -> Refused:
 
 def _too_complex(what: str) -> Refused:
     return Refused("body_too_complex", f"The form holds {what}.")
-
-
-class CheckedStream:
-    """A body that is checked on its way. note: hears of a refusal; True passes all the same."""
-
-    __slots__ = ("_body", "_checks", "_note")
-
-    def __init__(
-        self, body: BodyStream, checks: list[Checks], note: Callable[[GatewayError], bool]
-    ) -> None:
-        self._body = body
-        self._checks = checks
-        self._note = note
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            piece = await self._body.__anext__()
-        except StopAsyncIteration:
-            await self._hold(None)
-            raise
-        await self._hold(piece)
-        return piece
-
-    async def _hold(self, piece: bytes | None) -> None:
-        try:
-            for check in self._checks:
-                if piece is None:
-                    check.finish()
-                else:
-                    check.feed(piece)
-        except Refused as refused:
-            self._checks = []
-            if not self._note(refused):
-                refused.close = True
-                await self._body.aclose()
-                raise
-
-    async def aclose(self) -> None:
-        """Nobody will read the rest."""
-        self._checks = []
-        await self._body.aclose()

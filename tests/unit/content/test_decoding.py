@@ -23,6 +23,8 @@ from proxy.content.decoding import may_decode, readings
         ("&#x27;", "'"),
         ("&lt;b&gt;", "<b>"),
         ("%26%2339;", "'"),
+        ("&#" + "0" * 9000 + "39;", "'"),
+        ("&#" + "9" * 9000 + ";", "\ufffd"),
         (r"\u0027", "'"),
         (r"\x27", "'"),
         (r"\u{27}", "'"),
@@ -66,9 +68,10 @@ def test_whatever_comes_is_read(text: str, rounds: int) -> None:
     assert may_decode(text) or found == [text]
 
 
-@pytest.mark.parametrize(
-    "unit", ["%", "%2", "%25", "&", "&#", "&lt", "\\", "\\u", "/*", "/**", "*/", "%c0", "\uff1c"]
-)
+@pytest.mark.parametrize("unit", [
+    "%", "%2", "%25", "&", "&#", "&#9", "&lt", "\\", "\\u", "/*", "/* ", "/*!", "/**", "*/", "%c0",
+    "\uff1c",
+])  # fmt: skip
 def test_no_text_is_costly(
     unit: str, linear: Callable[[Callable[[str], object], str], None]
 ) -> None:

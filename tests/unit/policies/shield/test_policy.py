@@ -39,7 +39,12 @@ async def found(world: World, request: Request, **options: Any) -> str:
     """What the refusal tells the log; empty when the request is admitted."""
     policy = Shield(Options.model_validate({"mode": "enforce", **options}), world.toolkit)
     try:
-        await policy.check(request)
+        waiting = policy.check(request)
+        if waiting is not None:
+            await waiting
+        if not isinstance(request.body, bytes):
+            async for _ in request.body:
+                pass
     except Refused as refused:
         return f"{refused.status} {refused.code} {refused.cause}"
     return ""
@@ -66,15 +71,18 @@ def multipart(disposition: str, data: str) -> bytes:
         (asking(body=orjson.dumps({"u": {"$ne": None}}), media=JSON), "json:/u"),
         (asking(body=orjson.dumps(SQL), media=JSON), "json,"),
         (asking(body=b'{"a": "' + SQL.encode() + b'"}'), "json:/a"),
-        (asking(body=b'{"a": "' + SCRIPT.encode() + b'", }', media=JSON), "text"),
+        (asking(body=b'{"a": "' + SCRIPT.encode() + b'", }', media=JSON), "json"),
         (asking(body=f"a=1&id={quote(SQL)}".encode(), media=FORM), "form:id"),
         (asking(body=b"user[$ne]=x", media=FORM), "form:user[$ne]"),
         (asking(body=multipart('name="id"', SQL), media=PARTS), "form:id"),
         (asking(body=multipart('name="f"; filename="../../x.sh"', "hi"), media=PARTS), "file:f"),
-        (asking(body=b"preamble" + multipart('name="id"', SCRIPT), media=PARTS), "text"),
+        (asking(body=b"preamble" + multipart('name="id"', SCRIPT), media=PARTS), "form:id"),
         (asking(body=b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///x">]>', media="text/xml"), "text"),
         (asking(body=SCRIPT.encode(), media="text/plain"), "text"),
         (asking(body=SCRIPT.encode(), media="nonsense"), "text"),
+        (asking("/", ("Cookie", "a=b"), ("Cookie", f"id={SQL}")), "cookie:id"),
+        (asking("/", ("Cookie", "user[$ne]=x")), "cookie:user[$ne]"),
+        (asking("/?__proto__.admin=1"), "query:__proto__.admin"),
     ],
 )  # fmt: skip
 async def test_it_looks_everywhere(world: World, request_: Request, where: str) -> None:
@@ -124,21 +132,89 @@ async def test_bodies_in_pieces_and_coded_ones(world: World) -> None:
 async def test_beyond_the_limit_a_body_passes_and_is_whole(world: World) -> None:
     start = b"<p>hello</p>" * 100
     request = asking(body=Pieces(start, SCRIPT.encode()), media="text/plain")
-    assert await found(world, request, inspect="1KiB") == ""
+    policy = Shield(Options.model_validate({"mode": "enforce", "inspect": "1KiB"}), world.toolkit)
+    waiting = policy.check(request)
+    assert waiting is not None
+    await waiting
     assert not isinstance(request.body, bytes)
     assert b"".join([piece async for piece in request.body]) == start + SCRIPT.encode()
     request = asking(body=SCRIPT.encode(), media="text/plain")
     assert await found(world, request, inspect=0) == ""
 
 
+async def test_long_bodies_can_be_refused_and_files_pass_all_the_same(world: World) -> None:
+    options = {"inspect": "1KiB", "beyond": "refuse"}
+    text = asking(body=b"hello " * 500, media="text/plain")
+    assert (await found(world, text, **options)).startswith("413 body_too_large")
+    short = asking(body=b"hello " * 50, media="text/plain")
+    assert await found(world, short, **options) == ""
+    unpacked = asking(
+        "/", ("Content-Encoding", "gzip"), body=gzip.compress(b"[" * 5000), media=JSON
+    )
+    assert (await found(world, unpacked, **options)).startswith("413 body_too_large")
+    image = asking(body=b"\x89PNG" * 500, media="image/png")
+    assert await found(world, image, **options) == ""
+    file = asking(body=multipart('name="f"; filename="x"', "x" * 5000), media=PARTS)
+    assert await found(world, file, **options) == ""
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip", "compress, gzip", "x" * 5000])
+async def test_what_cannot_be_decoded_is_refused_or_passes(world: World, coding: str) -> None:
+    request = asking("/", ("Content-Encoding", coding), body=b"?", media=JSON)
+    assert (await found(world, request)).startswith("415 unsupported_media_type")
+    request = asking("/", ("Content-Encoding", coding), body=b"?", media=JSON)
+    assert await found(world, request, undecodable="pass") == ""
+    # Its head is looked at before that.
+    request = asking(f"/?a={quote(SQL)}", ("Content-Encoding", coding), body=b"?", media=JSON)
+    assert "query:a" in await found(world, request)
+
+
+async def test_fields_behind_a_long_file_are_looked_at_on_their_way(world: World) -> None:
+    file = 'name="f"; filename="x"'
+    start = multipart(file, "x" * 5000).removesuffix(b"--b--\r\n")
+    whole = start + multipart('name="id"', SQL)
+    for body in (whole, Pieces(*(whole[place : place + 700] for place in range(0, 6000, 700)))):
+        request = asking(body=body, media=PARTS)
+        assert "form:id" in await found(world, request, inspect="1KiB")
+    harmless = start + multipart('name="id"', "5")
+    request = asking(body=Pieces(harmless[:3000], harmless[3000:]), media=PARTS)
+    assert await found(world, request, inspect="1KiB") == ""
+    broken = start + b"--b\r\nnonsense\r\n\r\n"
+    request = asking(body=Pieces(broken[:3000], broken[3000:]), media=PARTS)
+    assert (await found(world, request, inspect="1KiB")).startswith("400 malformed_body")
+
+
 async def test_a_stream_of_another_type_is_not_waited_for(world: World) -> None:
     """The service may answer it while it comes."""
-    stream = Pieces(b'{"a": "', SCRIPT.encode(), b'"}\n')
+    pieces = [b'{"a": 1}\n{"a"', b": 2}\n", b'{"a": "', SCRIPT.encode(), b'"}\n', b"{}"]
+    stream = Pieces(*pieces)
     request = asking(body=stream, media="application/x-ndjson")
-    assert await found(world, request) == ""
-    assert request.body is stream
+    policy = Shield(Options(mode="enforce"), world.toolkit)
+    waiting = policy.check(request)
+    assert waiting is not None
+    await waiting
+    assert len(stream._pieces) == len(pieces), "nothing was read yet"
+    assert not isinstance(request.body, bytes)
+    passed = [await anext(request.body) for _ in range(4)]
+    assert passed == pieces[:4], "the line that isn't complete is worth nothing"
+    with pytest.raises(Refused) as raised:
+        await anext(request.body)
+    assert "json:/a" in (raised.value.cause or "")
+    assert raised.value.close
+    assert [row.outcome for row in request.decisions] == ["refused"]
     whole = asking(body=SCRIPT.encode(), media="application/x-ndjson")
-    assert "in text" in await found(world, whole)
+    assert "in json" in await found(world, whole)
+
+
+async def test_in_shadow_a_stream_passes(world: World) -> None:
+    pieces = [b'{"a": "', SCRIPT.encode(), b'"}\n']
+    request = asking(body=Pieces(*pieces), media="application/x-ndjson")
+    waiting = Shield(Options(), world.toolkit).check(request)
+    assert waiting is not None
+    await waiting
+    assert not isinstance(request.body, bytes)
+    assert [piece async for piece in request.body] == pieces
+    assert [row.outcome for row in request.decisions] == ["would_refuse"]
 
 
 async def test_weak_signs_refuse_only_together(world: World) -> None:
@@ -202,14 +278,13 @@ async def test_nothing_of_the_value_is_told(world: World) -> None:
 async def test_harmless_fields_are_remembered_within_bounds(world: World) -> None:
     policy = Shield(Options(mode="enforce"), world.toolkit)
     for number in range(5000):
-        await policy.check(asking("/", ("User-Agent", f"program/{number} (x; y)")))
-    await policy.check(asking("/", ("User-Agent", "x" * 5000)))
+        policy.check(asking("/", ("User-Agent", f"program/{number} (x; y)")))
+    policy.check(asking("/", ("User-Agent", "x" * 5000)))
     assert len(policy._inspector._clean) <= 4096
     assert max(map(len, policy._inspector._clean)) <= 512
-    with pytest.raises(Refused):
-        await policy.check(asking("/", ("User-Agent", SQL)))
-    with pytest.raises(Refused):
-        await policy.check(asking("/", ("User-Agent", SQL)))
+    for _ in range(2):
+        with pytest.raises(Refused):
+            policy.check(asking("/", ("User-Agent", SQL)))
 
 
 @pytest.mark.parametrize(

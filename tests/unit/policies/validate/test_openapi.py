@@ -23,7 +23,7 @@ def wrong(document: OpenApi, request: Request, *, strict: bool = False) -> list[
     found = document.find(request.path)
     assert found is not None
     item, values = found
-    query = read_pairs(request.query, 100)
+    query = read_pairs(request.query)
     operation = item.operations[request.method]
     violations = operation.check_head(request, item.names, values, query, strict)
     return [(row.place + row.pointer, row.detail) for row in violations]
