@@ -34,7 +34,7 @@ class Redis:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it answers. Raises OSError when it ends instead."""
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -45,8 +45,11 @@ class Redis:
             )  # fmt: skip
         late = time.monotonic() + TIMEOUT
         while "PONG" not in self.cli("PING"):
-            assert time.monotonic() < late, (self.folder / "redis.log").read_text()
-            time.sleep(0.02)
+            written = (self.folder / "redis.log").read_text()
+            if self._process.poll() is not None:
+                raise OSError(written)
+            assert time.monotonic() < late, written
+            time.sleep(0.01)
 
     def _arguments(self) -> tuple[str, ...]:
         return ("--port", str(self.port))
@@ -88,30 +91,34 @@ def redis_server(folder: Path, *options: str) -> Iterator[Redis]:
         server.stop()
 
 
-def _free_pair() -> int:
-    """A port that was free a moment ago, as the one that is higher by 10,000 was: nodes of a
-    cluster talk to each other there."""
-    for port in random.Random(os.urandom(8)).sample(range(10_000, 22_000), 1000):
+def _cluster_node(folder: Path) -> Redis:
+    """A running node of a cluster that is yet to be.
+
+    Nodes talk to each other at a port that is higher by 10,000, which has to be free as well;
+    somebody else may take either before the node does.
+    """
+    ports = random.Random(os.urandom(8)).sample(range(10_000, 20_000), 100)
+    for port in ports:
         with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
             one.bind(("127.0.0.1", port))
             other.bind(("127.0.0.1", port + 10_000))
-            return port
+            one.close()
+            other.close()
+            node = Redis(
+                folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", port=port
+            )
+            node.start()
+            return node
     raise AssertionError("all ports are taken")
 
 
 @contextlib.contextmanager
 def redis_cluster(folder: Path) -> Iterator[list[Redis]]:
     """Three masters that have a third of all slots each."""
-    nodes = [
-        Redis(
-            folder / f"node{number}", "--cluster-enabled", "yes", "--cluster-node-timeout", "2000",
-            port=_free_pair(),
-        )
-        for number in range(3)
-    ]  # fmt: skip
+    nodes: list[Redis] = []
     try:
-        for node in nodes:
-            node.start()
+        for number in range(3):
+            nodes.append(_cluster_node(folder / f"node{number}"))
         addresses = [f"127.0.0.1:{node.port}" for node in nodes]
         subprocess.run(
             ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"],
