@@ -76,6 +76,7 @@ class Stores:
         self._loop = loop
         self._memory = memory
         self._name = name
+        self._opened = 0
         self._spawn = spawn
         self._metrics = metrics
         self._log = log
@@ -87,8 +88,12 @@ class Stores:
             return self._memory
         store = self._open.get(options)
         if store is None:
+            self._opened += 1
+            # Requests in flight may outlast a store, so what they hold is told from what the
+            # next one's do.
+            name = b"%s.%d" % (self._name, self._opened)
             store = self._open[options] = RedisStore(
-                options, self._memory, self._name, self._loop, self._spawn, self._metrics, self._log
+                options, self._memory, name, self._loop, self._spawn, self._metrics, self._log
             )
             store.start()
         return store

@@ -19,6 +19,7 @@ from tests.integration.redis import Redis, redis_server
 
 UNANSWERED = "sidegate_rate_limit_store_failures_total"
 UP = "sidegate_rate_limit_store_up"
+CANNOT = "the limit store can't be asked; limits are counted as `on_store_failure` says"
 
 
 # -- counting together -----------------------------------------------------------------------
@@ -92,6 +93,37 @@ async def test_places_in_flight_are_shared_and_come_back(tmp_path: Path) -> None
                 holding.free.set()
                 assert [answer.status for answer in await asyncio.gather(*waiting)] == [200] * 4
                 assert (await ask(gateways[1].url, request())).status == 200
+
+
+async def test_places_in_flight_outlast_redis_and_the_store_s_settings(tmp_path: Path) -> None:
+    holding = Holding()
+
+    def config(deadline: str) -> dict[str, Any]:
+        return {
+            "store": {"url": redis.url, "deadline": deadline},
+            "upstreams": {"service": origin.url},
+            "policies": {"rate_limit": {"limit": 1, "algorithm": "concurrency"}},
+        }
+
+    with redis_server(tmp_path) as redis:
+        async with (
+            RawOrigin(holding) as origin,
+            sharing(config("5s"), tmp_path) as gateway,
+        ):
+            waiting = asyncio.ensure_future(ask(gateway.url, request()))
+            await until(lambda: holding.asked == 1, "the request")
+            redis.stop()
+            redis.start()
+            await gateway.lines("the limit store answers", count=2)
+            assert (await ask(gateway.url, request())).status == 429, "it is told anew"
+            gateway.rewrite(config("6s"))
+            assert (await gateway.reload())[0] == 200
+            assert (await ask(gateway.url, request())).status == 429
+            holding.free.set()
+            assert (await waiting).status == 200
+            # It takes a moment until the place has gone back.
+            statuses = [(await ask(gateway.url, request())).status for _ in range(50)]
+            assert statuses[-30:] == [200] * 30
 
 
 async def test_what_the_response_decides_is_settled_in_redis(tmp_path: Path) -> None:
@@ -214,8 +246,7 @@ async def test_a_redis_that_fails_under_load_costs_no_request(
                     redis.stop()
                 else:
                     redis.tell(signal.SIGSTOP)
-                await gateway.lines("the limit store can't be asked; limits are counted as "
-                                    "`on_store_failure` says")  # fmt: skip
+                await gateway.lines(CANNOT)
                 await load.some_more(400)
                 unanswered = await counted(gateway, UNANSWERED, reason="deadline")
                 unanswered += await counted(gateway, UNANSWERED, reason="lost")
@@ -235,8 +266,7 @@ async def test_a_redis_that_fails_under_load_costs_no_request(
                 assert now <= local + clients
                 assert await counted(gateway, UP) == 1
             assert set(load.statuses) == {204}
-            lines = await gateway.lines("the limit store can't be asked; limits are counted as "
-                                        "`on_store_failure` says")  # fmt: skip
+            lines = await gateway.lines(CANNOT)
             reasons = [line["reason"] for line in lines]
             assert len(reasons) == len(set(reasons)), "one line for each change"
 
@@ -262,9 +292,22 @@ async def test_without_redis_a_policy_says_what_happens(
             assert "the store can't be asked" in line["details"]["rate_limit"]
 
 
+async def test_a_replica_counts_nothing_and_is_told_of_once(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as redis:
+        redis.cli("REPLICAOF", "127.0.0.1", str(free_port()))
+        async with running(limited(redis.url, limit="5/day"), tmp_path) as gateway:
+            assert await ask_times(gateway.url, 50) == {204: 5, 429: 45}
+            [line] = await gateway.lines(CANNOT)
+            assert line["reason"] == "it is a replica"
+            redis.cli("REPLICAOF", "NO", "ONE")
+            await gateway.lines("the limit store answers")
+            assert await ask_times(gateway.url, 50) == {204: 5, 429: 45}
+            assert len(await gateway.lines(CANNOT)) == 1
+
+
 async def test_workers_without_redis_count_together(tmp_path: Path) -> None:
     nowhere = Redis(tmp_path / "nowhere")
-    config = {"server": {"workers": 3}, **limited(nowhere.url, limit="50/day")}
+    config = {"server": {"workers": 2}, **limited(nowhere.url, limit="50/day")}
     with process(config, tmp_path) as sidegate:
         assert await ask_times(sidegate.url, 200, clients=24) == {204: 50, 429: 150}
 
@@ -287,17 +330,19 @@ async def test_who_goes_away_while_redis_is_asked_holds_no_place(tmp_path: Path)
 
 
 async def test_a_reload_changes_the_store(tmp_path: Path) -> None:
+    def config(store: Any) -> dict[str, Any]:
+        return limited(store, deadline="2s", limit="3/day")
+
     with redis_server(tmp_path) as redis:
-        async with sharing(limited(redis.url, limit="3/day"), tmp_path) as gateway:
+        async with sharing(config(redis.url), tmp_path) as gateway:
             assert await ask_times(gateway.url, 5) == {204: 3, 429: 2}
-            other = {"url": redis.url, "deadline": "5s", "prefix": "other"}
-            gateway.rewrite(limited(other, limit="3/day"))
+            gateway.rewrite(config({"url": redis.url, "deadline": "2s", "prefix": "other"}))
             assert (await gateway.reload())[0] == 200
             assert await ask_times(gateway.url, 5) == {204: 3, 429: 2}
-            gateway.rewrite(limited({}, limit="3/day"))
+            gateway.rewrite(config({}))
             assert (await gateway.reload())[0] == 200
             assert await ask_times(gateway.url, 5) == {204: 3, 429: 2}
             await until(lambda: "sidegate" not in redis.cli("CLIENT", "LIST"), "the end")
-            gateway.rewrite(limited(redis.url, limit="3/day"))
+            gateway.rewrite(config(redis.url))
             assert (await gateway.reload())[0] == 200
             assert await ask_times(gateway.url, 5) == {429: 5}

@@ -26,19 +26,25 @@ _NAME: Final = "sidegate"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What every server of a store asks for. database: its number. watched: Sentinels choose
-    the master, and a server may not yet know that it is the one."""
+    """What every server of a store asks for, and what is asked of it.
+
+    database: its number. master: whether it has to be one: a replica can't count, and a server
+    that Sentinels have just chosen may not know it yet. patience: seconds in which it has to
+    answer before it is relied on.
+    """
 
     username: str | None
     password: str | None
     database: int
     tls: ssl.SSLContext | None
     server_name: str | None
-    watched: bool = False
+    master: bool = False
+    patience: float = CONNECT_SECONDS
 
 
-def make_access(options: RedisOptions) -> Access:
-    """The access that options describe. Raises ValueError for files that can't be used."""
+def make_access(options: RedisOptions, patience: float = CONNECT_SECONDS) -> Access:
+    """The access that options describe. patience: as in `Access`, at most the time for a
+    connection. Raises ValueError for files that can't be used."""
     username, password, database = options.username, options.password, options.database
     tls = options.tls
     if options.url is not None:
@@ -50,7 +56,8 @@ def make_access(options: RedisOptions) -> Access:
             tls = StoreTls()
     context = None if tls is None else make_context(tls)
     name = tls.server_name if tls else None
-    return Access(username, password, database, context, name, bool(options.sentinels))
+    patience = min(patience, CONNECT_SECONDS)
+    return Access(username, password, database, context, name, not options.cluster, patience)
 
 
 def make_context(tls: StoreTls) -> ssl.SSLContext:
@@ -106,9 +113,9 @@ async def open_connection(
         # What an access list may forbid isn't needed.
         with contextlib.suppress(hiredis.ReplyError):
             await connection.call("CLIENT", "SETNAME", _NAME, seconds=CONNECT_SECONDS)
-        if access.watched:
+        if access.master:
             await _require_master(connection)
-        await connection.call("PING", seconds=CONNECT_SECONDS)
+        await connection.call("PING", seconds=access.patience)
     except BaseException:
         connection.abort()
         raise
@@ -122,7 +129,7 @@ async def _require_master(connection: Connection) -> None:
         # An access list may forbid the question.
         return
     if role != b"master":
-        raise Unanswered("it is no master yet")
+        raise Unanswered("it is a replica")
 
 
 async def ask_once(

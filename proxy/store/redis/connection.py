@@ -19,6 +19,10 @@ import hiredis
 
 # How often overdue answers are looked for, in seconds, while any are waited for.
 _SWEEP: Final = 0.01
+# A loop that comes so much later than it was to stood still, and looks after what has come in
+# meanwhile first: its own delay is not the server's.
+_LATE: Final = 0.005
+_SOON: Final = 0.001
 # A server that lets so many questions wait is as good as gone.
 _WAITING_MAX: Final = 10_000
 _NOTHING: Final = object()
@@ -71,6 +75,8 @@ class Connection(asyncio.Protocol):
         self._overdue: set[Question] = set()
         self._misses = 0
         self._sweeping = False
+        self._sweep_at = 0.0
+        self._held_up = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
@@ -128,7 +134,7 @@ class Connection(asyncio.Protocol):
         self._waiting.append(question)
         if not self._sweeping:
             self._sweeping = True
-            self._loop.call_later(_SWEEP, self._sweep)
+            self._sweep_in(_SWEEP)
 
     async def call(self, *words: str | int, seconds: float) -> Any:
         """The answer to a command, within so many seconds.
@@ -156,12 +162,19 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"".join(self._outgoing))
         self._outgoing.clear()
 
+    def _sweep_in(self, seconds: float) -> None:
+        self._sweep_at = self._loop.time() + seconds
+        self._loop.call_later(seconds, self._sweep)
+
     def _sweep(self) -> None:
         self._sweeping = bool(self._waiting)
         if not self._sweeping:
             return
-        self._loop.call_later(_SWEEP, self._sweep)
         now = self._loop.time()
+        self._held_up = now > self._sweep_at + _LATE and not self._held_up
+        self._sweep_in(_SOON if self._held_up else _SWEEP)
+        if self._held_up:
+            return
         missed = [
             question
             for question in self._waiting

@@ -52,7 +52,8 @@ class Runnable(Protocol):
 class Inquiry:
     """A command, or the call of a script with these words.
 
-    answered, failed: one of them is called, once.
+    answered, failed: one of them is called, once. since: when somebody began to wait for it, by
+    default now.
     """
 
     __slots__ = (
@@ -75,6 +76,7 @@ class Inquiry:
         answered: Callable[[Any], None] | None,
         failed: Callable[[], None] | None,
         script: Runnable | None = None,
+        since: float | None = None,
     ) -> None:
         self._scene = scene
         self._slot = slot
@@ -85,7 +87,7 @@ class Inquiry:
         self._left = _REDIRECTS_MAX
         # Keys on the move are served only to those who say that they were sent there.
         self._asking = False
-        self.deadline = scene.loop.time() + scene.deadline
+        self.deadline = scene.deadline + (scene.loop.time() if since is None else since)
 
     def put(self) -> None:
         """Send it."""

@@ -31,11 +31,13 @@ class Source(Protocol):
         key: str,
         cost: int,
         more: int,
+        since: float,
         answered: Callable[[int, Reading], None],
         failed: Callable[[], None],
     ) -> None:
-        """Take `cost`, and up to `more`. answered: called with how many were taken, and what
-        there is besides; failed: called when no answer comes."""
+        """Take `cost`, and up to `more`. since: when the first one began to wait for it.
+        answered: called with how many were taken, and what there is besides; failed: called
+        when no answer comes in time."""
         ...
 
     def give_back(self, key: str, cost: int, reading: Reading) -> None:
@@ -47,8 +49,8 @@ class _Lease:
     """What is in hand for a key.
 
     left: of it. until: when it goes back. reading: of its last refill, and at: its time by this
-    clock. asking: more has been asked for. waiting: who waits for that, with the costs. closed:
-    until when nothing can be had, at a cost of `closed_for` or more.
+    clock. asking: more has been asked for. waiting: who waits for that, with the costs, and since
+    when. closed: until when nothing can be had, at a cost of `closed_for` or more.
     """
 
     __slots__ = (
@@ -62,7 +64,7 @@ class _Lease:
         self.refusal: Reading = ()
         self.at = 0.0
         self.asking = False
-        self.waiting: list[tuple[int, Callable[[Reading | None], None]]] = []
+        self.waiting: list[tuple[int, Callable[[Reading | None], None], float]] = []
         self.closed = 0.0
         self.closed_for = 0
 
@@ -103,7 +105,7 @@ class Leases:
             if len(self._leases) >= _KEYS_MAX:
                 self._drop(*self._leases.popitem(last=False))
             lease = self._leases[key] = _Lease()
-        lease.waiting.append((cost, answered))
+        lease.waiting.append((cost, answered, self._clock()))
         if not lease.asking:
             self._refill(key, lease, cost)
 
@@ -138,14 +140,16 @@ class Leases:
     def _refill(self, key: str, lease: _Lease, cost: int) -> None:
         """Ask for a cost that somebody waits for, and as much as there is room for in hand."""
         lease.asking = True
-        if lease.until <= self._clock():
+        now = self._clock()
+        if lease.until <= now:
             self._drop(key, lease)
-        waiting = sum(other for other, _ in lease.waiting) - cost if cost else 0
+        waiting = sum(other for other, _, _ in lease.waiting) - cost if cost else 0
         more = waiting + self._batch - lease.left
         self._source.lease(
             key,
             cost or 1,
             more if cost else more - 1,
+            lease.waiting[0][2] if lease.waiting else now,
             lambda taken, reading: self._answered(key, lease, cost, taken, reading),
             lambda: self._failed(lease),
         )
@@ -171,7 +175,7 @@ class Leases:
 
     def _serve(self, key: str, lease: _Lease, now: float) -> None:
         while lease.waiting:
-            cost, answered = lease.waiting[0]
+            cost, answered, _ = lease.waiting[0]
             if lease.left >= cost:
                 lease.left -= cost
                 lease.waiting.pop(0)
@@ -186,7 +190,7 @@ class Leases:
     def _failed(self, lease: _Lease) -> None:
         lease.asking = False
         waiting, lease.waiting = lease.waiting, []
-        for _, answered in waiting:
+        for _, answered, _ in waiting:
             answered(None)
 
 

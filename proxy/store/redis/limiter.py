@@ -91,6 +91,7 @@ class RedisLimiter:
         key: str,
         cost: int,
         more: int,
+        since: float,
         answered: Callable[[int, Reading], None],
         failed: Callable[[], None],
     ) -> None:
@@ -100,9 +101,15 @@ class RedisLimiter:
             "lease",
             cost,
             more=more,
+            since=since,
             answered=lambda answer: answered(answer[1], read_answer(answer)),
             failed=failed,
         )
+
+    @property
+    def holds(self) -> bool:
+        """Whether any request of this worker is in flight, where that is what is counted."""
+        return any(self._held.values())
 
     def say_held(self) -> None:
         """Tell Redis how many requests are in flight, so that their places aren't taken for a

@@ -2,8 +2,9 @@
 
 Closed: questions go to it. Open: nobody asks it, so a dead server costs a request nothing; in
 the background a new connection is tried again and again. Half-open: one is there, and has to
-answer before the circuit is closed. It opens when the connection is lost, when the server says
-that it can't serve, or when several answers in a row didn't come in time.
+answer in time before the circuit is closed. It opens when the connection is lost, when the server
+says that it can't serve, or when several answers in a row didn't come in time. A server that fails
+again soon after is left alone longer each time, so that it can't keep on opening and closing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ State = Literal["closed", "open", "half_open"]
 _MISSES: Final = 3
 _FIRST_WAIT: Final = 0.05
 _LONGEST_WAIT: Final = 1.0
+# Seconds after which a server that has answered all along is trusted again.
+_PROOF: Final = 10.0
 
 
 class Node:
@@ -48,6 +51,8 @@ class Node:
         self._spawn = spawn
         self._told = told
         self._connection: Connection | None = None
+        self._wait = 0.0
+        self._closed_at = -_PROOF
         self._recovering = False
         self._ended = False
 
@@ -77,6 +82,8 @@ class Node:
         connection, self._connection = self._connection, None
         if self.state == "closed":
             self.state = "open"
+            if self._loop.time() - self._closed_at > _PROOF:
+                self._wait = 0.0
             self._told(self, why)
         if connection is not None:
             connection.abort()
@@ -96,10 +103,11 @@ class Node:
             self._spawn(self._try())
 
     async def _try(self) -> None:
-        wait = _FIRST_WAIT
         told = ""
         try:
+            await asyncio.sleep(self._wait)
             while not self._ended:
+                self._wait = min(max(2 * self._wait, _FIRST_WAIT), _LONGEST_WAIT)
                 try:
                     self.address = await self._locate()
                     self.state = "half_open"
@@ -115,8 +123,7 @@ class Node:
                 else:
                     if self._use(connection):
                         return
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, _LONGEST_WAIT)
+                await asyncio.sleep(self._wait)
         finally:
             self._recovering = False
 
@@ -125,6 +132,7 @@ class Node:
             connection.abort()
         elif connection.open:
             self._connection = connection
+            self._closed_at = self._loop.time()
             self.state = "closed"
             self._told(self, "")
         return self._connection is connection

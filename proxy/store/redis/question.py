@@ -57,17 +57,19 @@ class Asker:
         cost: int,
         *,
         more: int = 0,
+        since: float | None = None,
         times: Reading = (),
         answered: Callable[[list[int]], None] | None = None,
         failed: Callable[[], None] | None = None,
     ) -> None:
-        """Ask about a key. more: as in `scripts`. times: when what is given back was taken.
-        answered, failed: one of them is called, once."""
+        """Ask about a key. more: as in `scripts`. since: when somebody began to wait for it, by
+        default now. times: when what is given back was taken. answered, failed: one of them is
+        called, once."""
         quotas = self._usual
         if times:
             quotas = self._with_times([int(verdict.at) for verdict in times])
         words = (len(home.keys), *home.keys, deed, cost, more, self.store.worker, *quotas)
-        Inquiry(self.store, home.slot, words, answered, failed, self.script).put()
+        Inquiry(self.store, home.slot, words, answered, failed, self.script, since).put()
 
     def _with_times(self, times: Sequence[int]) -> tuple[bytes | int, ...]:
         words: list[bytes | int] = []

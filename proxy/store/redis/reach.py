@@ -25,7 +25,9 @@ class Reach:
 
     name: the store's, such as "limit store"; its metrics begin with `sidegate_` and `metric`.
     task: what it does, such as "count". instead: what is done while it can't be asked, in
-    words. connected: set once all servers can be. Raises ValueError for files that can't be used.
+    words. patience: seconds in which a server answers that is relied on. returned: called
+    whenever one can be asked again. connected: set once all servers can be. Raises ValueError
+    for files that can't be used.
     """
 
     def __init__(
@@ -35,6 +37,8 @@ class Reach:
         metric: str,
         task: str,
         instead: str,
+        patience: float,
+        returned: Callable[[], None],
         loop: asyncio.AbstractEventLoop,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         metrics: Metrics,
@@ -43,11 +47,13 @@ class Reach:
         self._name = name
         self._task = task
         self._instead = instead
+        self._returned = returned
         self._log = log
         self._complained = False
         self._tally = _Tally(metrics, name, metric)
         self.connected = asyncio.Event()
-        self.topology = make_topology(options, make_access(options), loop, spawn, self._told)
+        access = make_access(options, patience)
+        self.topology = make_topology(options, access, loop, spawn, self._told)
 
     @property
     def ready(self) -> bool:
@@ -83,6 +89,7 @@ class Reach:
             self.say("warning", event, server=place, reason=why)
         else:
             self._complained = False
+            self._returned()
             self.say("info", f"the {self._name} answers", server=place)
 
 

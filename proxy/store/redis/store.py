@@ -58,8 +58,9 @@ class RedisStore:
             WeakValueDictionary()
         )
         self._reach = Reach(
-            options, "limit store", "rate_limit_store", "count", _INSTEAD, loop, spawn, metrics, log
-        )
+            options, "limit store", "rate_limit_store", "count", _INSTEAD, options.deadline,
+            self._say_held, loop, spawn, metrics, log,
+        )  # fmt: skip
         self.connected = self._reach.connected
         self.topology = self._reach.topology
 
@@ -93,25 +94,37 @@ class RedisStore:
         self._reach.failed(why, text)
 
     def close(self) -> None:
-        """Give leases back as far as that is possible at once, and drop all connections."""
+        """Give leases back as far as that is possible at once, and drop all connections once
+        nobody needs them: requests that have asked already get their answers, and those that
+        hold a place in flight hold it to their end."""
         self._ended = True
         for limiter in self._leased():
             limiter.leases.clear()
-        # Requests that have asked already get their answers.
-        self.loop.call_later(self.deadline + _GRACE_SECONDS, self.topology.close)
+        self.loop.call_later(self.deadline + _GRACE_SECONDS, self._part)
+
+    def _part(self) -> None:
+        if any(limiter.holds for limiter in self._exact()):
+            self.loop.call_later(_GRACE_SECONDS, self._part)
+        else:
+            self.topology.close()
+
+    def _exact(self) -> list[RedisLimiter]:
+        return [one for one in self._limiters.values() if isinstance(one, RedisLimiter)]
+
+    def _say_held(self) -> None:
+        for limiter in self._exact():
+            limiter.say_held()
 
     def _leased(self) -> list[LeasedLimiter]:
         return [one for one in self._limiters.values() if isinstance(one, LeasedLimiter)]
 
     async def _tend(self) -> None:
         since = 0.0
-        while not self._ended:
+        while not self._ended or any(limiter.holds for limiter in self._exact()):
             await asyncio.sleep(_SWEEP_SECONDS)
             for leased in self._leased():
                 leased.leases.sweep()
             since += _SWEEP_SECONDS
             if since >= _HOLD_SECONDS:
                 since = 0.0
-                for limiter in list(self._limiters.values()):
-                    if isinstance(limiter, RedisLimiter):
-                        limiter.say_held()
+                self._say_held()

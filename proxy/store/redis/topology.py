@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from proxy.config.address import Address
 from proxy.config.store import RedisOptions, locate, read_node
-from proxy.store.redis.access import FAILURES, Access, ask_once, reason
+from proxy.store.redis.access import CONNECT_SECONDS, FAILURES, Access, ask_once, reason
 from proxy.store.redis.connection import Unanswered
 from proxy.store.redis.node import Node
 
@@ -129,7 +129,8 @@ class _Sentinels:
             username=options.sentinel_username,
             password=options.sentinel_password,
             database=0,
-            watched=False,
+            master=False,
+            patience=CONNECT_SECONDS,
         )
         self._name = options.master
         self._loop = loop

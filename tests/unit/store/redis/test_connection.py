@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
 
 import hiredis
 import pytest
 
 from proxy.store.redis.connection import Connection, Unanswered, pack
 from tests.unit.paused_loop import PausedLoop, settle
+from tests.unit.store.redis.noted import Noted
 from tests.unit.transport import Wire
 
 
@@ -25,23 +25,6 @@ class Parcels(Wire):
         self.writes.append(bytes(data))
 
 
-class Question:
-    """Notes what became of it."""
-
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        self.told: list[Any] = []
-
-    def answered(self, answer: Any, connection: Connection) -> None:
-        self.told.append(answer)
-
-    def overdue(self) -> None:
-        self.told.append("overdue")
-
-    def lost(self) -> None:
-        self.told.append("lost")
-
-
 class Stage:
     """A connection on a paused clock. misses: what it said of late answers."""
 
@@ -53,8 +36,8 @@ class Stage:
         self.connection = Connection(self.loop, self._lost, self.misses.append)
         self.connection.connection_made(self.wire)
 
-    def ask(self, name: str, seconds: float = 0.05) -> Question:
-        question = Question(self.loop.now + seconds)
+    def ask(self, name: str, seconds: float = 0.05) -> Noted:
+        question = Noted(self.loop.now + seconds)
         self.connection.ask(question, pack("ECHO", name))
         return question
 
@@ -110,7 +93,7 @@ def test_an_answer_that_comes_late_is_told_to_nobody(stage: Stage) -> None:
 def test_nobody_waits_for_more_than_the_deadline_and_a_moment(stage: Stage) -> None:
     waited: list[float] = []
 
-    class Timed(Question):
+    class Timed(Noted):
         def overdue(self) -> None:
             waited.append(stage.loop.now - (self.deadline - 0.05))
 
@@ -124,6 +107,22 @@ def test_nobody_waits_for_more_than_the_deadline_and_a_moment(stage: Stage) -> N
     assert len(waited) == 100
     assert min(waited) >= 0.0499
     assert max(waited) <= 0.05 + 0.02
+
+
+def test_a_loop_that_stood_still_reads_before_it_complains(stage: Stage) -> None:
+    """It is the proxy that was busy, and the answer has been there for long."""
+
+    async def story() -> None:
+        answered, missed = stage.ask("a"), stage.ask("b")
+        stage.loop.now += 0.2
+        await settle()
+        assert (answered.told, missed.told) == ([], [])
+        stage.connection.data_received(b"$1\r\na\r\n")
+        await asyncio.sleep(0.002)
+        assert (answered.told, missed.told) == ([b"a"], ["overdue"])
+        assert stage.misses == [1]
+
+    stage.loop.run(story())
 
 
 def test_misses_in_a_row_are_told_and_an_answer_ends_the_row(stage: Stage) -> None:
@@ -162,7 +161,7 @@ def test_what_can_t_be_right_ends_the_connection(stage: Stage, data: bytes) -> N
 
 
 def test_of_several_commands_the_last_one_s_answer_counts(stage: Stage) -> None:
-    question = Question(stage.loop.now + 0.05)
+    question = Noted(stage.loop.now + 0.05)
     stage.connection.ask(question, pack("ASKING"), pack("GET", "a"))
     stage.connection.data_received(b"+OK\r\n$1\r\n7\r\n")
     assert question.told == [b"7"]

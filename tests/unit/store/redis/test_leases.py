@@ -18,12 +18,14 @@ from tests.unit.store.workers import Workers, quota
 
 
 class Source:
-    """Gives leases of one limit for all workers. asked: how often. Answers wait in `pending`
-    until they are let go. dead: no answer ever comes."""
+    """Gives leases of one limit for all workers. asked: how often. since: when somebody began to
+    wait for the last one. Answers wait in `pending` until they are let go. dead: no answer ever
+    comes."""
 
     def __init__(self, workers: Workers, algorithm: Algorithm, limit: int, period: float) -> None:
         self.limiter = workers.limiter(quota(limit, period, algorithm=algorithm))
         self.asked = 0
+        self.since = 0.0
         self.dead = False
         self.held = False
         self.pending: list[Callable[[], None]] = []
@@ -33,10 +35,12 @@ class Source:
         key: str,
         cost: int,
         more: int,
+        since: float,
         answered: Callable[[int, Reading], None],
         failed: Callable[[], None],
     ) -> None:
         self.asked += 1
+        self.since = since
         if self.dead:
             failed()
             return
@@ -55,7 +59,10 @@ class Source:
 
     def let_go(self) -> None:
         while self.pending:
-            self.pending.pop(0)()
+            self.let_go_one()
+
+    def let_go_one(self) -> None:
+        self.pending.pop(0)()
 
 
 class Worker:
@@ -179,6 +186,20 @@ class TestOneWorker:
         source.let_go()
         assert len(worker.admitted) == 50
         assert source.asked <= 3
+
+    def test_who_waits_for_a_second_answer_waits_no_longer_for_both(self) -> None:
+        workers, source, worker = self.worker(limit=100, batch=1)
+        source.held = True
+        begun = workers.now
+        worker.take("k")
+        workers.wait(0.01)
+        worker.take("k", 2)
+        workers.wait(0.03)
+        source.let_go_one()
+        assert (source.asked, source.since) == (2, begun + 0.01)
+        workers.wait(0.5)
+        worker.take("other")
+        assert source.since == workers.now
 
     def test_once_nothing_is_left_nobody_is_asked_until_something_may_be(self) -> None:
         workers, source, worker = self.worker(limit=10, batch=5, period=10.0)

@@ -1,0 +1,196 @@
+"""The circuit of a server: open while it can't answer in time, and no flapping."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import hiredis
+import pytest
+
+from proxy.config.address import Address
+from proxy.config.store import StoreOptions
+from proxy.store.redis.access import make_access
+from proxy.store.redis.connection import Connection, pack
+from proxy.store.redis.node import Node
+from tests.unit.paused_loop import PausedLoop, settle
+from tests.unit.store.redis.noted import Noted
+from tests.unit.transport import Wire
+
+PLACE = Address(scheme="redis", host="redis.test", port=6379)
+MASTER = b"*1\r\n$6\r\nmaster\r\n"
+REPLICA = b"*1\r\n$5\r\nslave\r\n"
+
+
+class Server(PausedLoop):
+    """A loop on which one server can be reached. up: whether it accepts connections. latency:
+    seconds until it answers. role: its answer to `ROLE`. attempts: when it was connected to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = True
+        self.latency = 0.001
+        self.role = MASTER
+        self.attempts: list[float] = []
+        self.wires: list[Answering] = []
+
+    async def create_connection(  # type: ignore[override]
+        self, factory: Callable[[], Connection], *_: object, **__: object
+    ) -> None:
+        self.attempts.append(self.now)
+        if not self.up:
+            raise ConnectionRefusedError(111, "Connection refused")
+        self.wires.append(Answering(self, factory()))
+
+
+class Answering(Wire):
+    """The server's end of a connection."""
+
+    def __init__(self, server: Server, connection: Connection) -> None:
+        super().__init__()
+        self._server = server
+        self._connection = connection
+        self._commands = hiredis.Reader()
+        connection.connection_made(self)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._commands.feed(bytes(data))
+        while command := self._commands.gets():
+            answer = self._server.role if command == [b"ROLE"] else b"+OK\r\n"
+            self._server.call_later(self._server.latency, self._answer, answer)
+
+    def abort(self) -> None:
+        if not self.aborted:
+            self._server.call_soon(self._connection.connection_lost, None)
+        super().abort()
+
+    def _answer(self, answer: bytes) -> None:
+        if not self.aborted:
+            self._connection.data_received(answer)
+
+
+class Stage:
+    """A node of a server. told: what it said of changes, and when."""
+
+    def __init__(self) -> None:
+        self.server = Server()
+        self.told: list[tuple[float, str]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        access = make_access(StoreOptions(url="redis://redis.test"), 0.05)
+
+        async def locate() -> Address:
+            return PLACE
+
+        self.node = Node(self.server, access, locate, self._spawn, self._note)
+
+    def ask(self) -> Noted:
+        question = Noted(self.server.now + 0.05)
+        self.node.ask(question, pack("PING"))
+        return question
+
+    def run(self, story: Coroutine[Any, Any, None]) -> None:
+        async def whole() -> None:
+            self.node.start()
+            await asyncio.sleep(0.5)
+            await story
+            self.node.close()
+            await asyncio.gather(*self._tasks)
+
+        self.server.run(whole())
+        self.server.close()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(self.server.create_task(coroutine))
+
+    def _note(self, node: Node, why: str) -> None:
+        self.told.append((self.server.now, why))
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_what_answers_is_asked(stage: Stage) -> None:
+    async def story() -> None:
+        assert stage.node.usable
+        question = stage.ask()
+        await asyncio.sleep(0.01)
+        assert question.told == [b"OK"]
+        assert [why for _, why in stage.told] == [""]
+
+    stage.run(story())
+
+
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        ({"up": False}, "Connection refused"),
+        ({"latency": 0.08}, "no answer in time"),
+        ({"role": REPLICA}, "it is a replica"),
+    ],
+)
+def test_what_can_t_serve_is_not_asked_and_told_of_once(
+    stage: Stage, trouble: dict[str, Any], why: str
+) -> None:
+    """Also what accepts connections, and answers later than anybody waits for."""
+    for name, value in trouble.items():
+        setattr(stage.server, name, value)
+
+    async def story() -> None:
+        await asyncio.sleep(60)
+        assert stage.ask().told == ["lost"]
+        assert [why for _, why in stage.told] == [why]
+        assert 50 < len(stage.server.attempts) < 70, "about once a second"
+
+    stage.run(story())
+
+
+def test_it_is_asked_again_soon_after_it_is_back(stage: Stage) -> None:
+    async def story() -> None:
+        await asyncio.sleep(30)
+        stage.server.up = False
+        lost = stage.server.now
+        stage.server.wires[0].abort()
+        await settle()
+        assert stage.server.attempts[-1] == lost, "perhaps it was only the connection"
+        await asyncio.sleep(60)
+        stage.server.up = True
+        await asyncio.sleep(1.1)
+        assert stage.node.usable
+
+    stage.run(story())
+
+
+def test_one_that_fails_whenever_it_is_used_does_not_flap(stage: Stage) -> None:
+    async def story() -> None:
+        before = len(stage.told)
+        for _ in range(6000):
+            await asyncio.sleep(0.01)
+            if stage.node.usable:
+                stage.node.give_up("it says READONLY")
+        assert len(stage.told) - before < 2 * 70, "about once a second"
+        await asyncio.sleep(12)
+        assert stage.node.usable
+        stage.node.give_up("it says READONLY")
+        await asyncio.sleep(0.1)
+        assert stage.node.usable, "it had proved itself"
+
+    stage.run(story())
+
+
+def test_three_answers_in_a_row_that_come_late_open_the_circuit(stage: Stage) -> None:
+    async def story() -> None:
+        stage.server.latency = 0.08
+        for count in range(3):
+            assert stage.node.usable
+            question = stage.ask()
+            await asyncio.sleep(0.07)
+            assert question.told == ["overdue"], count
+        assert not stage.node.usable
+        stage.server.latency = 0.001
+        await asyncio.sleep(2)
+        assert [why for _, why in stage.told] == ["", "it does not answer in time", ""]
+
+    stage.run(story())
