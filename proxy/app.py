@@ -41,10 +41,13 @@ from proxy.wire.parser import EngineError, require_c_parsers
 
 _SETTLE_SECONDS: Final = 0.2
 _WATCH_SECONDS: Final = 1.0
+# What these ask for while nothing runs, no longer or not yet, is no reason to end.
+_REQUESTS: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def run(load: Load, catalog: Catalog) -> int:
     """Run until a signal says stop. Returns the exit code: 0, or 1 when it could not start."""
+    _ignore_requests()
     try:
         require_c_parsers()
         line = os.environ.pop(handover.VARIABLE, None)
@@ -53,10 +56,17 @@ def run(load: Load, catalog: Catalog) -> int:
         flush_on_crash(sink)
         app = App(load, catalog, sink, loose=loose, line=None if line is None else int(line))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(app.run())
+            code = runner.run(app.run())
+        _ignore_requests()
+        return code
     except (ConfigError, EngineError, ListenError, Unanswered, Unready) as error:
         sys.stderr.write(f"{error}\n")
         return 1
+
+
+def _ignore_requests() -> None:
+    for number in _REQUESTS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class App:
@@ -88,9 +98,10 @@ class App:
         self._relieved = asyncio.Event()
         self._successor: handover.Successor | None = None
         self._reloading = asyncio.Lock()
+        self._reload_asked = False
         self._unready = "starting"
         self._admin = AdminSite()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> int:
         """Start, serve until told to stop, drain."""
@@ -98,8 +109,8 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
-        loop.add_signal_handler(signal.SIGUSR2, self._upgrade_soon)
-        loop.add_signal_handler(signal.SIGUSR1, self._reopen_soon)
+        loop.add_signal_handler(signal.SIGUSR2, lambda: self._spawn(self.upgrade()))
+        loop.add_signal_handler(signal.SIGUSR1, lambda: self._spawn(self._reopen()))
         try:
             await self.start()
             stopped = loop.create_task(self._stop.wait())
@@ -189,6 +200,10 @@ class App:
             notify(os.environ, "STOPPING=1")
         if self._successor is not None:
             self._successor.kill()
+        elif not self._relieved.is_set():
+            # A change that has begun is finished first.
+            async with self._reloading:
+                pass
         self.log.info("draining", delay=options.delay, timeout=options.timeout)
         if options.delay and not self._relieved.is_set():
             await self.crew.leave()
@@ -233,6 +248,7 @@ class App:
             return
         await self._reloading.acquire()
         if self._stop.is_set():
+            self._reloading.release()
             return
         lock = self._share_log()
 
@@ -278,6 +294,9 @@ class App:
     async def reload(self) -> ReloadReport:
         """Read the configuration again and swap it in, or keep the old one and say why."""
         async with self._reloading:
+            self._reload_asked = False
+            if self._stop.is_set():
+                return ReloadReport(False, self._generation.plan.digest, ["it is about to end"])
             report = await self._reload()
         self.operations.reloaded(report, self._generation)
         self.crew.counts.reloaded(report.ok, report.digest)
@@ -326,21 +345,15 @@ class App:
             self._spawn(self._admin.close())
             self._admin = await self._open_admin()
         if config.server.workers != before.server.workers:
-            self.log.warning("another number of workers takes effect at the next start")
+            self.log.warning("the number of workers changes at the next start or upgrade (SIGUSR2)")
         self._generation = generation
         self._source.follow(generation)
 
     def _reload_soon(self) -> None:
-        self._spawn(self._reload_quietly())
-
-    def _upgrade_soon(self) -> None:
-        self._spawn(self.upgrade())
-
-    async def _reload_quietly(self) -> None:
-        await self.reload()
-
-    def _reopen_soon(self) -> None:
-        self._spawn(self._reopen())
+        if not self._reload_asked:
+            # One that waits for its turn will read what is there by then.
+            self._reload_asked = True
+            self._spawn(self.reload())
 
     async def _reopen(self) -> None:
         problems = [problem for problem in await self.crew.ask_all("log_reopen") if problem]
@@ -368,12 +381,12 @@ class App:
         self._loop.call_later(FLUSH_SECONDS, self._flush)
         self._sink.flush()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.log.error("background task failed", exc_info=error)

@@ -56,6 +56,7 @@ class Child:
     async def run(self) -> None:
         """Serve until the supervisor says that it is enough."""
         line = self._line
+        line.on("beat", lambda _: None)
         line.on("start", self._start)
         line.on("prepare", self._prepare)
         line.on("commit", self._commit)

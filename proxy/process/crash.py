@@ -2,7 +2,8 @@
 
 May live here: signals that end a process and that a Python program gets to see. A fault of
 the processor (SIGSEGV and the like) leaves no time for Python: the stacks of all threads go
-to standard error, and lines of the last 0.2 s are lost with the memory they are in.
+to standard error, and lines of the last 0.2 s are lost with the memory they are in. SIGQUIT
+shows the stacks as well, since it is for processes that stand still.
 """
 
 from __future__ import annotations
@@ -34,3 +35,5 @@ def flush_on_crash(sink: Sink) -> None:
 
     for number in _ENDING:
         signal.signal(number, end)
+    if sys.__stderr__ is not None:
+        faulthandler.register(signal.SIGQUIT, sys.__stderr__, chain=True)

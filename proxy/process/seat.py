@@ -25,8 +25,8 @@ _START_SECONDS: Final = 60.0
 class Seat:
     """One of `count` places; its process may be replaced.
 
-    number: from 1. serving: there is a process, and it accepts connections. lent_to: who
-    accepts in its place meanwhile.
+    number: from 1. serving: there is a process, and it accepts connections. missed: signs of
+    life that it owes. lent_to: who accepts in its place meanwhile.
     """
 
     def __init__(self, number: int, count: int) -> None:
@@ -35,7 +35,13 @@ class Seat:
         self._process: asyncio.subprocess.Process | None = None
         self._line: Line | None = None
         self.serving = False
+        self.missed = 0
         self.lent_to: Seat | None = None
+
+    @property
+    def able(self) -> bool:
+        """It serves, and answers when it is asked."""
+        return self.serving and not self.missed
 
     @property
     def pid(self) -> int:
@@ -51,6 +57,7 @@ class Seat:
 
     async def launch(self, loop: asyncio.AbstractEventLoop, vault: Vault) -> None:
         """Start a process, which serves once it is told what. Raises OSError."""
+        self.missed = 0
         ours, theirs = socket.socketpair()
         vault_ours, vault_theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, vault_theirs:
@@ -96,11 +103,11 @@ class Seat:
                 return f"killed by {signal.Signals(-code).name}"
         return f"exit code {code}"
 
-    def kill(self) -> None:
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """End the process at once."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+                self._process.send_signal(number)
 
     def _cut(self) -> None:
         self.serving = False

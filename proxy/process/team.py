@@ -6,14 +6,15 @@ configuration change (`app`). The supervisor itself accepts no connections.
 
 A crashed worker's sockets, with the connections that wait in them, are lent to another one
 until its replacement serves. That one gets the configuration in use, whatever the file says
-by then.
+by then. The same is done for a worker that doesn't answer; if it goes on so, it is killed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from proxy.config.problems import ConfigError
@@ -35,7 +36,13 @@ from proxy.telemetry.logs import BoundLogger, configure, loop_exception_handler
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sink import Sink
 
+BEAT_SECONDS: Final = 5.0
+"""How often each worker is asked for a sign of life, and how long that may take."""
+BEATS_MISSED: Final = 6
+"""After so many in a row that didn't come a worker is killed; after one its share is lent."""
+
 _CHANGE_SECONDS: Final = 30.0
+_STACKS_SECONDS: Final = 0.5
 _LAST_SECONDS: Final = 5.0
 
 
@@ -74,7 +81,7 @@ class Team:
     @property
     def ready(self) -> bool:
         """At least one worker serves."""
-        return any(seat.serving for seat in self._seats)
+        return any(seat.able for seat in self._seats)
 
     async def start(self, generation: Generation, bound: Mapping[str, Bound]) -> None:
         """Start the workers. Raises ConfigError, or Unready when one of them can't serve."""
@@ -137,7 +144,7 @@ class Team:
 
     async def leave(self) -> None:
         """Have clients go elsewhere."""
-        await self.ask_all("leave")
+        await self._each(lambda seat: seat.ask("leave"))
 
     async def retire(self, seconds: float) -> None:
         """Accept no more, and wait until all clients have gone elsewhere."""
@@ -173,7 +180,8 @@ class Team:
         """The answers of all workers that serve, in the order of their numbers."""
         if name in self._own:
             self._own[name](argument)
-        answers = await self._each(lambda seat: seat.ask(name, argument))
+        able = [seat for seat in self._seats if seat.able]
+        answers = await self._each(lambda seat: seat.ask(name, argument), able)
         return [answers[seat] for seat in self._seats if seat in answers]
 
     async def expose(self, accept: str) -> tuple[str, bytes]:
@@ -212,7 +220,9 @@ class Team:
         backoff = Backoff()
         started = time.monotonic()
         while True:
+            watch = self._spawn(self._watch(seat))
             how = await seat.ended()
+            watch.cancel()
             if self._ending:
                 return
             pause = backoff.after(time.monotonic() - started)
@@ -228,21 +238,49 @@ class Team:
                 self.log.error("worker does not serve", worker=seat.number, problems=problems)
             self._cover()
 
+    async def _watch(self, seat: Seat) -> None:
+        """Kill the process at this place when it gives no sign of life for too long.
+
+        Several are waited for, since time goes by as well while all processes stand still.
+        """
+        while seat.missed < BEATS_MISSED:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                await seat.ask("beat", seconds=BEAT_SECONDS)
+            except Unanswered:
+                seat.missed += 1
+                if seat.missed == 1 and seat.serving:
+                    self.log.warning("worker stands still", worker=seat.number, pid=seat.pid)
+            else:
+                if seat.missed:
+                    self.log.info("worker answers again", worker=seat.number, pid=seat.pid)
+                seat.missed = 0
+            if not self._ending:
+                self._cover()
+        self.log.error(
+            "worker killed, as it gives no sign of life",
+            worker=seat.number, pid=seat.pid, seconds=BEATS_MISSED * BEAT_SECONDS,
+        )  # fmt: skip
+        # Where it stands is written to standard error, if it still can be.
+        seat.kill(signal.SIGQUIT)
+        await asyncio.sleep(_STACKS_SECONDS)
+        seat.kill()
+
     def _cover(self, *, anew: bool = False) -> None:
-        """Have somebody accept in the place of each worker that doesn't serve.
+        """Have somebody accept in the place of each worker that doesn't.
 
         anew: also where somebody does, since the addresses have changed.
         """
         for seat in self._seats:
             host = seat.lent_to
-            if host is not None and (anew or seat.serving or not host.serving):
+            if host is not None and (anew or seat.able or not host.able):
                 host.tell("disown", seat.number)
                 seat.lent_to = None
-        serving = [seat for seat in self._seats if seat.serving]
+        able = [seat for seat in self._seats if seat.able]
         for seat in self._seats:
-            if serving and not seat.serving and seat.lent_to is None:
+            if able and not seat.able and seat.lent_to is None:
                 lent = [other.lent_to for other in self._seats]
-                host = min(serving, key=lent.count)
+                host = min(able, key=lent.count)
                 host.tell("adopt", {"worker": seat.number, "shares": seat.shares(self._bound)})
                 seat.lent_to = host
 
@@ -254,9 +292,9 @@ class Team:
 
     # -- all of them --------------------------------------------------------------------------
 
-    async def _each(self, ask: Any) -> dict[Seat, Any]:
-        """Ask all that serve, at once; the answers of those that gave one."""
-        seats = [seat for seat in self._seats if seat.serving]
+    async def _each(self, ask: Any, seats: Sequence[Seat] = ()) -> dict[Seat, Any]:
+        """Ask all that serve, or these, at once; the answers of those that gave one."""
+        seats = seats or [seat for seat in self._seats if seat.serving]
         answers = await asyncio.gather(*map(ask, seats), return_exceptions=True)
         given: dict[Seat, Any] = {}
         for seat, answer in zip(seats, answers, strict=True):
@@ -276,10 +314,11 @@ class Team:
         )
         redirect(self._sink, options.file, self._log)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _rehearse(generation: Generation) -> None:

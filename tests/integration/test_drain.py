@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.integration.client import CutShort, ask, connected, request, until
+from tests.integration.gateway import completed
 from tests.integration.origins import OK, RawOrigin
 from tests.integration.process import Process, process
 
@@ -128,6 +133,32 @@ async def test_a_second_signal_ends_it_at_once(second: signal.Signals, tmp_path:
             text = sidegate.file.with_suffix(".log").read_text(encoding="utf-8")
             assert "Traceback" not in text
             assert "exception" not in text
+
+
+async def test_signals_that_come_early_or_late_do_no_harm(tmp_path: Path) -> None:
+    """Before anything runs they ask for nothing, and what they began ends before the rest."""
+    text = yaml.safe_dump(completed({"upstreams": {"service": "http://127.0.0.1:1"}}))
+    file, number = tmp_path / "sidegate.yaml", tmp_path / "number"
+    os.mkfifo(file)
+
+    def write_amid(*signals: signal.Signals) -> None:
+        """Whoever reads the file waits for it, and gets signals while it does."""
+        with file.open("w", encoding="utf-8") as stream:
+            for each in signals:
+                os.kill(int(number.read_text(encoding="ascii")), each)
+            stream.write(text)
+
+    early = asyncio.get_running_loop().run_in_executor(
+        None, write_amid, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2
+    )
+    command = ["sh", "-c", f'echo $$ >{number}; exec "$@"', "sh", sys.executable, "-m", "proxy"]
+    with process(None, tmp_path, command=command) as sidegate:
+        await early
+        sidegate.tell(signal.SIGHUP)
+        await asyncio.to_thread(write_amid, signal.SIGHUP, signal.SIGTERM)
+        assert await ended(sidegate) == 0
+        log = [json.loads(line)["event"] for line in sidegate.log.read_text("utf-8").splitlines()]
+    assert log == ["ready", "configuration reloaded", "draining", "stopped"]
 
 
 async def test_nothing_to_finish(tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ async def test_a_process_that_has_to_end_at_once_writes_its_lines(
         if workers == 1:
             assert sidegate.wait() == -number
         await until(lambda: path in sidegate.log.read_text(encoding="utf-8"), "the line")
+        stacks = "most recent call first" in sidegate.log.read_text(encoding="utf-8")
+        assert stacks == (number == signal.SIGQUIT), "it tells where a process stands still"
 
 
 async def test_a_level_is_changed_for_a_route_and_for_a_while(tmp_path: Path) -> None:

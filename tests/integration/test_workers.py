@@ -153,6 +153,33 @@ async def test_a_worker_that_can_not_live_leaves_its_share_to_the_other(tmp_path
         assert [line["again_in"] for line in sidegate.lines("worker ended")] == [0.0, 0.5, 1.0]
 
 
+# Sidegate, which takes a worker for dead after some seconds.
+IMPATIENT: Final = (
+    "import sys; from proxy.process import team; team.BEAT_SECONDS = 0.3; "
+    "from proxy.__main__ import main; sys.exit(main())"
+)
+
+
+async def test_a_worker_that_stands_still_is_replaced(tmp_path: Path) -> None:
+    """Until then the other serves its clients, and operators don't wait for it either."""
+    command = [sys.executable, "-c", IMPATIENT]
+    with process(answers(201), tmp_path, command=command) as sidegate:
+        workers = await pids(sidegate)
+        os.kill(workers[0], signal.SIGSTOP)
+        await asyncio.to_thread(sidegate.lines, "worker stands still")
+        for _ in range(20):
+            assert (await ask(sidegate.url, request())).status == 201
+        assert await pids(sidegate) == workers[1:]
+        os.kill(workers[0], signal.SIGCONT)
+        await asyncio.to_thread(sidegate.lines, "worker answers again")
+        assert await pids(sidegate) == workers
+        os.kill(workers[0], signal.SIGSTOP)
+        [line] = await asyncio.to_thread(sidegate.lines, "worker ended")
+        assert (line["pid"], line["how"]) == (workers[0], "killed by SIGKILL")
+        await asyncio.to_thread(sidegate.lines, "worker serves", WORKERS + 1)
+        assert workers[1] in await pids(sidegate)
+
+
 async def test_all_workers_change_together_or_none(tmp_path: Path) -> None:
     async def statuses(sidegate: Process) -> set[int]:
         return {(await ask(sidegate.url, request())).status for _ in range(20)}
@@ -196,6 +223,8 @@ async def test_draining_lets_every_worker_finish(tmp_path: Path) -> None:
             await asyncio.to_thread(sidegate.lines, "draining")
             await until(lambda: not listening(sidegate.port))
             assert (await ask(sidegate.admin, request("GET", "/readyz"))).status == 503
+            refused = await ask(sidegate.admin, request("POST", "/reload", b""))
+            assert (refused.status, refused.json["problems"]) == (409, ["it is about to end"])
             script.free.set()
             assert {(await task).status for task in tasks} == {200}
             assert await asyncio.to_thread(sidegate.wait) == 0
