@@ -234,7 +234,8 @@ class Team:
             self._cover()
             await asyncio.sleep(pause)
             started = time.monotonic()
-            if problems := await self._fill(seat):
+            problems = await self._fill(seat)
+            if problems and not self._ending:
                 self.log.error("worker does not serve", worker=seat.number, problems=problems)
             self._cover()
 

@@ -153,6 +153,9 @@ class Acceptor:
             if self._announces(peer):
                 async with asyncio.timeout(entrance.seconds):
                     source = await _read_header(self._loop, connection)
+        except EOFError:
+            connection.close()
+            return
         except (OSError, ValueError) as error:
             connection.close()
             if self._refused is not None:
@@ -190,7 +193,9 @@ def _address(connection: socket.socket) -> str:
 
 async def _read_header(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> str | None:
     """The client's address by the PROXY header. Takes not a byte more than the header's, since
-    what follows may be for TLS. Raises ValueError when it is malformed or ends early."""
+    what follows may be for TLS. Raises ValueError when it is malformed or ends early, and
+    EOFError for a connection without a byte: load balancers look like this whether they can
+    connect."""
     header = b""
     while True:
         await _readable(loop, connection)
@@ -198,6 +203,10 @@ async def _read_header(loop: asyncio.AbstractEventLoop, connection: socket.socke
             seen = connection.recv(_PEEK, socket.MSG_PEEK)
         except BlockingIOError:
             continue
+        except ConnectionError:
+            seen = b""
+        if not (header or seen):
+            raise EOFError
         if not seen:
             raise ValueError("the connection ended within its PROXY header")
         size = measure(header + seen)

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,6 +20,8 @@ from tests.integration.client import Wire, ask, connected, request
 from tests.integration.gateway import Gateway, running
 from tests.integration.origins import aiohttp_app
 
+# Has `close` break a connection off.
+RESET = struct.pack("ii", 1, 0)
 V1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 51000 443\r\n"
 
 
@@ -129,6 +132,11 @@ async def test_a_header_that_does_not_come(tmp_path: Path) -> None:
     async with aiohttp_app() as service:
         config = behind(service, "127.0.0.0/8", timeouts={"head": "200ms"})
         async with running(config, tmp_path) as gateway:
+            for reset in (False, True):
+                # A load balancer looks whether it can connect, which is nobody's mistake.
+                with socket.create_connection(("127.0.0.1", gateway.port)) as look:
+                    if reset:
+                        look.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             async with connected(gateway.url) as wire:
                 await wire.send(b"PROXY TCP4")
                 assert await wire.ended()
