@@ -58,6 +58,7 @@ from proxy.services import NO_EXCHANGE as NO_EXCHANGE
 from proxy.services import NO_TARGET as NO_TARGET
 from proxy.services import PRIORITIES as PRIORITIES
 from proxy.services import Counter as Counter
+from proxy.services import Depot as Depot
 from proxy.services import Exchange as Exchange
 from proxy.services import Gauge as Gauge
 from proxy.services import Keep as Keep
@@ -264,9 +265,10 @@ class Toolkit:
     """What a policy may use of the world; tests hand in a paused clock and a seeded source.
 
     clock: monotonic seconds. wall: seconds since 1970, UTC. random: n random bytes. trove:
-    objects in memory. spawn: run a coroutine in the background, supervised. route: name of
-    the route being compiled. scope: the route whose own entry this is; empty for an entry of
-    all routes. identity: names this policy in this place; shared state is kept under it.
+    objects in memory. depot: what instances share, None where they share nothing. spawn: run a
+    coroutine in the background, supervised. route: name of the route being compiled. scope: the
+    route whose own entry this is; empty for an entry of all routes. identity: names this policy
+    in this place; shared state is kept under it.
     sampled: whether a trace that starts here is recorded, by its ID; None where no traces
     are. strain: how busy the process is. target: the upstream of the route. keep: state that
     outlives reloads. ask: the handler that asks an upstream by its name; raises ValueError,
@@ -289,6 +291,7 @@ class Toolkit:
     strain: Strain = field(default_factory=Strain)
     target: Target = NO_TARGET
     keep: Keep = make_anew
+    depot: Depot | None = None
     ask: Callable[[str], Handler] = no_upstream
     places: Mapping[str, str] = field(default_factory=dict)
 

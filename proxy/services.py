@@ -5,7 +5,7 @@ Policies import these from `proxy.contract`, where `Toolkit` hands them out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 from proxy.cells import DURATION_BUCKETS
@@ -128,6 +128,60 @@ class Trove(Protocol):
 
         False when there are too many already; then they aren't counted.
         """
+        ...
+
+
+class Depot(Protocol):
+    """Values by URL that all instances share, for as long as they last. What belongs to a URL
+    that was purged is outdated, which is for the reader to see by its mark.
+
+    While it can't be asked, nothing is found and nothing kept; that raises nothing.
+    """
+
+    @property
+    def object_limit(self) -> int:
+        """Most bytes of a single object."""
+        ...
+
+    @property
+    def compress_from(self) -> int:
+        """Texts of so many bytes are to be compressed."""
+        ...
+
+    @property
+    def mark(self) -> str:
+        """For what is asked for now; empty while it can't be told what has been purged."""
+        ...
+
+    def judge(self, mark: str, url: str, tags: Sequence[str]) -> Literal["good", "spoilt", "gone"]:
+        """Whether something of this mark is still good, or must be asked for anew before it is
+        used (`spoilt`), or must not be used at all."""
+        ...
+
+    async def find(self, url: str, names: Sequence[str]) -> list[bytes | None]:
+        """The values of a URL by these names; None for each that isn't there."""
+        ...
+
+    async def holds(self, url: str, names: Sequence[str]) -> bool:
+        """All values of these names are there."""
+        ...
+
+    async def put(
+        self, url: str, values: Mapping[str, bytes], seconds: float, tags: Sequence[str] = ()
+    ) -> bool:
+        """Keep values of a URL for so long; False if that failed."""
+        ...
+
+    async def prolong(self, url: str, names: Sequence[str], seconds: float) -> bool:
+        """Keep values for longer, if all of them are there."""
+        ...
+
+    async def claim(self, url: str, name: str, who: str, seconds: float) -> str:
+        """Say who is at something, unless somebody is; who that is now, empty if unknown."""
+        ...
+
+    async def release(self, url: str, name: str, who: str) -> None:
+        """Give up a claim, if it is still one's own."""
         ...
 
 

@@ -91,8 +91,8 @@ class Operator(Protocol):
         """What the cache holds, and what left it."""
         ...
 
-    async def purge(self, purge: Purge) -> int:
-        """Remove or spoil what is meant; how many objects that were."""
+    async def purge(self, purge: Purge) -> dict[str, Any]:
+        """Remove or spoil what is meant: as `admin.cache.combine_purges` tells it."""
         ...
 
     async def limits(self) -> list[dict[str, Any]]:
@@ -217,9 +217,9 @@ class _Api:
             purge = read_purge(await request.read())
         except ValueError as error:
             return self._error(request, "bad_request", f"{error}.", 400)
-        count = await self._operator.purge(purge)
-        self._log.info("cache purged", kind=purge.kind, soft=purge.soft, objects=count)
-        return show_json({"purged": count})
+        told = await self._operator.purge(purge)
+        self._log.info("cache purged", kind=purge.kind, soft=purge.soft, **told)
+        return show_json(told)
 
     async def _limits(self, _: web.Request) -> web.Response:
         return show_json({"limits": await self._operator.limits()})

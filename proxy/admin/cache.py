@@ -50,3 +50,13 @@ def combine(answers: list[dict[str, Any]]) -> dict[str, Any]:
         for reason, count in answer["removed"].items():
             removed[reason] = removed.get(reason, 0) + count
     return {**total, "removed": removed, "workers": answers}
+
+
+def combine_purges(answers: list[tuple[int, bool | None]]) -> dict[str, Any]:
+    """What a purge came to in several workers: how many objects went, and, where instances
+    share something, whether the others purge `now` or `later`."""
+    told: dict[str, Any] = {"purged": sum(count for count, _ in answers)}
+    spread = {spread for _, spread in answers} - {None}
+    if spread:
+        told["instances"] = "now" if True in spread else "later"
+    return told

@@ -61,8 +61,10 @@ class RedisOptions(Settings):
     """`HOST:PORT` of some nodes of a Redis Cluster; the others are asked for."""
     username: str | None = None
     """A user of Redis' access list; by default its `default`. It needs the keys that begin with
-    `prefix`, and the commands `ping eval evalsha time get set del hgetall hset hdel expire`; in
-    a cluster also `cluster|slots` and `asking`.
+    `prefix`, and the commands `ping eval evalsha time get set del hgetall hset hdel expire`; for
+    the cache `ping eval evalsha time get set del mget exists unlink pexpire pttl zadd zrange
+    zremrangebyrank zremrangebyscore hget hmget hsetnx hincrby xadd xrange xread`; in a cluster also
+    `cluster|slots` and `asking`, and with a `database` `select`.
     """
     password: str | None = None
     """The user's password; best as `!file /run/secrets/redis`."""

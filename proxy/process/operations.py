@@ -6,6 +6,7 @@ answers. Must not live here: how they are shown, or how anything changes (`app`)
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 
 from proxy.admin.api import ReloadReport
 from proxy.admin.cache import combine as combine_memories
+from proxy.admin.cache import combine_purges
 from proxy.config.problems import meant
 from proxy.process.desks import LimitQuestion
 from proxy.process.solo import Serving
@@ -128,9 +130,10 @@ class Operations:
         """What the caches of all workers hold."""
         return combine_memories(await self._instance.crew.ask_all("cache"))
 
-    async def purge(self, purge: Purge) -> int:
-        """Purge the caches of all workers; how many objects were meant."""
-        return sum(await self._instance.crew.ask_all("purge", purge))
+    async def purge(self, purge: Purge) -> dict[str, Any]:
+        """Purge the caches of all workers, and of all instances."""
+        asked = (purge, os.urandom(8).hex())
+        return combine_purges(await self._instance.crew.ask_all("purge", asked))
 
     async def limits(self) -> list[dict[str, Any]]:
         """The limits of all policies."""

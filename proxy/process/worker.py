@@ -20,7 +20,8 @@ from proxy.control.line import Colleagues, Handler
 from proxy.control.segments import Segments
 from proxy.process.desks import Desks, LimitQuestion
 from proxy.process.journal import Journal, check_file, redirect
-from proxy.process.limits import Stores, open_memory
+from proxy.process.limits import open_memory
+from proxy.process.remotes import Remotes
 from proxy.process.source import Generation
 from proxy.process.version import VERSION
 from proxy.runtime.compile import Compiler
@@ -96,8 +97,8 @@ class Worker:
         self._state = State(
             loop, time.monotonic, time.time, counted, trove, self.counts, log, traffic
         )  # fmt: skip
-        self._stores = Stores(
-            loop, counted, os.urandom(6).hex().encode(), self._state.spawn, self.counts,
+        self._remotes = Remotes(
+            loop, counted, trove, self._state.spawn, os.urandom, self.counts,
             lambda: self._state.log,
         )  # fmt: skip
         self.ports = Ports(loop, self._listener, self._refused)
@@ -113,7 +114,7 @@ class Worker:
             "collect": lambda _: self.counts.collect(),
             **self.journal.commands(),
             "cache": lambda _: self._state.trove.facts(),
-            "purge": self._state.trove.purge,
+            "purge": lambda asked: trove.purge_all(*asked),
             "forget": self._state.trove.forgotten,
             "limits": lambda _: self._desks.describe(),
             "limit": self.limit,
@@ -146,7 +147,7 @@ class Worker:
         """Stay with the configuration in use after all."""
         self._prepared = None
         self._state.log = self._configure_logs(self._generation)
-        self._stores.keep_only(self._generation.plan.config.store)
+        self._remotes.keep_only(self._generation.plan.config)
 
     async def commit(self, shares: Shares) -> None:
         """Serve by what was prepared. shares: of the addresses that are new."""
@@ -160,10 +161,10 @@ class Worker:
         redirect(self._sink, self._generation.plan.config.telemetry.log.file, self.log)
         tls = None if prepared.encryption is None else prepared.encryption.context
         settings = prepared.generation.plan.config.server
-        await self._stores.connected(prepared.generation.plan.config.store)
+        await self._remotes.connected(prepared.generation.plan.config)
         await self.ports.update(settings, self._gateway, shares, tls)
         prepared.upstreams.adopt()
-        self._stores.keep_only(prepared.generation.plan.config.store)
+        self._remotes.keep_only(prepared.generation.plan.config)
         telemetry = prepared.generation.plan.config.telemetry
         await self._state.loop.run_in_executor(None, self._observation.keep_only, telemetry)
         memory = prepared.generation.plan.config.cache
@@ -173,7 +174,7 @@ class Worker:
         """Close what is open. Traces that wait are sent, for which this may block 2 s."""
         self._observation.close()
         self.ports.close()
-        self._stores.close()
+        self._remotes.close()
         self._state.close()
 
     def status(self) -> dict[str, Any]:
@@ -197,7 +198,7 @@ class Worker:
         plan = generation.plan
         telemetry = plan.config.telemetry
         check_file(telemetry.log.file, generation.document)
-        self._state.store = self._stores.find(generation)
+        self._state.store, self._state.depot = self._remotes.find(generation)
         observer, tracer = self._observation.begin(telemetry, plan.places, self._state.log)
         compiler = Compiler(plan, generation.document, self._state, observer, tracer)
         gateway = compiler.compile()

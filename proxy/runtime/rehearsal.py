@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from proxy.config.load import Document
 from proxy.config.problems import ConfigError, Problem
+from proxy.config.store import RedisOptions
 from proxy.config.upstream import Upstream
 from proxy.contract import Handler, Kept, Ticket, Toolkit
 from proxy.limits import Reading
@@ -105,11 +106,15 @@ def rehearse(plan: Plan, document: Document) -> list[Problem]:
         make_encryption(document)
     except ConfigError as error:
         problems += error.problems
-    if plan.config.store.remote:
-        try:
-            make_access(plan.config.store)
-        except ValueError as error:
-            problems.append(document.problem(("store", "tls"), str(error)))
+    remotes: dict[tuple[str, ...], RedisOptions] = {
+        ("store",): plan.config.store, ("cache", "store"): plan.config.cache.store,
+    }  # fmt: skip
+    for where, remote in remotes.items():
+        if remote.remote:
+            try:
+                make_access(remote)
+            except ValueError as error:
+                problems.append(document.problem((*where, "tls"), str(error)))
     toolkit = _toolkit(plan.config.upstreams)
     for route in plan.routes:
         target = target_of(route.upstream or "", plan.config.upstreams.get(route.upstream or ""))

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from proxy.cells import Traffic
 from proxy.config.upstream import Pool as PoolOptions
 from proxy.config.upstream import Upstream, UpstreamTimeouts, UpstreamTls
-from proxy.contract import Handler, Log, Metrics, Store, Strain, Target, Toolkit
+from proxy.contract import Depot, Handler, Log, Metrics, Store, Strain, Target, Toolkit
 from proxy.store.trove import Trove
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import make_endpoint, open_connection
@@ -63,6 +63,7 @@ class State:
         self.traffic = traffic
         self.store = store
         self.trove = trove
+        self.depot: Depot | None = None
         self.metrics = metrics
         self._members: dict[Key, Member] = {}
         self._parts: list[Part] = []
@@ -165,6 +166,7 @@ class State:
             random=os.urandom,
             store=self.store,
             trove=self.trove,
+            depot=self.depot,
             metrics=self.metrics,
             log=self.log,
             spawn=self._spawn_quietly,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from proxy.contract import Counter, Kept, Metrics, Ticket
 from proxy.control.line import Colleagues
@@ -23,11 +23,24 @@ _FETCHING_SHARE: Final = 0.5
 _FETCHING_MIN: Final = 8 * 1024 * 1024
 
 
+class Sharing(Protocol):
+    """What other instances share with this one."""
+
+    async def spread(self, purge: Purge, name: str) -> bool:
+        """Have all instances purge, once for each name; False if that comes later."""
+        ...
+
+    def forget(self, urls: Sequence[str]) -> None:
+        """Have all instances purge some URLs, as far as anything is shared of them."""
+        ...
+
+
 class Trove:
     """A bounded memory. limit: bytes of all objects together. object_limit: bytes of one.
 
     find: the object of a key, or None. metrics: where it counts, if anywhere. colleagues: other
-    processes with a trove each, which are to forget what this one does.
+    processes with a trove each, which are to forget what this one does. depot: other instances,
+    which are to as well; None for nobody.
     """
 
     def __init__(
@@ -44,6 +57,7 @@ class Trove:
         self._fetching = 0
         self._metrics = metrics
         self._colleagues = colleagues
+        self.depot: Sharing | None = None
         self._removals: dict[str, Counter] = {}
         if metrics is not None:
             self._count = metrics.gauge("sidegate_cache_objects", "Objects in the cache's memory.")
@@ -81,11 +95,13 @@ class Trove:
             self._told()
 
     def forget(self, urls: Sequence[str]) -> None:
-        """Let go of all objects of some URLs, here and in other processes, and void the tickets
-        for them."""
+        """Let go of all objects of some URLs, here, in other processes and in other instances,
+        and void the tickets for them."""
         self.forgotten(urls)
         if self._colleagues is not None and urls:
             self._colleagues.tell_others("forget", tuple(urls))
+        if self.depot is not None:
+            self.depot.forget(urls)
 
     def forgotten(self, urls: Sequence[str]) -> None:
         """As `forget`, in this process alone."""
@@ -131,11 +147,27 @@ class Trove:
         return Trove(self._objects.limit, self.object_limit, None)
 
     async def purge_url(self, url: str) -> int:
-        """Let go of a URL's objects in either scheme, in all processes; how many went."""
+        """Let go of a URL's objects in either scheme, everywhere; how many went in this
+        instance."""
         purge = Purge("url", url[url.index("//") :])
         if self._colleagues is None:
-            return await self.purge(purge)
-        return sum(await self._colleagues.ask_all("purge", purge))
+            count = await self.purge(purge)
+        else:
+            counts = await self._colleagues.ask_all("purge", (purge, ""))
+            count = sum(count for count, _ in counts)
+        if self.depot is not None:
+            await self.depot.spread(purge, "")
+        return count
+
+    async def purge_all(self, purge: Purge, name: str) -> tuple[int, bool | None]:
+        """As `purge`, and whether other instances do so now, later, or there are none (None).
+
+        name: the same for all processes that are asked this; empty if others are not to.
+        """
+        count = await self.purge(purge)
+        if self.depot is None or not name:
+            return count, None
+        return count, await self.depot.spread(purge, name)
 
     async def purge(self, purge: Purge) -> int:
         """Remove or spoil what is meant; how many objects that were."""

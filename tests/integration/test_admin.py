@@ -71,9 +71,9 @@ class Gateway:
     async def cache(self) -> dict[str, Any]:
         return {"objects": 3, "removed": {"capacity": 2}}
 
-    async def purge(self, purge: Purge) -> int:
+    async def purge(self, purge: Purge) -> dict[str, Any]:
         self.purges.append(purge)
-        return 7
+        return {"purged": 7}
 
     async def reload(self) -> ReloadReport:
         self.reloads += 1
@@ -322,7 +322,7 @@ async def test_purging(client: Client, gateway: Gateway, log: Log) -> None:
     response = await client.post("/cache/purge", json={"tag": "news", "soft": True})
     assert (response.status, await response.json()) == (200, {"purged": 7})
     assert gateway.purges == [Purge("tag", "news", soft=True)]
-    assert log.lines[-1] == ("cache purged", {"kind": "tag", "soft": True, "objects": 7})
+    assert log.lines[-1] == ("cache purged", {"kind": "tag", "soft": True, "purged": 7})
 
 
 async def test_a_purge_that_means_nothing_is_refused(client: Client, gateway: Gateway) -> None:

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from proxy.contract import Handler, Request
 from proxy.policies.cache.entry import Entry, Unshared
+from proxy.policies.cache.record import Record
 from proxy.policies.cache.reuse import NO_WISH, Use, Wish
 from proxy.policies.cache.shelf import Place
 
@@ -19,6 +20,7 @@ class Case(NamedTuple):
 
     url: as keys have it. key: of that URL. place: where the answer stands or would. held:
     what of it can be used to fetch less. reason: why it is fetched, as Cache-Status has it.
+    record: of what another instance has.
     """
 
     request: Request
@@ -29,6 +31,18 @@ class Case(NamedTuple):
     wish: Wish
     held: Entry | None
     reason: str
+    record: Record | None = None
+
+
+def plain(request: Request, wish: Wish) -> bool:
+    """A request for all of something, whoever asks."""
+    headers = request.headers
+    return (
+        request.method == "GET"
+        and wish is NO_WISH
+        and headers.lacks(_OWN)
+        and headers.lacks(_AUTHORIZATION)
+    )
 
 
 def completes(request: Request, entry: Entry, use: Use) -> bool:

@@ -16,6 +16,8 @@ from proxy.policies.cache.shelf import Shelf, variant_key
 from proxy.policies.cache.status import show_forward, show_hit
 
 _DECISIONS: Final = {outcome: Decision("cache", outcome) for outcome in OUTCOMES}
+# Where a hit comes from that isn't in this worker's memory.
+_SHARED: Final = "shared"
 _BOUNDARY_BYTES: Final = 12
 
 
@@ -55,6 +57,8 @@ class Delivery:
             raise AssertionError("a fetch has to come to something")
         elif reader is not None:
             response.body = reader
+        if landing.recalled:
+            return self._recalled(request, response, landing)
         status = show_forward(
             case.reason,
             landing.status if landing.status != response.status else 0,
@@ -79,6 +83,8 @@ class Delivery:
                 response = self._of(entry, case.request)
         if response is None:
             return None
+        if landing.recalled:
+            return self._recalled(case.request, response, landing)
         status = show_forward(
             case.reason,
             landing.status if landing.status != response.status else 0,
@@ -95,6 +101,11 @@ class Delivery:
         if self._status:
             response.headers.append(b"Cache-Status", status)
         return response
+
+    def _recalled(self, request: Request, response: Response, landing: Landing) -> Response:
+        """The answer is another instance's."""
+        self._counts.saved(landing.when.taken if landing.when is not None else 0.0)
+        return self.told(request, response, "hit", show_hit(self._ttl(landing) or 0, _SHARED))
 
     def _of(self, entry: Entry, request: Request) -> Response | None:
         now, wall = self._clock(), self._wall()
@@ -120,6 +131,8 @@ class Delivery:
     def _ttl(self, landing: Landing) -> int | None:
         if landing.entry is not None:
             return ttl_of(landing.entry, self._clock())
-        if landing.terms is not None:
-            return int(landing.terms.lifetime - landing.terms.age)
+        if landing.terms is not None and landing.when is not None:
+            # What was fetched has just come.
+            since = self._clock() - landing.when.received if landing.recalled else 0.0
+            return int(landing.terms.lifetime - landing.terms.age - since)
         return None

@@ -39,14 +39,15 @@ class Entry:
     used when that fails. cost: seconds that the fetch took. terms: on which it is kept.
     calm_until: until when nobody need think of fetching it anew early. rendered: its fields
     as they are sent in a certain second of its age. spoilt: it must be asked for anew before
-    it is used. mark: False, since it isn't only the way to one.
+    it is used. chunks: what the names of its chunks in the depot begin with. mark: False, since
+    it isn't only the way to one.
     """
 
     mark = False
     __slots__ = (
-        "body", "calm_until", "complete", "cost", "error_until", "fresh_until", "headers", "key",
-        "made", "received", "rendered", "size", "span", "spoilt", "status", "tags", "terms", "url",
-        "visits", "weight", "while_until",
+        "body", "calm_until", "chunks", "complete", "cost", "error_until", "fresh_until", "headers",
+        "key", "made", "received", "rendered", "size", "span", "spoilt", "status", "tags", "terms",
+        "url", "visits", "weight", "while_until",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,7 @@ class Entry:
         self.made = made
         self.cost = cost
         self.spoilt = False
+        self.chunks = ""
         born = received - terms.age
         usable = NEVER if terms.validate else born + terms.lifetime
         self.fresh_until = usable

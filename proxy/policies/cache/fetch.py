@@ -10,18 +10,20 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import Final
 
-from proxy.contract import BodyStream, Handler, Request, Response, Ticket, Toolkit
+from proxy.contract import BodyStream, Handler, Response, Toolkit
 from proxy.errors import GatewayError
 from proxy.http1.byte_range import Span
 from proxy.http1.date import show_date
 from proxy.http1.headers import Headers
+from proxy.policies.cache.afar import Afar
 from proxy.policies.cache.collect import Collected, Finished, continued
 from proxy.policies.cache.counts import Counts
 from proxy.policies.cache.entry import Entry, Pieces, stored_fields
+from proxy.policies.cache.errand import Errand
 from proxy.policies.cache.flight import Flight, Landing, When
 from proxy.policies.cache.options import Options
 from proxy.policies.cache.parts import Told, follows, joined, read_part
-from proxy.policies.cache.reuse import Wish, usable_on_error
+from proxy.policies.cache.reuse import usable_on_error
 from proxy.policies.cache.shelf import Shelf, variant_key
 from proxy.policies.cache.storing import Storing, Terms
 from proxy.policies.cache.validation import (
@@ -37,39 +39,8 @@ _FAILURES: Final = frozenset({500, 502, 503, 504})
 _ONE_PIECE: Final = 64 * 1024
 
 
-class Errand:
-    """One fetch: what is asked and for whom it is kept.
-
-    key: of the URL. place: where the answer is looked for. ask: the request as it is sent.
-    held: what is stored already, stale or in part. wish: what the client wants of the cache.
-    ticket: void when the URL was purged meanwhile. keep: the answer may be stored.
-    collecting: it will be, once its body has been read.
-    """
-
-    __slots__ = ("ask", "collecting", "held", "keep", "key", "place", "ticket", "wish")
-
-    def __init__(
-        self,
-        key: str,
-        place: str,
-        ask: Request,
-        held: Entry | None,
-        wish: Wish,
-        ticket: Ticket,
-        keep: bool = True,
-    ) -> None:
-        self.key = key
-        self.place = place
-        self.ask = ask
-        self.held = held
-        self.wish = wish
-        self.ticket = ticket
-        self.keep = keep
-        self.collecting = False
-
-
 class Fetcher:
-    """Fetches for one policy."""
+    """Fetches for one policy. afar: the other instances, which are told of what is stored."""
 
     def __init__(
         self,
@@ -78,8 +49,10 @@ class Fetcher:
         counts: Counts,
         toolkit: Toolkit,
         options: Options,
+        afar: Afar | None,
     ) -> None:
         self._shelf = shelf
+        self._afar = afar
         self._storing = storing
         self._counts = counts
         self._clock = toolkit.clock
@@ -126,10 +99,16 @@ class Fetcher:
         )
         response.body = self._collecting(errand, response.body, finished)
 
-    async def fly(self, forward: Handler, errand: Errand, flight: Flight) -> None:
-        """Fetch for all who wait for a flight. Nothing is raised; they are told."""
+    async def fly(
+        self, forward: Handler, errand: Errand, flight: Flight, recalled: Landing | None
+    ) -> None:
+        """Fetch for all who wait for a flight. Nothing is raised; they are told.
+
+        recalled: what another instance has, in place of what the service would answer.
+        """
+        errand.recalled = recalled is not None
         try:
-            landing = await self.fetch(forward, errand)
+            landing = recalled or await self.fetch(forward, errand)
         except Exception as error:
             flight.land(self.failed(errand, error))
             return
@@ -202,7 +181,8 @@ class Fetcher:
             if status < 500 and held is not None:
                 # What is stored is not what the service would answer now.
                 self._shelf.remove(held.key, "replaced")
-            if errand.keep and status != 304:
+            # Requests with Authorization wait for nobody anyway; others may be answered otherwise.
+            if errand.keep and status != 304 and terms != "authorization":
                 self._unshared(errand)
             return Landing(response=response, status=status, why=terms)
         if not isinstance(response.body, bytes):
@@ -313,7 +293,7 @@ class Fetcher:
         """Store a response; None when it is too heavy, or the URL was purged meanwhile."""
         if errand.ticket.void:
             return None
-        if self._jitter:
+        if self._jitter and not errand.recalled:
             share = int.from_bytes(self._random(2), "big") / 65535 * self._jitter
             terms = terms._replace(lifetime=terms.lifetime * (1 - share))
         key = variant_key(errand.key, terms.vary, errand.ask.headers)
@@ -324,8 +304,14 @@ class Fetcher:
         )  # fmt: skip
         if not self._shelf.put(errand.key, entry, errand.ask.headers):
             return None
-        self._counts.stored(entry.size)
+        if not errand.recalled:
+            self._stored(errand, entry)
         return entry
+
+    def _stored(self, errand: Errand, entry: Entry) -> None:
+        self._counts.stored(entry.size)
+        if self._afar is not None:
+            self._afar.keep(errand, entry)
 
     def _renew(self, errand: Errand, held: Entry, news: Headers, asked: float) -> Landing:
         """The entry lives on with what the service said of it (RFC 9111, 4.3.4)."""
@@ -347,8 +333,11 @@ class Fetcher:
         )  # fmt: skip
         if why or key != held.key:
             self._shelf.remove(held.key, "replaced")
+        entry.chunks = held.chunks
         if not why and not errand.ticket.void and errand.keep:
             self._shelf.put(errand.key, entry, errand.ask.headers)
+            if self._afar is not None:
+                self._afar.keep(errand, entry)
         return Landing(entry=entry, status=304, stored=not why, why=why)
 
     def _collecting(self, errand: Errand, body: BodyStream, finished: Finished) -> Collected:
@@ -365,6 +354,7 @@ class Fetcher:
         return held.span is None and usable_on_error(held, errand.wish, self._clock())
 
     def _unshared(self, errand: Errand) -> None:
+        errand.unshared = self._memory
         self._shelf.mark_unshared(errand.place, errand.ticket.url, self._clock() + self._memory)
 
 

@@ -52,7 +52,7 @@ class Landing:
     everybody may read the body from the flight; `place` is where it is going to stand, and
     `fields` are those it came with. error: what to raise. status: of what the
     service answered. stored: the answer is kept, or will be. why: the reason for which it
-    isn't.
+    isn't. recalled: another instance had it, and the service wasn't asked.
     """
 
     entry: Entry | None = None
@@ -67,6 +67,7 @@ class Landing:
     status: int = 0
     stored: bool = False
     why: str = ""
+    recalled: bool = False
 
 
 class Flight:

@@ -18,13 +18,15 @@ from proxy.contract import Decision, Handler, PolicySpec, Request, Response, Too
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
 from proxy.http1.networks import Networks, range_of
+from proxy.policies.cache.afar import Afar
 from proxy.policies.cache.answer import aged, render_hit, whole
 from proxy.policies.cache.case import Case, completes, shareable
 from proxy.policies.cache.control import control_of
 from proxy.policies.cache.counts import Counts
 from proxy.policies.cache.delivery import Delivery
 from proxy.policies.cache.entry import Entry, Signpost
-from proxy.policies.cache.fetch import Errand, Fetcher
+from proxy.policies.cache.errand import Errand
+from proxy.policies.cache.fetch import Fetcher
 from proxy.policies.cache.freshness import explicit_lifetime
 from proxy.policies.cache.invalidation import outdated, resolve
 from proxy.policies.cache.key import KeyPlan, zone_of
@@ -63,11 +65,15 @@ class Cache:
         self._counts = Counts(toolkit.metrics, toolkit.route)
         self._hit, self._saved = self._counts.hit, self._counts.saved
         self._shelf = Shelf(toolkit.trove, options.variants)
-        self._fetcher = Fetcher(self._shelf, Storing(options), self._counts, toolkit, options)
-        self._delivery = Delivery(toolkit, self._shelf, self._counts, options.status)
-        self._together = Together(
-            toolkit, self._keys, self._fetcher, options.coalesce.timeout, options.early_refresh
+        patience, early = options.coalesce.timeout, options.early_refresh
+        self._afar: Afar | None = None
+        if toolkit.depot is not None:
+            self._afar = Afar(toolkit.depot, self._shelf, toolkit, patience, early)
+        self._fetcher = Fetcher(
+            self._shelf, Storing(options), self._counts, toolkit, options, self._afar
         )
+        self._delivery = Delivery(toolkit, self._shelf, self._counts, options.status)
+        self._together = Together(toolkit, self._keys, self._fetcher, self._afar, patience, early)
 
     def answer(self, request: Request) -> Response | None:
         """What is stored and fresh, without waiting for anything."""
@@ -121,8 +127,13 @@ class Cache:
         key = self._key(request, url)
         wish = self._wishes.of(request)
         place = self._shelf.place(key, request.headers)
+        case = Case(request, forward, url, key, place, wish, None, "stale")
+        afar = self._afar
+        if afar is not None and afar.worth(case) and not self._together.under_way(place.key):
+            place, record = await afar.recall(case)
+            case = case._replace(place=place, record=record)
         entry = place.item if isinstance(place.item, Entry) else None
-        case = Case(request, forward, url, key, place, wish, entry, "stale")
+        case = case._replace(held=entry)
         if entry is None:
             case = case._replace(reason="vary-miss" if place.differs else "uri-miss")
         else:
@@ -202,8 +213,9 @@ class Cache:
         ask = self._keys.shared(case.request)
         ask.decisions = case.request.decisions
         ticket = self._trove.begin(case.url)
+        mark = "" if self._afar is None else self._afar.mark
         return Errand(
-            case.key, case.place.key, ask, case.held, case.wish, ticket, case.wish.keep
+            case.key, case.place.key, ask, case.held, case.wish, ticket, case.wish.keep, mark
         )  # fmt: skip
 
     def _done(self, case: Case | None, errand: Errand) -> None:

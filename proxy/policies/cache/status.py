@@ -10,9 +10,13 @@ NAME: Final = b"Sidegate"
 """How this cache calls itself."""
 
 
-def show_hit(ttl: int) -> bytes:
-    """A stored response was used; `ttl` seconds of freshness are left, possibly fewer than none."""
-    return b"%b; hit; ttl=%d" % (NAME, ttl)
+def show_hit(ttl: int, detail: str = "") -> bytes:
+    """A stored response was used; `ttl` seconds of freshness are left, possibly fewer than none.
+
+    detail: a token more.
+    """
+    more = f"; detail={detail}".encode("ascii") if detail else b""
+    return b"%b; hit; ttl=%d%b" % (NAME, ttl, more)
 
 
 def show_forward(

@@ -8,9 +8,11 @@ from math import log
 from proxy.contract import NO_EXCHANGE, Exchange, Request, Timings, Toolkit
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
+from proxy.policies.cache.afar import Afar
 from proxy.policies.cache.case import Case
 from proxy.policies.cache.entry import Entry
-from proxy.policies.cache.fetch import Errand, Fetcher
+from proxy.policies.cache.errand import Errand
+from proxy.policies.cache.fetch import Fetcher
 from proxy.policies.cache.flight import Flight, Landing, Reader
 from proxy.policies.cache.key import KeyPlan
 from proxy.policies.cache.reuse import NO_WISH
@@ -19,12 +21,19 @@ from proxy.policies.cache.reuse import NO_WISH
 class Together:
     """The fetches under way of one policy, by the place that they are for.
 
-    patience: seconds that a request waits for another's fetch. early: how eagerly entries
-    are fetched anew before they run out.
+    afar: other instances, whose fetches are waited for as well. patience: seconds that a
+    request waits for another's fetch. early: how eagerly entries are fetched anew before they
+    run out.
     """
 
     def __init__(
-        self, toolkit: Toolkit, keys: KeyPlan, fetcher: Fetcher, patience: float, early: float
+        self,
+        toolkit: Toolkit,
+        keys: KeyPlan,
+        fetcher: Fetcher,
+        afar: Afar | None,
+        patience: float,
+        early: float,
     ) -> None:
         self._clock = toolkit.clock
         self._random = toolkit.random
@@ -32,9 +41,15 @@ class Together:
         self._trove = toolkit.trove
         self._keys = keys
         self._fetcher = fetcher
+        self._afar = afar
         self._patience = patience
         self._early = early
         self._flights: dict[str, Flight] = {}
+
+    def under_way(self, place: str) -> bool:
+        """Something is being fetched for a place, for all who come meanwhile."""
+        flight = self._flights.get(place)
+        return flight is not None and flight.open and not flight.ticket.void
 
     async def fetch(self, case: Case) -> tuple[Landing | None, Reader | None, bool]:
         """The landing of a fetch, the body if it is shared, and whether it was begun for this.
@@ -79,15 +94,19 @@ class Together:
         place = case.place.key
         flight = Flight(ticket, self._trove.object_limit, self._trove.reserve, background)
         self._flights[place] = flight
-        errand = Errand(case.key, place, ask, case.held, NO_WISH, ticket)
+        mark = "" if self._afar is None else self._afar.mark
+        errand = Errand(case.key, place, ask, case.held, NO_WISH, ticket, mark=mark)
 
         async def fly() -> None:
             task = asyncio.current_task()
             flight.cancel = None if task is None else task.cancel
             try:
                 if not flight.abandoned:
-                    await self._fetcher.fly(case.forward, errand, flight)
+                    recalled = await self._recalled(case, errand)
+                    await self._fetcher.fly(case.forward, errand, flight, recalled)
             finally:
+                if self._afar is not None:
+                    self._afar.done(errand)
                 if not errand.collecting:
                     self._trove.end(ticket)
                 if self._flights.get(place) is flight:
@@ -98,6 +117,14 @@ class Together:
 
         self._spawn(fly())
         return flight
+
+    async def _recalled(self, case: Case, errand: Errand) -> Landing | None:
+        """What another instance has fetched, or is fetching."""
+        if self._afar is None or not errand.mark:
+            return None
+        if case.record is not None:
+            return self._afar.landing(case.record)
+        return await self._afar.turn(case, errand)
 
 
 class _Relay:

@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
             self._sweeping = True
             self._sweep_in(_SWEEP)
 
-    async def call(self, *words: str | int, seconds: float) -> Any:
+    async def call(self, *words: str | bytes | int, seconds: float) -> Any:
         """The answer to a command, within so many seconds.
 
         Raises Unanswered when it doesn't come, and `hiredis.ReplyError` when it is one.

@@ -8,7 +8,9 @@ not live here: what is asked (`question`, `depot`), servers and connections (`no
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from typing import Any, Final, Literal, Protocol
 
 import hiredis
@@ -24,6 +26,7 @@ Word = str | bytes | int
 _UNFIT: Final = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "UNBLOCKED")
 _REDIRECTS_MAX: Final = 5
 _ASKING: Final = pack("ASKING")
+_FOLDER: Final = files("proxy.store.redis") / "lua"
 
 
 class Scene(Protocol):
@@ -42,18 +45,24 @@ class Scene(Protocol):
         ...
 
 
-class Runnable(Protocol):
+class Source:
     """A script. text: its source. digest: its name in Redis."""
 
-    text: str
-    digest: str
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def read_lua(name: str) -> str:
+    """The text of a file beside this module."""
+    return (_FOLDER / f"{name}.lua").read_text(encoding="ascii")
 
 
 class Inquiry:
     """A command, or the call of a script with these words.
 
     answered, failed: one of them is called, once. since: when somebody began to wait for it, by
-    default now.
+    default now. seconds: how long that may take, by default as the scene says.
     """
 
     __slots__ = (
@@ -75,8 +84,9 @@ class Inquiry:
         words: Sequence[Word],
         answered: Callable[[Any], None] | None,
         failed: Callable[[], None] | None,
-        script: Runnable | None = None,
+        script: Source | None = None,
         since: float | None = None,
+        seconds: float | None = None,
     ) -> None:
         self._scene = scene
         self._slot = slot
@@ -87,7 +97,8 @@ class Inquiry:
         self._left = _REDIRECTS_MAX
         # Keys on the move are served only to those who say that they were sent there.
         self._asking = False
-        self.deadline = scene.deadline + (scene.loop.time() if since is None else since)
+        self.deadline = scene.loop.time() if since is None else since
+        self.deadline += scene.deadline if seconds is None else seconds
 
     def put(self) -> None:
         """Send it."""

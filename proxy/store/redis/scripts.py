@@ -16,34 +16,25 @@ in flight), or `lease`, which takes the cost and as much more as there is, up to
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
 from math import inf
 from typing import Final
 
 from proxy.limits import Algorithm, Quota, Reading, Verdict
 from proxy.store.counting import PARTS
+from proxy.store.redis.inquiry import Source, read_lua
 
 HELD_SECONDS: Final = 30
 """How long a place in flight outlives the worker that held it and says so no more."""
 
-_FOLDER: Final = files("proxy.store.redis") / "lua"
 
-
-def _read(name: str) -> str:
-    return (_FOLDER / f"{name}.lua").read_text(encoding="ascii")
-
-
-class Script:
-    """The script for quotas of some algorithms. text: its source. digest: its name in Redis."""
+class Script(Source):
+    """The script for quotas of some algorithms."""
 
     def __init__(self, algorithms: Sequence[Algorithm]) -> None:
         constants = f"local parts, held_seconds = {PARTS}, {HELD_SECONDS}\n"
-        self.text = constants + "\n".join(
-            [_read("begin"), *map(_read, sorted(set(algorithms))), _read("decide")]
-        )
-        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        names = ("begin", *sorted(set(algorithms)), "decide")
+        super().__init__(constants + "\n".join(map(read_lua, names)))
 
 
 def describe(quota: Quota) -> tuple[bytes, ...]:

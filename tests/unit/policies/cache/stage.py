@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,6 +13,9 @@ from proxy.http1.date import show_date
 from proxy.policies.cache.options import Options
 from proxy.policies.cache.policy import build
 from proxy.runtime.chain import BoundPolicy, bind
+from proxy.store.purge import Purge
+from proxy.store.purges import Purges, Verdict
+from proxy.store.trove import Trove
 from tests.unit.policies.world import World, a_request, upstream_response
 
 Reply = Response | GatewayError | Callable[[Request], Response]
@@ -24,13 +27,24 @@ URL: Final = "http://shop.example/a/b"
 class Stage:
     """One cache policy and its service.
 
-    replies: what the service answers, in turn; the last one again and again. asked: the
-    requests that it got. gate: when it is there, the service answers no sooner than it is set.
-    took: seconds that each answer takes.
+    depot: what it shares with the stage that it stands beside, whose clock it has. replies:
+    what the service answers, in turn; the last one again and again. asked: the requests that
+    it got. gate: when it is there, the service answers no sooner than it is set. took: seconds
+    that each answer takes.
     """
 
-    def __init__(self, *replies: Reply, **options: Any) -> None:
-        self.world = World()
+    def __init__(
+        self,
+        *replies: Reply,
+        depot: CommonDepot | None = None,
+        beside: Stage | None = None,
+        **options: Any,
+    ) -> None:
+        self.world: World = World() if beside is None else beside.world
+        trove = self.world.trove if beside is None else self.world.trove.phantom()
+        if depot is not None:
+            depot.join(self.world, trove)
+        self.trove = trove
         self.replies: list[Reply] = list(replies) or [reply(200, FRESH)]
         self.asked: list[Request] = []
         self.gate: asyncio.Event | None = None
@@ -41,6 +55,8 @@ class Stage:
             spawn=self._spawn,
             identity="cache/shop/{}",
             target=Target("app", False),
+            trove=trove,
+            depot=depot,
         )
         self.policy(**options)
 
@@ -92,6 +108,79 @@ class Stage:
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+
+class CommonDepot:
+    """What stages share, in one place. troves: theirs, which forget what is purged."""
+
+    world: World
+    object_limit = 1024 * 1024
+    compress_from = 64
+
+    def __init__(self) -> None:
+        self.purges = Purges("epoch", 0)
+        self.troves: list[Trove] = []
+        self.values: dict[tuple[str, str], tuple[bytes, float]] = {}
+        self.away = False
+
+    def join(self, world: World, trove: Trove) -> None:
+        """Be the depot of this trove as well."""
+        self.world = world
+        self.troves.append(trove)
+        trove.depot = self
+
+    @property
+    def mark(self) -> str:
+        return "" if self.away else self.purges.mark
+
+    def judge(self, mark: str, url: str, tags: Sequence[str]) -> Verdict:
+        return self.purges.judge(mark, url, tags)
+
+    async def spread(self, purge: Purge, name: str = "") -> bool:
+        self.purges.add(self.purges.number + 1, purge)
+        for trove in self.troves:
+            await trove.purge(purge)
+        return True
+
+    def forget(self, urls: Sequence[str]) -> None:
+        for url in urls:
+            self.purges.add(self.purges.number + 1, Purge("url", url))
+            for trove in self.troves:
+                trove.forgotten([url])
+
+    async def find(self, url: str, names: Sequence[str]) -> list[bytes | None]:
+        await asyncio.sleep(0)
+        found = (self.values.get((url, name)) for name in names)
+        return [None if one is None or one[1] <= self.world.now else one[0] for one in found]
+
+    async def holds(self, url: str, names: Sequence[str]) -> bool:
+        return None not in await self.find(url, names)
+
+    async def put(
+        self, url: str, values: Mapping[str, bytes], seconds: float, tags: Sequence[str] = ()
+    ) -> bool:
+        await asyncio.sleep(0)
+        for name, value in values.items():
+            self.values[url, name] = value, self.world.now + seconds
+        return True
+
+    async def prolong(self, url: str, names: Sequence[str], seconds: float) -> bool:
+        if not await self.holds(url, names):
+            return False
+        for name in names:
+            self.values[url, name] = self.values[url, name][0], self.world.now + seconds
+        return True
+
+    async def claim(self, url: str, name: str, who: str, seconds: float) -> str:
+        [holder] = await self.find(url, [name])
+        if holder is not None:
+            return holder.decode()
+        await self.put(url, {name: who.encode()}, seconds)
+        return who
+
+    async def release(self, url: str, name: str, who: str) -> None:
+        if self.values.get((url, name), (b"", 0.0))[0] == who.encode():
+            del self.values[url, name]
 
 
 def reply(status: int = 200, *fields: tuple[str, str], body: bytes = b"body") -> Response:
