@@ -29,7 +29,8 @@ from proxy.upstream.connection import Owner, UpstreamConnection
 from proxy.upstream.endpoint import Endpoint
 from proxy.wire.deadlines import Deadlines
 from proxy.wire.turn import Turn
-from tests.benchmarks.origin import answer
+from tests.benchmarks.origin import BODY, answer
+from tests.benchmarks.requests import BROWSER, POST, SMALL
 
 CONFIGURATION: Final[dict[str, Any]] = {
     "admin": {"listen": None},
@@ -39,25 +40,6 @@ CONFIGURATION: Final[dict[str, Any]] = {
 }
 """What `make bench` measures: the policies that are on by default, and a local rate limit."""
 
-SMALL: Final = (
-    b"GET /products/7?colour=red HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n"
-    b"Accept: application/json\r\nUser-Agent: wrk\r\n\r\n"
-)
-BROWSER: Final = (
-    b"GET /products/7?colour=red HTTP/1.1\r\nHost: shop.example.com\r\n"
-    b'sec-ch-ua: "Chromium";v="140", "Not=A?Brand";v="24"\r\nsec-ch-ua-mobile: ?0\r\n'
-    b'sec-ch-ua-platform: "Linux"\r\nUpgrade-Insecure-Requests: 1\r\n'
-    b"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    b"Chrome/140.0.0.0 Safari/537.36\r\n"
-    b"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
-    b"*/*;q=0.8\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\n"
-    b"Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9,de;q=0.8\r\n"
-    b"Cookie: session=%s; theme=dark; consent=yes\r\n\r\n" % (b"0123456789abcdef" * 24)
-)
-POST: Final = (
-    b"POST /orders HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\n"
-    b"User-Agent: wrk\r\nContent-Length: 10240\r\n\r\n" + b"x" * 10240
-)
 WORKLOADS: Final = {"small GET": SMALL, "browser GET": BROWSER, "POST of 10 KiB": POST}
 
 
@@ -128,7 +110,7 @@ class Pipeline:
         folder: Path,
         configuration: dict[str, Any],
         connections: int = 64,
-        body: bytes = b'{"id": 7, "name": "kettle", "price": 39.9, "in_stock": true}',
+        body: bytes = BODY,
     ) -> None:
         self.loop = loop
         self.request = SMALL
