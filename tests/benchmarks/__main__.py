@@ -1,227 +1,165 @@
 """`make bench`: Sidegate beside other proxies, one core each, the same work, in turns.
 
-The proxy that is measured has the first core to itself; wrk and the origin share the second
-(the origin gets a third where there is one). The rounds are interleaved, so that what
-disturbs the machine disturbs all of them alike.
+What was measured is written after each section, into `results` or where `--results` says: all
+figures, a report in Markdown and a plot.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import cost, eviction, protection, telemetry
-from tests.benchmarks.answer import faults
-from tests.benchmarks.load import Load, run_load
-from tests.benchmarks.peers.caddy import Caddy
-from tests.benchmarks.peers.envoy import Envoy
-from tests.benchmarks.peers.haproxy import HAProxy
-from tests.benchmarks.peers.nginx import Nginx
-from tests.benchmarks.peers.peer import Peer, Place
-from tests.benchmarks.peers.plain_aiohttp import PlainAiohttp
-from tests.benchmarks.peers.sidegate import Sidegate
-from tests.benchmarks.peers.varnish import Varnish
-from tests.benchmarks.process import Process, await_answer, free_port
-from tests.benchmarks.report import BASES, Sample, record, remarks, table
+from tests.benchmarks.contest import Cores
+from tests.benchmarks.measures import IDLE, allow_descriptors
+from tests.benchmarks.plot import charts, draw
+from tests.benchmarks.programme import PEERS, SECTIONS, Plan
+from tests.benchmarks.record import Record
+from tests.benchmarks.report import report
 
-PEERS: Final[tuple[Peer, ...]] = (
-    Sidegate(), PlainAiohttp(), Envoy(), Nginx(), HAProxy(), Caddy(),
-)  # fmt: skip
-CACHES: Final[tuple[Peer, ...]] = (*(peer for peer in PEERS if peer.caches), Varnish())
 RESULTS: Final = Path(__file__).with_name("results")
+RECORD, REPORT, PLOT = "record.json", "README.md", "plot.svg"
 
 
-@dataclass(frozen=True, slots=True)
-class Cores:
-    """Which core does what."""
-
-    proxy: int
-    load: int
-    origin: int
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """A proxy that runs and does its work."""
-
-    peer: Peer
-    place: Place
-    process: Process
-
-
-def main(arguments: list[str]) -> int:
-    """Measure and print; 0, or 1 when nothing could be measured."""
+def main(arguments: Sequence[str]) -> int:
+    """Measure, write and print; 1 when a section failed, 2 when nothing can be measured."""
     options = _options(arguments)
-    usable = sorted(os.sched_getaffinity(0))
-    if len(usable) < 2:
-        print("The benchmark needs two cores: one for the proxy, one for the load.")
-        return 1
-    cores = Cores(usable[0], usable[1], usable[2] if len(usable) > 2 else usable[1])
-    with ExitStack() as stack:
-        # In memory where there is a place for it, so that no disk takes part.
-        memory = Path("/dev/shm")
-        folder = Path(
-            stack.enter_context(
-                tempfile.TemporaryDirectory(
-                    prefix="sidegate-bench-", dir=memory if os.access(memory, os.W_OK) else None
-                )
-            )
+    try:
+        cores = Cores.usable()
+        allow_descriptors(3 * IDLE)
+    except RuntimeError as failure:
+        print(failure)
+        return 2
+    plan = Plan(options.rounds, options.seconds, options.peers, cores)
+    record = _record(options)
+    names = [name for name in SECTIONS if _wanted(name, record, options)]
+    failed = _measure(names, plan, record, options.results)
+    print("\n" + report(record))
+    if options.results is not None:
+        print(f"Written to {options.results}")
+    for name in failed:
+        print(f"{name} failed; measure it again with `--only {name}`")
+    return 1 if failed else 0
+
+
+def _measure(names: Sequence[str], plan: Plan, record: Record, results: Path | None) -> list[str]:
+    """Measure the sections; those that failed."""
+    began = time.monotonic()
+    meant = [SECTIONS[name].seconds(plan) for name in names]
+    failed = []
+    for number, name in enumerate(names):
+        spent = time.monotonic() - began
+        left = sum(meant[number:]) * (spent / sum(meant[:number]) if number else 1.0)
+        print(
+            f"{name} ({number + 1} of {len(names)}; {spent / 60:.1f} min gone, "
+            f"about {left / 60:.1f} min to go)",
+            flush=True,
         )
-        origin_port = free_port()
-        origin = _start_origin(folder, origin_port, cores, stack, options.cache)
-        contenders = _start(options, folder, origin_port, cores, stack)
-        if not contenders:
-            print("There is no proxy to measure.")
-            return 1
-        for contender in contenders:
-            run_load(contender.place.port, cores.load, 1, options.connections)
-        results: dict[str, list[Sample]] = {c.peer.name: [] for c in contenders}
-        for number in range(options.rounds):
-            shift = number % len(contenders)
-            for contender in contenders[shift:] + contenders[:shift]:
-                sample = _measure(contender, origin, cores, options)
-                results[contender.peer.name].append(sample)
-                print(
-                    f"round {number + 1}/{options.rounds}  {contender.peer.name:14}"
-                    f"{sample.rps:9,.0f} requests/s  p99 {sample.p99:6.2f} ms"
-                    f"  CPU {sample.cpu:6.1f} µs/request",
-                    flush=True,
-                )
-    print(
-        f"\n{options.rounds} rounds of {options.seconds:g} s each, {options.connections}"
-        f" connections, Python {platform.python_version()}, {len(usable)} cores\n"
-    )
-    print("\n".join(table(results, ("nginx",) if options.cache else BASES)), end="\n\n")
-    if options.cache:
-        print(eviction.CAPTION, "", *eviction.table(), sep="\n", end="\n\n")
-    else:
-        for title, rows in (
-            ("telemetry of a request", telemetry.costs()),
-            ("looking at a request", protection.costs()),
-        ):
-            print("\n".join(cost.table(title, rows)), end="\n\n")
-    print("\n".join(remarks(results, {peer.name: peer.note for peer in _peers(options)})))
-    if options.save:
-        _save(options, results, len(usable))
-    return 0
+        try:
+            SECTIONS[name].measure(plan, record)
+        except (OSError, RuntimeError, ValueError) as failure:
+            print(f"  failed: {failure}", flush=True)
+            failed.append(name)
+            continue
+        record.taken[name] = _how(plan)
+        if results is not None:
+            _write(record, results)
+    return failed
 
 
-def _options(arguments: list[str]) -> argparse.Namespace:
+def _record(options: argparse.Namespace) -> Record:
+    """What is there to go on with, or nothing yet."""
+    kept = None if options.results is None else options.results / RECORD
+    goes_on = options.resume or options.only
+    record = Record.read(kept) if goes_on and kept is not None and kept.exists() else Record()
+    facts = _facts()
+    if record.facts not in ({}, facts):
+        sys.exit(f"{kept} is of another machine: {record.facts}; begin anew, or write elsewhere")
+    record.facts = facts
+    return record
+
+
+def _wanted(name: str, record: Record, options: argparse.Namespace) -> bool:
+    if options.only:
+        return name in options.only
+    return not (options.resume and name in record.taken)
+
+
+def _write(record: Record, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    record.write(folder / RECORD)
+    (folder / PLOT).write_text(draw(charts(record)), encoding="utf-8")
+    (folder / REPORT).write_text(report(record, PLOT), encoding="utf-8")
+
+
+def _facts() -> dict[str, str]:
+    """Of this machine."""
+    model = next(
+        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+         if line.startswith("model name")),
+        platform.machine(),
+    )  # fmt: skip
+    return {
+        "processor": model,
+        "cores": str(len(os.sched_getaffinity(0))),
+        "kernel": platform.release().partition("-")[0],
+        "Python": platform.python_version(),
+    }
+
+
+def _how(plan: Plan) -> str:
+    """When and how a section is measured."""
+    taken = time.strftime("%Y-%m-%d", time.gmtime())
+    git = ("git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*")
+    done = subprocess.run(git, capture_output=True, text=True, check=False)
+    commit = done.stdout.strip() or "unknown"
+    return f"{taken} at {commit}, {plan.rounds} rounds of {plan.seconds:g} s"
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each proxy in each round")
-    parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 2 seconds")
-    parser.add_argument("--cache", action="store_true", help="measure answers from a cache")
+    parser.add_argument("--seconds", type=int, default=2, help="of each proxy in each round")
     parser.add_argument(
-        "--only", nargs="+", metavar="PROXY", help=", ".join(peer.name for peer in PEERS)
+        "--quick", action="store_true", help="one round of a second, which isn't kept"
     )
-    parser.add_argument("--save", action="store_true", help="write all figures to results/ as JSON")
+    parser.add_argument(
+        "--only", nargs="+", metavar="SECTION", help=f"measure these anew: {', '.join(SECTIONS)}"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="measure what the results don't have yet"
+    )
+    parser.add_argument(
+        "--peers", nargs="+", metavar="PROXY", default=(),
+        help=f"of {', '.join(peer.name for peer in PEERS)}; what comes of it isn't kept",
+    )  # fmt: skip
+    parser.add_argument(
+        "--results", type=Path, metavar="FOLDER", help="keep what was measured there"
+    )
     options = parser.parse_args(arguments)
     if options.quick:
-        options.rounds, options.seconds = 2, 2.0
-    if options.rounds < 1 or options.seconds < 1 or options.connections < 1:
-        parser.error("rounds, seconds and connections begin at 1")
-    known = {peer.name.lower() for peer in _peers(options)}
+        options.rounds, options.seconds = 1, 1
+    if options.rounds < 1 or options.seconds < 1:
+        parser.error("rounds and seconds begin at 1")
     for name in options.only or ():
+        if name not in SECTIONS:
+            parser.error(f"no section {name!r}; there are {', '.join(SECTIONS)}")
+    known = {peer.name.lower(): peer for peer in PEERS}
+    for name in options.peers:
         if name.lower() not in known:
-            names = ", ".join(peer.name for peer in _peers(options))
-            parser.error(f"no proxy {name!r}; there are {names}")
+            parser.error(f"no proxy {name!r}; there are {', '.join(p.name for p in PEERS)}")
+    if options.results is None and not options.quick and not options.peers:
+        options.results = RESULTS
+    wanted = {name.lower() for name in options.peers} or known
+    options.peers = [peer for name, peer in known.items() if name in wanted]
     return options
-
-
-def _peers(options: argparse.Namespace) -> tuple[Peer, ...]:
-    return CACHES if options.cache else PEERS
-
-
-def _start_origin(folder: Path, port: int, cores: Cores, stack: ExitStack, cache: bool) -> Process:
-    # Its answers bear a date that may be long past.
-    max_age = "2000000000" if cache else "0"
-    command = (sys.executable, "-m", "tests.benchmarks.origin", str(port), max_age)
-    process = Process(command, cores.origin, folder / "origin.out", folder / "origin.err")
-    stack.callback(process.stop)
-    await_answer(process, port)
-    return process
-
-
-def _start(
-    options: argparse.Namespace, folder: Path, origin_port: int, cores: Cores, stack: ExitStack
-) -> list[Contender]:
-    """Start what is installed and asked for; leave out, with a line, what doesn't do its work."""
-    wanted = {name.lower() for name in options.only or ()}
-    contenders = []
-    for peer in _peers(options):
-        if wanted and peer.name.lower() not in wanted:
-            continue
-        if peer.program() is None:
-            print(f"{peer.name}: not installed, left out")
-            continue
-        own = folder / peer.name.replace(" ", "-").lower()
-        own.mkdir()
-        place = Place(own, free_port(), origin_port, own / "access.log", options.cache)
-        launch = peer.launch(place)
-        output = place.log if launch.logs_to_output else own / "output"
-        process = Process(launch.command, cores.proxy, output, own / "errors", launch.environment)
-        stack.callback(process.stop)
-        try:
-            await_answer(process, place.port)
-            wrong = faults(place.port, policies=peer.policies, log=place.log, cached=options.cache)
-        except (OSError, RuntimeError, ValueError) as failure:
-            wrong = [str(failure)]
-        if wrong:
-            print(f"{peer.name}: left out: {'; '.join(wrong)}")
-        else:
-            contenders.append(Contender(peer, place, process))
-    return contenders
-
-
-def _measure(
-    contender: Contender, origin: Process, cores: Cores, options: argparse.Namespace
-) -> Sample:
-    """One run of the load. Raises RuntimeError when an answer was wrong."""
-    before, origin_before = contender.process.cpu_seconds(), origin.cpu_seconds()
-    load: Load = run_load(contender.place.port, cores.load, options.seconds, options.connections)
-    cpu = contender.process.cpu_seconds() - before
-    shared = origin.cpu_seconds() - origin_before if cores.origin == cores.load else 0.0
-    if load.failed or not load.requests:
-        raise RuntimeError(
-            f"{contender.peer.name}: {load.failed} of {load.requests} requests failed"
-        )
-    if contender.place.log.exists():
-        os.truncate(contender.place.log, 0)
-    return Sample(
-        rps=load.requests / load.seconds,
-        p50=load.p50,
-        p99=load.p99,
-        cpu=cpu / load.requests * 1e6,
-        rss=contender.process.resident_bytes(),
-        used=cpu / load.seconds,
-        busy=(load.cpu_seconds + shared) / load.seconds,
-    )
-
-
-def _save(options: argparse.Namespace, results: dict[str, list[Sample]], cores: int) -> None:
-    facts = {
-        "taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "python": platform.python_version(),
-        "cores": cores,
-        "seconds": options.seconds,
-        "connections": options.connections,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{facts['taken'].replace(':', '')}.json"
-    path.write_text(json.dumps(record(results, facts), indent=2) + "\n")
-    print(f"\nWritten to {path}")
 
 
 if __name__ == "__main__":

@@ -49,11 +49,11 @@ class Process:
 
     def cpu_seconds(self) -> float:
         """User and system time of the process and of all its descendants so far."""
-        total = 0
-        for pid in self._tree():
-            fields = _stat(pid)
-            total += int(fields[11]) + int(fields[12])
-        return total / TICKS
+        return self._ticks(11, 12) / TICKS
+
+    def system_seconds(self) -> float:
+        """The system's part of it."""
+        return self._ticks(12) / TICKS
 
     def resident_bytes(self) -> int:
         """Resident memory, summed over the process and its descendants."""
@@ -67,6 +67,10 @@ class Process:
         except subprocess.TimeoutExpired:
             self._popen.kill()
             self._popen.wait()
+
+    def _ticks(self, *places: int) -> int:
+        """The sum of fields of `_stat`, which are times in ticks, over the whole tree."""
+        return sum(int(_stat(pid)[place]) for pid in self._tree() for place in places)
 
     def _tree(self) -> list[int]:
         parents = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.benchmarks.answer import SECURITY_HEADERS
-from tests.benchmarks.peers.peer import Launch, Place, find_program
+from tests.benchmarks.peers.peer import FORWARDS, Launch, Place, find_program, version_of
 
 CONFIGURATION: Final = """\
 {{
@@ -42,11 +42,15 @@ class Caddy:
     name = "Caddy"
     note = "has no rate limit in the box, so it runs without one"
     policies = True
-    caches = False
+    duties = FORWARDS
 
     def program(self) -> str | None:
         """Debian's package `caddy`."""
         return find_program("caddy")
+
+    def version(self) -> str:
+        """As it says itself."""
+        return version_of(self.program() or "caddy", "version")
 
     def launch(self, place: Place) -> Launch:
         """It keeps its state in its folder rather than in the home of the user."""

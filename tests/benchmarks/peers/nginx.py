@@ -7,7 +7,7 @@ import os
 from typing import Final
 
 from tests.benchmarks.answer import SECURITY_HEADERS
-from tests.benchmarks.peers.peer import Launch, Place, find_program
+from tests.benchmarks.peers.peer import ALL, CONNECTIONS, Launch, Place, find_program, version_of
 
 CONFIGURATION: Final = """\
 {user}
@@ -15,7 +15,7 @@ daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log stderr warn;
-events {{ worker_connections 4096; }}
+events {{ worker_connections {connections}; }}
 http {{
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
@@ -32,7 +32,9 @@ http {{
         '"total":$request_time,"user_agent":"$http_user_agent"}}';
     access_log {log} lines buffer=32k flush=1s;
     {zone}
-    limit_req_zone $binary_remote_addr zone=clients:10m rate=1000000r/s;
+    limit_req_zone $binary_remote_addr zone=clients:10m rate={rate};
+    limit_req_status 429;
+    limit_req_log_level info;
     upstream origin {{
         server 127.0.0.1:{origin};
         keepalive 128;
@@ -41,9 +43,10 @@ http {{
     server {{
         listen 127.0.0.1:{port} backlog=1024;
         location / {{
-            limit_req zone=clients burst=100000 nodelay;
+            limit_req zone=clients {burst} nodelay;
             {cache}
             proxy_pass http://origin;
+            proxy_max_temp_file_size 0;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_set_header Host $http_host;
@@ -69,11 +72,15 @@ class Nginx:
     name = "nginx"
     note = ""
     policies = True
-    caches = True
+    duties = ALL
 
     def program(self) -> str | None:
         """Debian's package `nginx`."""
         return find_program("nginx")
+
+    def version(self) -> str:
+        """As it says itself."""
+        return version_of(self.program() or "nginx", "-v")
 
     def launch(self, place: Place) -> Launch:
         """In the foreground, writing nothing outside of its folder."""
@@ -82,11 +89,13 @@ class Nginx:
         headers = "\n            ".join(
             f'add_header {name} "{value}" always;' for name, value in SECURITY_HEADERS.items()
         )
+        refuses, caches = place.duty == "refuse", place.duty == "cache"
         text = CONFIGURATION.format(
             user=user, folder=place.folder, log=place.log, port=place.port, origin=place.origin,
-            headers=headers,
-            zone=f"proxy_cache_path {place.folder}/cache keys_zone=all:16m;" if place.cache else "",
-            cache="proxy_cache all;" if place.cache else "",
+            headers=headers, connections=CONNECTIONS,
+            rate="1r/m" if refuses else "1000000r/s", burst="" if refuses else "burst=100000",
+            zone=f"proxy_cache_path {place.folder}/cache keys_zone=all:16m;" if caches else "",
+            cache="proxy_cache all;" if caches else "",
         )  # fmt: skip
         path = place.write("nginx.conf", text)
         return Launch((self.program() or "nginx", "-p", str(place.folder), "-c", path))

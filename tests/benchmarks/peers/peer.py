@@ -1,33 +1,44 @@
 """What the benchmark needs to know of a proxy. Each peer is one file beside this one.
 
 A peer's configuration does what Sidegate does by default, as far as that proxy can: request
-IDs both ways, forwarding fields, the security headers of `answer.py`, a rate limit that
-never trips, JSON access lines to a file, keep-alive to the origin; one worker. What it can't
+IDs both ways, forwarding fields, the security headers of `answer.py`, a rate limit, JSON access
+lines to a file, keep-alive to the origin, room for many idle clients; one worker. What it can't
 is told in its `note`, which is printed with the table.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Literal, Protocol
+
+Duty = Literal["forward", "cache", "refuse"]
+"""What a proxy is to do of most requests: forward them, its limit never tripping; answer them
+from a cache in memory; or answer 429, as its limit of one request a minute says."""
+
+FORWARDS: Final[frozenset[Duty]] = frozenset({"forward"})
+LIMITS: Final[frozenset[Duty]] = frozenset({"forward", "refuse"})
+ALL: Final[frozenset[Duty]] = frozenset({"forward", "refuse", "cache"})
+CONNECTIONS: Final = 8_192
+"""As many as a proxy is to have room for, where it asks for a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a proxy runs: its own folder, its port, the origin's port, its access log.
-
-    cache: it is to answer from a cache in memory.
+    """Where a proxy runs: its own folder, its port, the origin's port, its access log; and what
+    it is to do.
     """
 
     folder: Path
     port: int
     origin: int
     log: Path
-    cache: bool = False
+    duty: Duty = "forward"
 
     def write(self, name: str, text: str) -> str:
         """Put a configuration file into the folder; its path."""
@@ -64,12 +75,16 @@ class Peer(Protocol):
         ...
 
     @property
-    def caches(self) -> bool:
-        """It can answer from memory, and takes part in `--cache`."""
+    def duties(self) -> frozenset[Duty]:
+        """What it can do."""
         ...
 
     def program(self) -> str | None:
         """The path of its program, or None when it isn't installed."""
+        ...
+
+    def version(self) -> str:
+        """Of the program that is there."""
         ...
 
     def launch(self, place: Place) -> Launch:
@@ -80,3 +95,10 @@ class Peer(Protocol):
 def find_program(name: str) -> str | None:
     """A program on the PATH or where Debian keeps daemons."""
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def version_of(*command: str) -> str:
+    """The first version number that a program tells of itself; empty if it tells none."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)
+    return found[0] if found else ""

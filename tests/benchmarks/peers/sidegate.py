@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from typing import Final
 
-from tests.benchmarks.peers.peer import Launch, Place
+from tests.benchmarks.peers.peer import ALL, Launch, Place
 
 CONFIGURATION: Final = """\
 server: {{listen: "http://127.0.0.1:{port}"}}
@@ -13,26 +14,35 @@ admin: {{listen: null}}
 telemetry: {{log: {{format: json}}}}
 upstreams: {{origin: "http://127.0.0.1:{origin}"}}
 policies:
-  rate_limit: {{limit: 1000000/s, burst: 1000000, key: client_ip}}
+  rate_limit: {{{limit}, key: client_ip}}
 """
+_NEVER: Final = "limit: 1000000/s, burst: 1000000"
 
 
 class Sidegate:
-    """The proxy of this project, from this checkout."""
+    """The proxy of this project, from this checkout. python: the interpreter that runs it."""
 
-    name = "Sidegate"
     note = "also continues or begins a trace context, which the others don't"
     policies = True
-    caches = True
+    duties = ALL
+
+    def __init__(self, name: str = "Sidegate", python: str = sys.executable) -> None:
+        self.name = name
+        self._python = python
 
     def program(self) -> str | None:
-        """The interpreter that runs the benchmark."""
-        return sys.executable
+        """An interpreter."""
+        return self._python
+
+    def version(self) -> str:
+        """Of the distribution that is installed from this checkout."""
+        return version("sidegate")
 
     def launch(self, place: Place) -> Launch:
         """Access lines are JSON on standard output."""
-        text = CONFIGURATION.format(port=place.port, origin=place.origin)
-        if place.cache:
+        limit = "limit: 1/min, burst: 1" if place.duty == "refuse" else _NEVER
+        text = CONFIGURATION.format(port=place.port, origin=place.origin, limit=limit)
+        if place.duty == "cache":
             text += "  cache: true\n"
         path = place.write("sidegate.yaml", text)
-        return Launch((sys.executable, "-m", "proxy", "run", path), logs_to_output=True)
+        return Launch((self._python, "-m", "proxy", "run", path), logs_to_output=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.benchmarks.answer import SECURITY_HEADERS
-from tests.benchmarks.peers.peer import Launch, Place, find_program
+from tests.benchmarks.peers.peer import Duty, Launch, Place, find_program, version_of
 
 CONFIGURATION: Final = """\
 vcl 4.1;
@@ -35,11 +35,15 @@ class Varnish:
     name = "Varnish"
     note = "has no rate limit; CPU time includes the process that writes its access lines"
     policies = True
-    caches = True
+    duties = frozenset[Duty]({"cache"})
 
     def program(self) -> str | None:
         """Debian's package `varnish`."""
         return find_program("varnishd")
+
+    def version(self) -> str:
+        """As it says itself."""
+        return version_of(self.program() or "varnishd", "-V")
 
     def launch(self, place: Place) -> Launch:
         """In the foreground, both of its programs in one shell."""
