@@ -12,7 +12,9 @@ import re
 from html import unescape
 from typing import Final
 from unicodedata import normalize
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
+
+from proxy.content.charset import lenient_utf_8
 
 ROUNDS_MAX: Final = 4
 
@@ -20,24 +22,38 @@ _PERCENT: Final = re.compile(r"%[0-9A-Fa-f]{2}").search
 _PERCENT_U: Final = re.compile(r"%u([0-9A-Fa-f]{4})", re.IGNORECASE)
 _ENTITY: Final = re.compile(r"&(?:#[0-9xX]|[A-Za-z]{2,12};)").search
 _BACKSLASH: Final = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|u\{([0-9A-Fa-f]{1,6})\})")
-# ASCII in another form (Unicode: half- and fullwidth forms), which some databases and
-# frameworks fold into ASCII.
-_WIDE: Final = re.compile("[\uff01-\uff5e\u02bc\u2032\ufe64\ufe65]").search
+# ASCII in another form (Unicode: half- and fullwidth forms, enclosed digits), which some
+# databases, frameworks and resolvers fold into ASCII.
+_WIDE: Final = re.compile("[\uff01-\uff5e\u02bc\u2032\ufe64\ufe65\u2460-\u24ea\u3002\uff61]").search
+_LIKE_ASCII: Final = str.maketrans("\u02bc\u2032\u3002", "''.")
 _VERSION: Final = re.compile(r"![0-9]{0,6}")
 _DECIMAL: Final = re.compile("&#0*([0-9]+)")
-# ASCII in more bytes than it has (RFC 3629, 10), as lenient decoders take it.
-_OVERLONG: Final = re.compile(rb"\xc0([\x80-\xbf])|\xc1([\x80-\xbf])|\xe0\x80([\x80-\xbf])")
-_QUICK: Final = re.compile(r"[%&\\\x00\x80-\U0010ffff]|/\*").search
+_OVERLONG_ESCAPES: Final = re.compile(
+    "%(?:c[01]|e0%8[01]|f0%80%8[01])%[89ab][0-9a-f]", re.IGNORECASE
+)
+# Blanks of SQL that are none of RE2, and what isn't known to be none: bytes that are no UTF-8.
+_BLANK: Final = re.compile("[\x01-\x08\x0b\x0e-\x1f\x85\xa0\ufffd]")
+_LINE_COMMENT: Final = re.compile("--|#").search
+_QUICK: Final = re.compile(r"[%&\\\x00-\x08\x0b\x0e-\x1f\x80-\U0010ffff]|/\*").search
 
 
 def may_decode(text: str) -> bool:
     """Whether a text has anything that `readings` would change."""
-    return _QUICK(text) is not None
+    return _QUICK(text) is not None or _may_have_line_comments(text)
+
+
+def shorten(text: str) -> str:
+    """A query or form with escapes of overlong ASCII as the escapes that they stand for."""
+    return _OVERLONG_ESCAPES.sub(_shortened, text) if "%" in text else text
+
+
+def _shortened(match: re.Match[str]) -> str:
+    return quote(lenient_utf_8(unquote_to_bytes(match[0])), safe="")
 
 
 def readings(text: str, rounds: int) -> list[str]:
     """The text itself, and each further text that it decodes to, in at most so many rounds."""
-    if _QUICK(text) is None:
+    if not may_decode(text):
         return [text]
     found = [text]
     current = text
@@ -52,12 +68,30 @@ def readings(text: str, rounds: int) -> list[str]:
         if "\x00" in plain:
             plain = plain.replace("\x00", "")
         if _WIDE(plain):
-            plain = normalize("NFKC", plain).replace("\u02bc", "'").replace("\u2032", "'")
+            plain = normalize("NFKC", plain).translate(_LIKE_ASCII)
+        plain = _BLANK.sub(" ", plain)
+        if _may_have_line_comments(plain):
+            plain = _without_line_comments(plain)
         if "/*" in plain:
             plain = _without_comments(plain)
         if plain not in found:
             found.append(plain)
     return found
+
+
+def _may_have_line_comments(text: str) -> bool:
+    return "\n" in text and ("--" in text or "#" in text)
+
+
+def _without_line_comments(text: str) -> str:
+    """In SQL what follows two dashes parts words like a blank, up to the end of the line."""
+    *lines, last = text.split("\n")
+    return "\n".join([*map(_before_comment, lines), last])
+
+
+def _before_comment(line: str) -> str:
+    found = _LINE_COMMENT(line)
+    return line if found is None else line[: found.start()]
 
 
 def _without_comments(text: str) -> str:
@@ -77,7 +111,7 @@ def _once(text: str) -> str:
     if "%" in text:
         text = _PERCENT_U.sub(_character, text)
         if _PERCENT(text):
-            text = _text(unquote_to_bytes(text.encode("utf-8", "surrogatepass")))
+            text = lenient_utf_8(unquote_to_bytes(text.encode("utf-8", "surrogatepass")))
     if "&" in text and _ENTITY(text):
         # No character has more digits, and of thousands Python makes no number.
         text = unescape(_DECIMAL.sub(lambda match: f"&#{match[1][:8]}", text))
@@ -90,18 +124,3 @@ def _character(match: re.Match[str]) -> str:
     code = int(next(group for group in match.groups() if group is not None), 16)
     # Source code is full of escapes of control characters, which end nothing.
     return chr(code) if 0x20 <= code < 0xD800 or 0xE000 <= code < 0x110000 else match[0]
-
-
-def _text(data: bytes) -> str:
-    if b"\xc0" in data or b"\xc1" in data or b"\xe0\x80" in data:
-        data = _OVERLONG.sub(_short, data)
-    return data.decode("utf-8", "replace")
-
-
-def _short(match: re.Match[bytes]) -> bytes:
-    low, high, three = match.groups()
-    if low is not None:
-        return bytes([low[0] & 0x3F])
-    if high is not None:
-        return bytes([high[0] & 0x3F | 0x40])
-    return bytes([three[0] & 0x3F])

@@ -35,7 +35,7 @@ class Part:
     """The head of a part.
 
     file: the name of the file that it is; None for a plain value. extended: the name stands
-    in `filename*`, which RFC 7578, 4.2 forbids, so that some readers take it for a value.
+    in `filename*` alone, which RFC 7578, 4.2 forbids, so that some readers take it for a value.
     """
 
     name: str
@@ -189,8 +189,10 @@ def _read_head(data: bytes) -> Part:
     file = parameters.get("filename")
     extended = "filename*" in parameters
     if extended:
-        if file is not None:
+        # Some programs send both, with the same in them (RFC 6266, 4.3).
+        if file is not None and file != _extended(parameters["filename*"]):
             raise MultipartError("a part has two file names")
+        extended = file is None
         file = _extended(parameters["filename*"])
     return Part(parameters["name"], file, read_media(fields.get("content-type")), extended)
 
@@ -202,6 +204,9 @@ def _read_parameters(text: str, place: int) -> dict[str, str]:
         if match is None:
             raise MultipartError("the head of a part is malformed")
         name, value = match[1].lower(), match[2]
+        if value.startswith("'"):
+            # No quote to RFC 9110, 5.6.4, and one to PHP, so that they see other parameters.
+            raise MultipartError("the head of a part is malformed")
         if name in parameters:
             raise MultipartError(f"a part has two {'names' if name == 'name' else 'file names'}")
         if value.startswith('"'):

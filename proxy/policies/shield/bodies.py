@@ -15,23 +15,27 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from proxy.content.charset import codec_of, text_of
-from proxy.content.form import Pair, read_pairs
+from proxy.content.form import Pair
 from proxy.content.json import JsonError, loose_strings, read_json, strings, walk
 from proxy.content.media import Media
 from proxy.content.multipart import MultipartError, MultipartReader, Part
 from proxy.entity import Entity
-from proxy.policies.shield.value import Value, joined, nested, of_pairs
+from proxy.policies.shield.value import Value, joined, nested, of_form, of_pairs, with_nested
 
 _BINARY: Final = (
     "image/", "audio/", "video/", "font/", "application/octet-stream", "application/zip",
     "application/gzip", "application/pdf", "application/grpc", "application/wasm",
 )  # fmt: skip
+# What the prototype of all objects is reached by, where nobody takes `__proto__`.
+_PROTOTYPE: Final = "constructor.prototype"
 _HEAD_END: Final = re.compile(r"\r?\n\r?\n")
 _NAME: Final = re.compile(r"[\s;]name\s*=\s*(?:\"([^\"]*)|([^\s;\"]*))", re.IGNORECASE)
 _FILE: Final = re.compile(r"[\s;]filename\s*=", re.IGNORECASE)
 _CODING: Final = re.compile(
     r"^content-transfer-encoding\s*:\s*(base64|quoted-printable)", re.IGNORECASE | re.MULTILINE
 )
+_CDATA: Final = re.compile(r"<!\[CDATA\[|\]\]>")
+_XML_CHARSET: Final = re.compile(rb"<\?xml[^>]{0,80}encoding=[\"']([\w-]{1,40})")
 _TAGS: Final = re.compile(r"<[^<>]*>")
 _ATTRIBUTES: Final = re.compile(r"=\s*(?:\"([^\"]*)\"|'([^']*)')")
 
@@ -44,24 +48,17 @@ def is_binary(media: Media | None) -> bool:
 def body_texts(entity: Entity) -> list[str]:
     """The texts alone, for a body that is what it says without asking where they stand."""
     media = entity.media
-    if media is not None and not _codec(media):
-        if media.is_form and b"\x00" not in entity.data:
-            pairs = entity.pairs()
-            found = [text for pair in pairs for text in pair]
-            found += [text for _, text in joined(pairs)]
-            return _with_nested(found)
-        if media.is_json:
-            try:
-                value = entity.json()
-            except JsonError:
-                pass
-            else:
-                return _with_nested(strings(entity.data.decode(), value))
+    if media is not None and media.is_json and not _codec(media):
+        try:
+            value = entity.json()
+        except JsonError:
+            pass
+        else:
+            found = strings(entity.data.decode(), value)
+            if "prototype" in found and "constructor" in found:
+                found.append(_PROTOTYPE)
+            return with_nested(found)
     return [value.text for value in body_values(entity)]
-
-
-def _with_nested(found: list[str]) -> list[str]:
-    return found + [row for text in found if '"' in text for row in nested(text)]
 
 
 def body_values(entity: Entity) -> Iterator[Value]:
@@ -69,17 +66,23 @@ def body_values(entity: Entity) -> Iterator[Value]:
     media = entity.media
     text = text_of(entity.data)
     if media is not None and media.is_form:
-        yield from of_pairs("form", read_pairs(text))
-    elif media is not None and media.is_multipart:
+        yield from of_form("form", text)
+    elif media is not None and media.name.startswith("multipart/"):
         yield from _parts(entity.data, text, media)
-    elif _may_be_json(media, text):
+    elif not is_binary(media) and not _may_be_json(media, text):
+        yield from _other(text, media)
+    if _may_be_json(media, text):
         # Some services ask nobody what it is.
         yield from json_values(text, media)
-    elif not is_binary(media):
-        yield from _other(text, media)
-    codec = _codec(media)
+    codec = _codec(media) or _declared(entity.data)
     if codec:
         yield from _in_charset(entity.data, codec)
+
+
+def _declared(data: bytes) -> str:
+    """The codec of an XML text's own word, if it hides ASCII."""
+    found = _XML_CHARSET.match(data)
+    return codec_of(found[1].decode("ascii", "replace")) if found is not None else ""
 
 
 def _codec(media: Media | None) -> str:
@@ -98,6 +101,8 @@ def json_values(text: str, media: Media | None) -> Iterator[Value]:
         if media is None or "json" in media.name:
             for row in loose_strings(text):
                 yield Value("json", "", row)
+            if "=" in text:
+                yield from of_form("form", text)
         if not is_binary(media):
             yield Value("text", "", text)
         return
@@ -119,6 +124,8 @@ def _json_values(value: Any) -> Iterator[Value]:
         elif isinstance(node, dict):
             for name in node:
                 yield Value("json", pointer, name)
+            if "prototype" in node and pointer.endswith("/constructor"):
+                yield Value("json", pointer, _PROTOTYPE)
 
 
 def _other(text: str, media: Media | None) -> Iterator[Value]:
@@ -129,20 +136,27 @@ def _other(text: str, media: Media | None) -> Iterator[Value]:
         if text.lstrip().startswith("--"):
             yield from _loose_parts(text, text.lstrip().partition("\n")[0].strip()[2:])
         elif "=" in text:
-            yield from of_pairs("form", read_pairs(text))
+            yield from of_form("form", text)
     elif "xml" in media.name:
-        for row in _TAGS.split(text):
-            yield Value("text", "", row.strip())
-        for tag in _TAGS.findall(text):
-            for match in _ATTRIBUTES.finditer(tag):
-                yield Value("text", "", match[1] or match[2] or "")
+        yield from _xml_values(text)
+
+
+def _xml_values(text: str) -> Iterator[Value]:
+    """What stands between and in the tags."""
+    text = _CDATA.sub("", text)
+    for row in _TAGS.split(text):
+        yield Value("text", "", row.strip())
+    for tag in _TAGS.findall(text):
+        for match in _ATTRIBUTES.finditer(tag):
+            yield Value("text", "", match[1] or match[2] or "")
 
 
 def _in_charset(data: bytes, codec: str) -> Iterator[Value]:
     """What a service reads that believes the charset which the body names."""
     text = data.decode(codec, "replace")
-    yield from of_pairs("form", read_pairs(text))
+    yield from of_form("form", text)
     yield from json_values(text, None)
+    yield from _xml_values(text)
     yield from of_pairs("form", list(_coded_pairs(data, codec)))
 
 
@@ -162,7 +176,7 @@ def _decoded(data: bytes, codec: str) -> str:
 
 def is_read(part: Part) -> bool:
     """Whether a part is more than its name: a value, or a file of JSON."""
-    return part.file is None or part.extended or (part.media is not None and part.media.is_json)
+    return not part.file or part.extended or (part.media is not None and part.media.is_json)
 
 
 def part_values(part: Part, data: bytes) -> Iterator[Value]:
@@ -197,7 +211,7 @@ def _parts(data: bytes, text: str, media: Media) -> Iterator[Value]:
         elif part is not None:
             whole = b"".join(pieces)
             yield from part_values(part, whole)
-            if part.file is None:
+            if not part.file:
                 pairs.append((part.name, text_of(whole)))
             part = None
     for name, row in joined(pairs):
@@ -213,7 +227,8 @@ def _loose_parts(text: str, boundary: str) -> Iterator[Value]:
         found = _NAME.search(head)
         name = (found[1] or found[2] or "") if found is not None else ""
         yield Value("form", name, head.strip())
-        if _FILE.search(head) is None:
+        # Even what looks like a file may be a value to some, unless there is no text in it.
+        if _FILE.search(head) is None or "\x00" not in rest[0]:
             value = rest[0].strip("\r\n")
             yield from of_pairs("form", [(name, value)])
             coding = _CODING.search(head)

@@ -11,6 +11,8 @@ each with its place and name.
 from __future__ import annotations
 
 import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -21,11 +23,13 @@ from proxy.http1.headers import decode, key_of
 from proxy.policies.shield.bodies import body_texts, body_values
 from proxy.policies.shield.rule import Rule
 from proxy.policies.shield.signatures import Signatures
-from proxy.policies.shield.value import Value, joined, nested, of_pairs
+from proxy.policies.shield.value import Value, nested, of_form, of_pairs, pair_texts, spellings
 
 # Nothing that any rule matches; most paths and many queries are no more than this.
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/._~-]*").fullmatch
 _PLAIN_QUERY: Final = re.compile(r"[A-Za-z0-9._~=&-]*").fullmatch
+# Parameters may stand in segments of a path too (RFC 3986, 3.3).
+_PARTING: Final = re.compile("[/;=]")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._~-]*").fullmatch
 _PLAIN_COOKIE: Final = re.compile(rb"(?:[A-Za-z0-9.~-]|_(?!_)|[=;] ?)*").fullmatch
 # Fields with a grammar of their own that services don't put into queries, pages or commands,
@@ -120,9 +124,12 @@ class Inspector:
         path, query = request.path, request.query
         if not (self._plain_paths and _PLAIN_PATH(path)):
             found.append(path)
-            found += path.split("/")
+            found += _PARTING.split(path)
         if query and not _is_plain_query(query):
             found += _query_texts(query)
+        credentials = request.headers.raw("authorization")
+        if credentials is not None:
+            found.append(_user(credentials))
         cookie = request.headers.raw("cookie")
         if cookie is not None and not _PLAIN_COOKIE(cookie):
             for pair in read_cookies(decode(cookie)):
@@ -158,30 +165,49 @@ class Inspector:
 def locate(request: Request, entity: Entity | None) -> Iterator[Value]:
     """Every text of a request with its place and name."""
     yield Value("path", "", request.path)
-    for segment in request.path.split("/"):
+    for segment in _PARTING.split(request.path):
         yield Value("path", "", segment)
-    yield from of_pairs("query", read_pairs(request.query))
+    yield from of_form("query", request.query)
     for field, raw in request.headers.fields():
         key = key_of(field)
         if key == "cookie":
             yield from of_pairs("cookie", read_cookies(decode(raw)))
-        elif key not in _SKIPPED or _is_odd(field, raw):
+        elif key == "authorization":
+            yield Value("header", key, _user(raw))
+        if key not in _SKIPPED or _is_odd(field, raw):
             yield Value("header", key, decode(raw))
     if entity is not None:
         yield from body_values(entity)
 
 
+def _user(credentials: bytes) -> str:
+    """The name of the user in basic credentials (RFC 7617), which is looked up in databases."""
+    scheme, _, token = credentials.partition(b" ")
+    if scheme.lower() != b"basic":
+        return ""
+    try:
+        return decode(a2b_base64(token).partition(b":")[0])
+    except Base64Error:
+        return ""
+
+
 def _is_plain_query(text: str) -> bool:
-    # Two in a row are letters to the pattern, and `__proto__` to JavaScript.
-    return "__" not in text and _PLAIN_QUERY(text) is not None
+    return _PLAIN_QUERY(text) is not None and not _may_be_prototype(text)
 
 
 def _query_texts(query: str) -> list[str]:
-    """What isn't plain in a query, and names that are given again."""
-    pairs = read_pairs(query)
-    found = [text for pair in pairs for text in pair if "__" in text or not _PLAIN(text)]
-    found += [text for _, text in joined(pairs)]
-    return found + [row for text in found if '"' in text for row in nested(text)]
+    """What isn't plain in a query."""
+    return [
+        text
+        for spelling in spellings(query)
+        for text in pair_texts(read_pairs(spelling))
+        if not _PLAIN(text) or _may_be_prototype(text)
+    ]
+
+
+def _may_be_prototype(text: str) -> bool:
+    # No more than letters to the patterns, and `__proto__` to JavaScript.
+    return "__" in text or "prototype" in text
 
 
 def _is_odd(name: bytes, value: bytes) -> bool:

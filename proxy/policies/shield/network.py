@@ -53,22 +53,32 @@ NOSQL_OPERATORS: Final[tuple[Rule, ...]] = (
          rf"\[\s*\$?{_OPERATOR}\s*\]|\[\$\w+\]", frozenset({"query", "form", "cookie"}), "strict"),
     Rule("nosql.operator", 5,
          rf"\[\s*['\"]?\$(?:{_OPERATOR})['\"]?\s*\]", frozenset({"query", "form", "cookie"})),
+    Rule("nosql.operator_json", 5,
+         rf"\A[\w.-]+\[\s*['\"]?\$(?:{_OPERATOR})['\"]?\s*\](?:=[^\s;]*)?$", frozenset({"json"})),
     Rule("nosql.key", 5, rf"\A\${_OPERATOR}$", frozenset({"json", "form", "query"})),
     Rule("nosql.embedded", 5,
-         rf"\{{\s*['\"]?\${_OPERATOR}['\"]?\s*:", frozenset({"query", "form", "cookie", "header"})),
+         rf"\{{\s*['\"]?\${_OPERATOR}['\"]?\s*:", frozenset({"query", "cookie", "header"})),
     Rule("nosql.embedded_json", 5,
-         rf"\A\s*\{{\s*['\"]?\${_OPERATOR}['\"]?\s*:", frozenset({"json"})),
+         rf"\A\s*[\[{{](?:[^{{}}]*\{{)?\s*['\"]?\${_OPERATOR}['\"]?\s*:",
+         frozenset({"form", "json"})),
     Rule("nosql.javascript", 5,
-         r"\A[\w.-]*['\"]?[\s;)]*(?:\|\||&&|;)\s*(?:return\s+(?:true|1|this)\b|this\.\w+\s*(?:=="
+         r"\A[\w.-]*['\"]?[\s;)]*(?:\|\||&&|;)\s*(?:return\s+(?:(?:true|1|this)\b|['\"\d]\w*['\"]?\s*===?)|this\.\w+\s*(?:=="
          r"|!=|\.match|\.test)|['\"\d]\w*['\"]?\s*(?:===?|!==?)\s*['\"\d])", PARAMETERS),
+    Rule("nosql.where", 5,
+         r"\A['\"]?\w+['\"]?\s*,\s*['\"]?\$(?:where|expr|function)['\"]?\s*:", PARAMETERS),
     Rule("nosql.call", 5,
          r"\bdb\.(?:getcollection|[a-z_]\w*)\.(?:find|insert|update|remove|drop|aggregate|count"
-         r"|deletemany)\w*\s*\(", frozenset({"query", "cookie", "form"})),
+         r"|deletemany)\w*\s*\(", frozenset({"query", "cookie"})),
+    Rule("nosql.call_alone", 5,
+         r"\A\W*db\.(?:getcollection\s*\([^)]*\)|[a-z_]\w*)\.(?:drop|remove|deletemany"
+         r"|dropdatabase)\s*\([^()]*\)\W*$", frozenset({"form", "json"})),
     Rule("nosql.sleep", 5,
          r"\A[\w.-]*['\"][\s;)|&]*(?:sleep\s*\(\s*\d{3,}\s*\)|while\s*\(\s*(?:true|1)\s*\)"
          r"|var\s+\w+\s*=\s*new\s+date\s*\()", PARAMETERS),
 )  # fmt: skip
 
+# A first line that begins no text of people: one word without capitals and colon.
+_FIRST_LINE: Final = r"(?-i:\A[^\sA-Z:]*)(?:\r?\n|%0d%0a|%0[ad])+"
 LINE_INJECTION: Final[tuple[Rule, ...]] = (
     Rule("crlf.header", 5,
          r"[\r\n]+\s*(?:set-cookie\s*:|location\s*:\s*(?:\w+:|/)|content-(?:type|length|encoding"
@@ -81,5 +91,12 @@ LINE_INJECTION: Final[tuple[Rule, ...]] = (
          r"[\r\n]+(?:get|post|put|delete|head|options)\s+[/h]\S*\s+http/", VALUES - {"text"}),
     Rule("crlf.body", 5, r"\r\n\r\n\s*<", TERSE),
     Rule("crlf.mail", 5, r"[\r\n]+\s*(?:b?cc\s*:\s*\S+@|reply-to\s*:|mime-version\s*:)", TERSE),
-    Rule("crlf.wide", 5, r"(?:\xe5\x98\x8a|\xe5\x98\x8d){1,2}[\w-]*", TERSE),
+    Rule("crlf.header_form", 5,
+         rf"{_FIRST_LINE}(?:location\s*:\s*(?:\w+:)?//|content-(?:type|length|encoding)\s*:"
+         r"|transfer-encoding\s*:|host\s*:\s*[\w-]+\.\w|cookie\s*:|refresh\s*:\s*\d"
+         r"|access-control-[\w-]+\s*:|x-[\w-]+\s*:|http/1\.[01]\s)", frozenset({"form", "json"})),
+    Rule("crlf.mail_form", 5,
+         r"\A\S+@\S+(?:\r?\n|%0d%0a|%0[ad])+(?:b?cc\s*:\s*\S+@|reply-to\s*:|mime-version\s*:)",
+         frozenset({"form", "json"})),
+    Rule("crlf.wide", 5, r"(?:\xe5\x98[\x8a\x8d]){2}", VALUES),
 )  # fmt: skip

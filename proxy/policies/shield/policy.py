@@ -220,7 +220,9 @@ def _is_on_its_way(request: Request, media: Media | None) -> bool:
 
     What says nothing of its type, or nonsense, is waited for.
     """
-    if media is None or media.is_json or media.is_form or media.is_multipart or media.is_text:
+    if media is None or media.is_json or media.is_form or media.is_text:
+        return False
+    if media.name.startswith("multipart/"):
         return False
     # Of unknown length and another type: a stream that the service answers while it comes.
     return (request.length is None or is_binary(media)) and not request.headers.raw(

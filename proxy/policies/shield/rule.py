@@ -9,7 +9,7 @@ less, and refuse only together. That lets names, prose, Markdown and source code
 Patterns are RE2's: no look-around and no back-references, and matching takes time linear in
 the text whatever the text is. They see bytes, in any case of letters, with comments of SQL
 as blanks (see `content.decoding`). `\\A` and `$` are the ends of a value. No pattern matches
-letters, digits and `._~-` alone: `inspection` passes such values unseen.
+letters, digits and `._~-` alone, but for prototypes: `inspection` passes such values unseen.
 
 May live here: what a rule is. Must not live here: any rule, or how rules are run.
 """

@@ -101,9 +101,14 @@ TEMPLATE_INJECTION: Final[tuple[Rule, ...]] = (
          r"|\[[\'\"]constructor|getruntime|processbuilder|java\.lang|t\(java|freemarker"
          r"|execute['\"]\s*\?\s*new|_self\.env|lipsum|cycler|self\.__|config\.items"
          r"|request\.application|\$on\.|\$eval)", EVERYWHERE),
+    Rule("template.call", 5,
+         r"<%=?\s*(?:system|exec|eval|io\.popen|file\.(?:open|read)|dir\.|`)|\{/?php\}", VALUES),
     Rule("template.prototype", 5,
          r"(?:\A|[\[.'\"])__proto__(?:\]|['\"]|\[|\.|$)[^\w]?",
          frozenset({"query", "form", "json", "cookie"})),
+    Rule("template.constructor", 5,
+         r"\A[\w.\[\]]*\bconstructor(?:\]?\[|\.)prototype(?:[.\[\]][\w.\[\]]*)?$",
+         frozenset({"query", "form", "json"})),
     Rule("template.ognl", 5,
          r"(?:%|\$|#)\{[^}]*(?:#context|#_memberaccess|@java\.|ognl\.|\(#)", EVERYWHERE),
 )  # fmt: skip

@@ -68,8 +68,11 @@ COMMAND_INJECTION: Final[tuple[Rule, ...]] = (
     Rule("command.chain_form", 5,
          r"\A[\w.,@:%/\\-]*['\")]*\s*(?:[;|]{1,2}|&&"
          rf"|&)\s*[(]?(?:(?:{_BARE_COMMAND})(?:\.exe)?(?:\s*{_AFTER}|\s+(?:{_ARGUMENT}"
-         rf"|[\w.-]+\s*{_AFTER}))|(?:sleep|ping)\s+\d|(?:python[23]?|perl|ruby|php|node)\s+-)",
+         rf"|[\w.-]+\s*{_AFTER}))|(?:sleep|ping)\s+\d|type\s+\w:\\|(?:python[23]?|perl|ruby|php|node)\s+-)",
          frozenset({"form", "json"})),
+    Rule("command.chain_escaped", 5,
+         rf"\A[\w.,@:/\\-]*['\")]*(?:%0d|%0a)+(?:{_BARE_COMMAND})(?:\s*{_AFTER}"
+         rf"|(?:\s|\+|%20)+(?:{_ARGUMENT}|[\w.-]+\s*{_AFTER}))", frozenset({"form", "json"})),
     Rule("command.substitution", 5,
          rf"\A[^\n]*?(?:\$\(|`|<\(|>\()\s*{_COMMAND}(?:\s+[^`)\n]*)?[`)]", TERSE),
     Rule("command.substitution_only", 5,
@@ -80,6 +83,8 @@ COMMAND_INJECTION: Final[tuple[Rule, ...]] = (
          frozenset({"form", "json"}), "strict"),
     Rule("command.shellshock", 5, r"\A\W*\(\)\s*\{[^}]*;\s*\}\s*;", EVERYWHERE),
     Rule("command.ifs", 5, r"\w\$(?:\{IFS[^}]*\}|IFS(?:\$\d)?)[/\w$-]", EVERYWHERE),
+    Rule("command.brace", 5,
+         rf"[;|&`(\n]\s*\{{\s*{_COMMAND},[^\s{{}}]+\}}", VALUES - {"text"}),
     Rule("command.reverse", 5,
          r"(?:/dev/(?:tcp|udp)/[\w.]+/\d|\bbash\s+-i\b|\bnc(?:at)?\s+(?:-\w+\s+)*-\w*e\b"
          r"|\bmkfifo\s+/tmp|\bsocket\.socket\(.*subprocess"

@@ -27,6 +27,16 @@ def test_what_tells_nothing_is_utf_8(data: bytes, text: str) -> None:
     assert text_of(data) == text
 
 
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [(b"\xc0\xa7", "'"), (b"\xc1\x9c", "\\"), (b"\xe0\x80\xaf", "/"), (b"\xe0\x81\xa1", "a"),
+     (b"\xf0\x80\x80\xa2", '"'), (b"\xf0\x80\x81\xa1", "a"), (b"\xe0\xa0\x80", "\u0800"),
+     ("<?xml?>".encode("cp037"), "<?xml?>")],
+)  # fmt: skip
+def test_ascii_in_disguise(data: bytes, text: str) -> None:
+    assert text_of(data) == text
+
+
 @given(st.binary(max_size=40))
 def test_any_bytes_are_some_text(data: bytes) -> None:
     assert isinstance(text_of(data), str)

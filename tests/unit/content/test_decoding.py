@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.content.decoding import may_decode, readings
+from proxy.content.decoding import may_decode, readings, shorten
 
 
 @pytest.mark.parametrize(
@@ -24,19 +24,23 @@ from proxy.content.decoding import may_decode, readings
         ("&lt;b&gt;", "<b>"),
         ("%26%2339;", "'"),
         ("&#" + "0" * 9000 + "39;", "'"),
-        ("&#" + "9" * 9000 + ";", "\ufffd"),
+        ("&#" + "9" * 9000 + ";", " "),
         (r"\u0027", "'"),
         (r"\x27", "'"),
         (r"\u{27}", "'"),
         ("%c0%ae%c0%ae%c0%af", "../"),
         ("%e0%80%af", "/"),
+        ("%e0%81%9c%f0%80%80%ae%f0%80%81%a1", "\\.a"),
         ("\uff1cb\uff1e", "<b>"),
         ("it\u02bcs", "it's"),
         ("a\x00b", "ab"),
         ("1/**/or/*x*/2", "1 or 2"),
         ("/*!50000union*/ select", " union  select"),
         ("%E2%80%99", "\u2019"),
-        ("%ff", "\ufffd"),
+        ("%ff", " "),
+        ("1\x0bor\xa01", "1 or 1"),
+        ("1--x\nor#y\n1", "1\nor\n1"),
+        ("-- x", "-- x"),
     ],
 )
 def test_the_last_reading(text: str, last: str) -> None:
@@ -52,6 +56,14 @@ def test_ordinary_signs_mean_nothing_else(text: str) -> None:
 @pytest.mark.parametrize("text", [r"\x00", r"\u000a", r"\u{d800}", r"\u{110000}", "%ud800"])
 def test_escapes_of_no_visible_character_stay(text: str) -> None:
     assert readings(text, 2) == [text]
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [("a=%c0%ae%C1%9C", "a=.%5C"), ("%e0%80%af", "%2F"), ("%e0%a0%80", "%e0%a0%80"), ("a", "a")],
+)
+def test_overlong_escapes_are_shortened(text: str, short: str) -> None:
+    assert shorten(text) == short
 
 
 def test_the_rounds_are_the_operator_s() -> None:
@@ -70,7 +82,7 @@ def test_whatever_comes_is_read(text: str, rounds: int) -> None:
 
 @pytest.mark.parametrize("unit", [
     "%", "%2", "%25", "&", "&#", "&#9", "&lt", "\\", "\\u", "/*", "/* ", "/*!", "/**", "*/", "%c0",
-    "\uff1c",
+    "\uff1c", "#", "--", "#\n", "-- \n",
 ])  # fmt: skip
 def test_no_text_is_costly(
     unit: str, linear: Callable[[Callable[[str], object], str], None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from base64 import b64encode
 from urllib.parse import quote
 
 import orjson
@@ -27,6 +28,10 @@ def escaped(text: str, coding: str) -> bytes:
 
 def part(head: str, data: str, end: str = "\r\n") -> bytes:
     return f"--b{end}{head}{end}{end}{data}{end}--b--{end}".encode()
+
+
+def basic(credentials: str) -> str:
+    return f"Basic {b64encode(credentials.encode()).decode()}"
 
 
 DISPOSITION = "Content-Disposition: form-data; "
@@ -72,6 +77,9 @@ FIELD = f"name=O'Brien&id={quote(NUMBER)}".encode()
         asking(body=WRITTEN.encode(), media="application/octet-stream"),
         asking(body=Pieces(b" ", WRITTEN.encode()), media="application/x-anything"),
         asking(body=WRITTEN.encode(), media="text/plain"),
+        asking(body=WRITTEN.encode(), media=FORM),
+        asking(body=WRITTEN.encode(), media=PARTS),
+        asking(body=FIELD, media=JSON),
         asking(body=b'{"a": 1}\n' + WRITTEN.encode(), media="application/x-ndjson"),
         # One name, several values, which some services join.
         asking("/?id=1+union/*&id=*/select/*&id=*/name/*&id=*/from+users"),
@@ -80,6 +88,26 @@ FIELD = f"name=O'Brien&id={quote(NUMBER)}".encode()
             multipart('name="id"', value).removesuffix(b"--b--\r\n")
             for value in ("1 union/*", "*/select/*", "*/name/*", "*/from users")
         ) + b"--b--\r\n", media=PARTS),
+        asking("/?id=1+union/*&ID=*/select/*&Id=*/name/*&iD=*/from+users"),
+        # Parted at semicolons too, and as keys.
+        asking("/?" + FIELD.decode().replace("&", ";")),
+        asking(body=FIELD.replace(b"&", b";"), media=FORM),
+        asking(f"/users;name=x;id={NUMBER}"),
+        asking(f"/?a[{quote(NUMBER)}]=x"),
+        # ASCII in more bytes than it has.
+        asking("/?file=%c0%ae%c0%ae%c0%afetc/passwd"),
+        asking("/?file=%e0%80%ae%e0%80%ae%e0%80%afetc/passwd"),
+        asking("/?file=%f0%80%80%ae%f0%80%80%ae%f0%80%80%afetc/passwd"),
+        asking(body=b'{"id": "x\xc0\xa7 or 1=1"}', media=JSON),
+        # Blanks of databases that are no others' blanks, and comments up to the line's end.
+        asking("/?id=1%0bor%0b1=1"),
+        asking("/?id=1%a0or%a01=1"),
+        asking("/?id=1--%0aor%0a1=1"),
+        asking("/?id=1%23x%0aor%231%0a1=1"),
+        # The prototype of everything.
+        asking(body=b'{"constructor": {"prototype": {"admin": true}}}', media=JSON),
+        asking("/?constructor[prototype][admin]=1"),
+        asking("/?constructor.prototype.admin=1"),
         # Many before it.
         asking("/?" + "&" * 5000 + FIELD.decode()),
         asking("/?" + "a&" * 5000 + FIELD.decode()),
@@ -119,6 +147,13 @@ FIELD = f"name=O'Brien&id={quote(NUMBER)}".encode()
                          "").replace(b"\r\n\r\n\r\n",
                                      b"\r\n\r\n" + NUMBER.encode("cp037") + b"\r\n"), media=PARTS),
         asking(body=part(f'{DISPOSITION}name="id"', NUMBER)[:-7], media=PARTS),
+        asking(body=part(f'{DISPOSITION}name="id"; filename=""', NUMBER), media=PARTS),
+        asking(body=part(f'{DISPOSITION}name="id"; filename ="x"', NUMBER), media=PARTS),
+        asking(body=part(f"{DISPOSITION}name='id'; filename='", NUMBER), media=PARTS),
+        asking(body=part(f"{DISPOSITION}name=\"id\"; x='; filename=x; y='", NUMBER), media=PARTS),
+        asking(body=part(f'{DISPOSITION}name="id"', NUMBER), media="multipart/mixed; boundary=b"),
+        asking(body=Pieces(part(f'{DISPOSITION}name="id"', NUMBER)),
+               media="multipart/related; boundary=b"),
         asking(body=part(f'{DISPOSITION}name="id"', NUMBER), media=f"{PARTS}; boundary=c"),
         asking(body=part(f'{DISPOSITION}name="id"', NUMBER), media="multipart/form-data"),
         # XML.
@@ -126,6 +161,14 @@ FIELD = f"name=O'Brien&id={quote(NUMBER)}".encode()
                media="application/xml"),
         asking(body=f"<user name=\"O'Brien\" id='{NUMBER}'/>".encode(),
                media="application/soap+xml"),
+        asking(body=f"<user><name>O'Brien</name><id><![CDATA[{NUMBER}]]></id></user>".encode(),
+               media="text/xml"),
+        asking(body=f"<?xml version='1.0'?><user><id>{NUMBER}</id></user>".encode("cp037"),
+               media="text/xml"),
+        asking(body=b"<?xml version='1.0' encoding='UTF-7'?>+ADw-id+AD4-1 or 1+AD0-1+ADw-/id+AD4-",
+               media="text/xml"),
+        # Credentials.
+        asking("/", ("Authorization", basic("admin' or 1=1--:x"))),
     ],
 )  # fmt: skip
 async def test_no_place_is_overlooked(world: World, request_: Request) -> None:
@@ -166,6 +209,17 @@ async def test_files_in_hiding_are_told_in_strict(world: World) -> None:
         asking("/?tag=a&tag=b&tag=it%27s", ("Cookie", "a=1; b=%7B%22c%22%3A%22d%22%7D")),
         asking("/", ("If-None-Match", '"{3F2504E0-4F89-11D3-9A0C-0305E82C3301},1"')),
         asking(body=b"<p class='x' id=\"y\">hello</p>", media="text/xml"),
+        asking(body=b'{"constructor": "Ferrari", "prototype": true}', media=JSON),
+        asking("/users;v=1;sort=name", ("Authorization", "Basic QWxhZGRpbjpvcGVu")),
+        asking("/", ("Authorization", basic("x:' or 1=1--"))),
+        asking("/", ("Authorization", "Basic =")),
+        asking("/?a[]=x&a[]=y&filter[name]=O%27Brien;sort=a"),
+        asking(
+            body=part(
+                f'{DISPOSITION}name="f"; filename="x"; filename*=utf-8\'\'x', f"notes: {SQL}"
+            ),
+            media=PARTS,
+        ),
     ],
 )
 async def test_ordinary_bodies_pass(world: World, request_: Request) -> None:
