@@ -6,6 +6,7 @@ Figures are counts and ratios, never times, since machines differ.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,6 +89,22 @@ async def test_one_of_three_misbehaves_and_idempotent_requests_see_nothing(
         assert services[0].asked < 0.5 * outcome.statuses[200]
 
 
+async def test_one_that_trickles_holds_nobody_beyond_the_deadline(tmp_path: Path) -> None:
+    """A response that has begun can't be had elsewhere; it is broken off, and seen to be."""
+    with bench(3, tmp_path, PATIENT, policies={"deadline": "1s"}) as (services, proxy):
+        load = Load(proxy.port, RATE / 5)
+        async with load.running() as outcome:
+            await load.until(50)
+            services[0].behave("trickle")
+            before, good = services[0].asked, outcome.statuses[200]
+            await until(lambda: outcome.statuses[0] >= 3)
+            trickled, others = services[0].asked - before, outcome.statuses[200] - good
+            services[0].behave("ok")
+        assert outcome.errors == outcome.statuses[0] <= services[0].asked - before
+        # Those that hang there count as its load, so that it is hardly asked.
+        assert trickled < 0.5 * others
+
+
 async def test_a_rolling_restart_under_load_loses_nothing(tmp_path: Path) -> None:
     upstream = {**PATIENT, "outliers": {"ejection": "100ms"}}
     with bench(3, tmp_path, upstream) as (services, proxy):
@@ -119,6 +136,37 @@ async def test_when_everything_fails_retries_add_a_fifth(tmp_path: Path) -> None
         sent = sum(service.asked for service in services)
         assert outcome.statuses[502] == asked
         assert 1.1 * asked < sent <= 1.2 * asked + 3, (sent, asked)
+
+
+async def test_when_all_are_slow_what_waits_is_bounded_and_so_are_its_bodies(
+    tmp_path: Path,
+) -> None:
+    limit = {"most": 8, "queue": 20, "patience": "20s", "target": "20s"}
+    size, clients = 1024 * 1024, 100
+    with bench(2, tmp_path, {**PATIENT, "concurrency": limit}) as (services, proxy):
+        for service in services:
+            service.behave("slow")
+        usual = proxy.rss
+        rows: list[dict[str, int]] = []
+        memory: list[int] = []
+
+        async def upload() -> int:
+            return (await ask(proxy.url, request("POST", "/", bytes(size)))).status
+
+        async with asyncio.TaskGroup() as group:
+            uploads = [group.create_task(upload()) for _ in range(clients)]
+            while not all(task.done() for task in uploads):
+                page = (await ask(proxy.admin, request("GET", "/upstreams"))).json
+                rows.append(page["balance"][0]["concurrency"])
+                memory.append(proxy.rss)
+                await asyncio.sleep(0.02)
+        statuses = Counter(task.result() for task in uploads)
+        assert statuses.keys() == {200, 503}
+        assert statuses[200] >= 28, "those who are let in, and those who wait"
+        assert max(row["under_way"] for row in rows) <= 8
+        assert 0 < max(row["waiting"] for row in rows) <= 20
+        # All bodies together have three times as much.
+        assert max(memory) - usual < clients * size / 3
 
 
 # -- breakers --------------------------------------------------------------------------------------
@@ -165,6 +213,24 @@ async def test_a_breaker_stays_open_through_a_reload(tmp_path: Path) -> None:
             assert (await ask(gateway.url, request())).error == "circuit_open"
             page = await gateway.page("/upstreams")
             assert page["balance"][0]["breaker"]["state"] == "open"
+
+
+async def test_while_a_breaker_is_open_what_is_stored_is_served_stale(tmp_path: Path) -> None:
+    with endpoints(1) as (service,):
+        breaker = {"consecutive": 2, "rest": "1h", "longest": "1h"}
+        config = {
+            "upstreams": {"service": {"endpoints": service.url, "breaker": breaker}},
+            "policies": {"cache": {"ttl": "1ms", "stale_if_error": "1h"}},
+        }
+        async with running(config, tmp_path) as gateway:
+            assert (await ask(gateway.url, request("GET", "/stored"))).status == 200
+            service.behave("error")
+            for _ in range(5):
+                answer = await ask(gateway.url, request("GET", "/stored"))
+                assert (answer.status, answer.body) == (200, b"ok")
+                assert "fwd=stale" in answer.headers["cache-status"]
+            assert service.asked == 1 + 2, "an open breaker asks for nothing"
+            assert (await ask(gateway.url, request("GET", "/other"))).error == "circuit_open"
 
 
 async def test_with_a_breaker_for_each_endpoint_the_others_are_asked(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from pathlib import Path
 
@@ -14,10 +15,10 @@ SERVED = 200 * 1024
 LARGEST = 1024 * 1024
 
 
-def asking(body: int, body_idle: str) -> dict[str, object]:
+def asking(body: int, body_idle: str, body_rate: str = "100B") -> dict[str, object]:
     """Every request is answered with so many bytes."""
     return {
-        "server": {"timeouts": {"body_idle": body_idle}},
+        "server": {"timeouts": {"body_idle": body_idle}, "limits": {"body_rate": body_rate}},
         "routes": [{"name": "all", "policies": {"respond": {"body": "x" * body}}}],
     }
 
@@ -72,3 +73,20 @@ async def test_a_client_that_reads_slowly_but_steadily_is_served(tmp_path: Path)
             while data := await loop.sock_recv(client, 1024 * 1024):
                 taken += len(data)
             assert taken > 8 * LARGEST
+
+
+async def test_a_client_that_never_stops_and_takes_too_little_is_broken_off(
+    tmp_path: Path,
+) -> None:
+    async with running(asking(LARGEST, "300ms", "1MiB"), tmp_path) as gateway:
+        with deaf(gateway) as client:
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(client, request() * 8)
+            taken = 0
+            with contextlib.suppress(ConnectionResetError):
+                while data := await loop.sock_recv(client, 2048):
+                    taken += len(data)
+                    await asyncio.sleep(0.01)
+            assert 0 < taken < 7 * LARGEST
+            [line] = [line for line in await gateway.lines() if "aborted" in line]
+            assert line["aborted"] == "slow_reader"
