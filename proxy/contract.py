@@ -244,6 +244,10 @@ are asked again only when there is no other."""
 DEADLINE = "deadline"
 """In `request.state`: monotonic seconds at which nobody waits for the answer any more."""
 
+LATE = "late"
+"""In `request.state`: a function that says whether the time is over that the route gives its
+service. Whoever is cancelled then was too slow; else somebody lost interest."""
+
 PRIORITY = "priority"
 """In `request.state`: the place of the request's class in `PRIORITIES`; normal when absent."""
 

@@ -31,7 +31,8 @@ class EndpointOptions(Settings):
     weight: int = Field(default=1, ge=1, le=1000)
     """Its share of the traffic, compared with the other endpoints'."""
     priority: int = Field(default=0, ge=0, le=9)
-    """0 serves; those of 1 and above stand by until none before them is left."""
+    """0 serves; those of 1 and above stand by as long as enough of those before them are usable
+    (`balance.panic`)."""
 
     @field_validator("url")
     @classmethod

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from proxy.config.units import Duration
 from proxy.contract import (
     DEADLINE,
+    LATE,
     BodyStream,
     Handler,
     PolicyOptions,
@@ -44,7 +45,8 @@ class Options(PolicyOptions):
     )
 
     timeout: Duration | None = Field(default=None, gt=0)
-    """For the answer as a whole."""
+    """For the answer as a whole. When it passes before there is one, breakers and ejections count
+    that against the service; a caller's own impatience isn't counted."""
     header: Annotated[str, AfterValidator(check_name)] | None = None
     """Request field in which a caller says how long it waits. It can only shorten `timeout`."""
     unit: Literal["milliseconds", "seconds", "grpc"] = "milliseconds"
@@ -86,7 +88,10 @@ class Deadline:
                 return response
             request.state[DEADLINE] = end
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(seconds) as timer:
+                    if seconds == self._timeout:
+                        # That a caller has less patience is not the service's fault.
+                        request.state[LATE] = timer.expired
                     response = await forward(request)
             except TimeoutError:
                 request.decide("deadline", "refused", "deadline_exceeded")

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from proxy.config.protection import Concurrency
 from proxy.contract import PRIORITIES, PRIORITY, Counter, Handler, Request, Response
-from proxy.errors import GatewayError, Unsent
+from proxy.errors import Unsent
 from proxy.upstream.gradient import Gradient
 from proxy.upstream.key import read_key
 from proxy.upstream.means import Means
@@ -63,8 +63,8 @@ class Admission:
         started = self._clock()
         try:
             response = await self._ask(request)
-        except GatewayError as error:
-            if blames(error):
+        except BaseException as error:
+            if blames(error, request):
                 self._gradient.failed(self._clock(), self._under_way)
             raise
         else:

@@ -84,7 +84,7 @@ class Breaker:
         """Whether `admit` would give a ticket; changes nothing."""
         if self.state == "open":
             return now >= self.until
-        return self.state == "closed" or self._probing < self._options.probes
+        return self.state == "closed" or self._wants_probe
 
     def succeeded(self, ticket: int, now: float) -> None:
         """A request went well."""
@@ -131,9 +131,13 @@ class Breaker:
         self._become("half_open")
         return self._half_open_admit()
 
-    def _half_open_admit(self) -> int:
+    @property
+    def _wants_probe(self) -> bool:
         # Those that passed and those under way together are enough to decide.
-        if self._probing + self._passed >= self._options.probes:
+        return self._probing + self._passed < self._options.probes
+
+    def _half_open_admit(self) -> int:
+        if not self._wants_probe:
             return 0
         self._probing += 1
         return self._era

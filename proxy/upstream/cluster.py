@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from proxy.config.upstream import Upstream
 from proxy.contract import TRIED, Request, Response
-from proxy.errors import GatewayError, Unsent
+from proxy.errors import Unsent
 from proxy.upstream.balance import (
     Choice,
     Hashed,
@@ -106,8 +106,8 @@ class Cluster:
         member.asked += 1
         try:
             response = await seat.ask(request)
-        except GatewayError as error:
-            if blames(error):
+        except BaseException as error:
+            if blames(error, request):
                 now = self._clock()
                 member.latency.failed(now, now - started)
                 self._detector.error(member, now)

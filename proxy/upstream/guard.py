@@ -6,13 +6,14 @@ Must not live here: when the breaker opens and closes (`breaker`).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
 from proxy.config.protection import Breaker as Options
 from proxy.contract import Handler, Request, Response
-from proxy.errors import GatewayError, Unsent
+from proxy.errors import Unsent
 from proxy.http1.retry_after import seconds_of
 from proxy.http1.status import read_statuses
 from proxy.upstream.breaker import Breaker
@@ -81,14 +82,14 @@ class Guard:
         before = breaker.state
         try:
             response = await self._ask(request)
-        except GatewayError as error:
-            if blames(error):
-                breaker.failed(ticket, self._clock())
+        except BaseException as error:
+            now = self._clock()
+            # One that gave up waiting may have waited too long already.
+            slow = isinstance(error, asyncio.CancelledError) and now - started > self._slow
+            if slow or blames(error, request):
+                breaker.failed(ticket, now)
             else:
                 breaker.dropped(ticket)
-            raise
-        except BaseException:
-            breaker.dropped(ticket)
             raise
         else:
             now = self._clock()

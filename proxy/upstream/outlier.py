@@ -6,11 +6,13 @@ the other endpoints once each interval. No more than a share of the group is eje
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable
 from statistics import median
 from typing import Final
 
 from proxy.config.protection import Outliers
+from proxy.contract import LATE, Request
 from proxy.errors import GatewayError, Unanswered, Unsent
 from proxy.upstream.member import Member
 
@@ -20,8 +22,13 @@ _GATEWAY: Final = frozenset({502, 503, 504})
 Ejected = Callable[[Member, str, float], None]
 
 
-def blames(error: GatewayError) -> bool:
+def blames(error: BaseException, request: Request) -> bool:
     """Whether a failure is the endpoint's: not the client's, and not for want of a connection."""
+    if isinstance(error, CancelledError):
+        late: Callable[[], bool] | None = request.state.get(LATE)
+        return late is not None and late()
+    if not isinstance(error, GatewayError):
+        return False
     if isinstance(error, Unsent):
         return error.code in ("upstream_unreachable", "connect_timeout")
     return isinstance(error, Unanswered) or error.code in ("upstream_invalid", "upstream_closed")

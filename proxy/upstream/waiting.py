@@ -95,11 +95,14 @@ class Waiting(Generic[T]):
 
     def late(self, now: float) -> list[T]:
         """Those who have waited too long; they wait no more."""
-        found = [
-            waiter
-            for waiter, (priority, place) in self._places.items()
-            if now - place.since > self._bound(now, priority)
-        ]
+        least = min(self._target, self._patience)
+        found = []
+        # In the order in which they came.
+        for waiter, (priority, place) in self._places.items():
+            if now - place.since <= least:
+                break
+            if now - place.since > self._bound(now, priority):
+                found.append(waiter)
         for waiter in found:
             self.leave(waiter, now)
         return found

@@ -215,6 +215,19 @@ async def test_a_breaker_stays_open_through_a_reload(tmp_path: Path) -> None:
             assert page["balance"][0]["breaker"]["state"] == "open"
 
 
+async def test_a_service_that_is_never_in_time_opens_its_breaker(tmp_path: Path) -> None:
+    with endpoints(1) as (service,):
+        breaker = {"consecutive": 2, "rest": "1h", "longest": "1h"}
+        config = {
+            "upstreams": {"service": {"endpoints": service.url, "breaker": breaker}},
+            "policies": {"deadline": "200ms"},
+        }
+        async with running(config, tmp_path) as gateway:
+            service.behave("stall")
+            codes = [(await ask(gateway.url, request())).error for _ in range(3)]
+        assert codes == ["deadline_exceeded", "deadline_exceeded", "circuit_open"]
+
+
 async def test_while_a_breaker_is_open_what_is_stored_is_served_stale(tmp_path: Path) -> None:
     with endpoints(1) as (service,):
         breaker = {"consecutive": 2, "rest": "1h", "longest": "1h"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from proxy.contract import DEADLINE, Request, Response
+from proxy.contract import DEADLINE, LATE, Request, Response
 from proxy.errors import GatewayError
 from proxy.policies.deadline import POLICY, Deadline, Options
 from tests.unit.paused_loop import PausedLoop
@@ -78,6 +78,33 @@ def test_one_that_takes_longer_is_a_504(loop: PausedLoop) -> None:
     assert (raised.value.status, raised.value.code) == (504, "deadline_exceeded")
     assert request.decisions == [("deadline", "refused", "deadline_exceeded")]
     assert loop.now == 1005.0
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_what_is_cancelled_learns_whether_the_service_was_late(loop: PausedLoop, own: bool) -> None:
+    """A caller's impatience isn't the service's fault, else any caller could open its breaker."""
+    told: list[bool] = []
+
+    async def forward(request: Request) -> Response:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            late = request.state.get(LATE)
+            told.append(late is not None and late())
+        raise AssertionError
+
+    options = {"timeout": "5s", "header": FIELD, "accept": "any"}
+    handler = Deadline(
+        Options.model_validate(options), replace(World().toolkit, clock=loop.time)
+    ).wrap(forward)
+    request = a_request("/", *([] if own else [(FIELD, "1")]))
+
+    async def story() -> None:
+        with pytest.raises(GatewayError, match="deadline_exceeded"):
+            await handler(request)
+
+    loop.run(story())
+    assert told == [own]
 
 
 def test_a_body_has_to_end_in_time_as_well(loop: PausedLoop) -> None:

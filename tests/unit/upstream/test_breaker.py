@@ -120,6 +120,10 @@ class TestHalfOpen:
         tickets = [target.admit(NOW + 5) for _ in range(5)]
         assert [bool(ticket) for ticket in tickets] == [True, True, False, False, False]
         assert not target.would_admit(NOW + 5)
+        target.succeeded(tickets[0], NOW + 5)
+        assert not target.would_admit(NOW + 5), "one that went well and one under way"
+        target.dropped(tickets[1])
+        assert target.would_admit(NOW + 5)
 
     def test_when_all_probes_go_well_it_closes(self) -> None:
         target = opened()

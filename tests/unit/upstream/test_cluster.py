@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Iterable, Set
 from math import isnan
@@ -11,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from proxy.config.upstream import Upstream
-from proxy.contract import TRIED, Request, Response
+from proxy.contract import LATE, TRIED, Request, Response
 from proxy.errors import GatewayError, Unanswered, Unsent
 from proxy.upstream.cluster import Cluster, usable
 from proxy.upstream.endpoint import Endpoint
@@ -33,6 +34,7 @@ class Fleet:
     def __init__(self, *names: str, balance: Any = "least_request", **options: Any) -> None:
         self.world = World()
         self.down: set[str] = set()
+        self.raises: BaseException | None = None
         self.status: dict[str, int] = {}
         self.seconds: dict[str, float] = {}
         self.asked: Counter[str] = Counter()
@@ -65,6 +67,8 @@ class Fleet:
             self.asked[name] += 1
             self.loads[name] = self.members[name].asked
             self.world.now += self.seconds.get(name, 0.0)
+            if self.raises is not None:
+                raise self.raises
             if name in self.down:
                 raise Unsent("upstream_unreachable")
             return upstream_response(self.status.get(name, 200))
@@ -278,14 +282,29 @@ async def test_statuses_of_gateways_count_and_others_only_when_asked_for() -> No
 
 
 async def test_failures_of_the_client_or_for_want_of_connections_are_not_the_endpoints() -> None:
-    fleet = Fleet("a", "b")
+    request = a_request()
     for code in ("pool_exhausted", "incomplete_body", "body_too_large"):
-        assert not blames(GatewayError(code))
-    assert not blames(Unsent("pool_exhausted"))
-    assert blames(Unsent("connect_timeout"))
-    assert blames(Unanswered("upstream_timeout"))
-    assert blames(GatewayError("upstream_invalid"))
-    assert fleet.cluster.panic is False
+        assert not blames(GatewayError(code), request)
+    assert not blames(Unsent("pool_exhausted"), request)
+    assert not blames(ValueError(), request)
+    assert blames(Unsent("connect_timeout"), request)
+    assert blames(Unanswered("upstream_timeout"), request)
+    assert blames(GatewayError("upstream_invalid"), request)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_who_is_cancelled_blames_the_endpoint_only_when_its_time_is_over(late: bool) -> None:
+    fleet = Fleet("a", "b")
+    request = a_request()
+    assert not blames(CancelledError(), request), "the client has gone"
+    request.state[LATE] = lambda: late
+    assert blames(CancelledError(), request) is late
+    fleet.raises = CancelledError()
+    for _ in range(20):
+        with pytest.raises(CancelledError):
+            await fleet.cluster(request)
+    assert fleet.up("a") + fleet.up("b") == (1.0 if late else 2.0)
+    assert [member.asked for member in fleet.members.values()] == [0, 0]
 
 
 async def test_no_more_than_a_share_is_ejected_and_one_always_stays() -> None:

@@ -133,14 +133,38 @@ async def test_in_shadow_all_pass_and_it_says_what_it_would_do() -> None:
     assert request.decisions == [("breaker", "would_refuse", "circuit_open")]
 
 
+async def leave(stage: Stage, seconds: float = 0.0, **state: Any) -> None:
+    """A request that is cancelled after so many seconds."""
+
+    async def wait(request: object) -> Response:
+        stage.world.now += seconds
+        raise asyncio.CancelledError
+
+    request = a_request()
+    request.state = state
+    with pytest.raises(asyncio.CancelledError):
+        await stage.guard(wait)(request)
+
+
 async def test_a_client_that_leaves_proves_nothing() -> None:
     stage = Stage()
     await stage.ask(failing(Unanswered("upstream_closed")), 2)
     stage.world.now += 5
-
-    async def leave(request: object) -> Response:
-        raise asyncio.CancelledError
-
-    with pytest.raises(asyncio.CancelledError):
-        await stage.ask(leave)
+    await leave(stage)
     assert await stage.ask(OK) == ["200"], "the probe that was broken off made room for another"
+
+
+async def test_one_that_leaves_when_the_service_is_late_is_a_failure() -> None:
+    for late, state in ((False, "closed"), (True, "open")):
+        stage = Stage()
+        for _ in range(2):
+            await leave(stage, late=lambda late=late: late)
+        assert stage.breaker.state == state
+
+
+async def test_one_that_leaves_after_what_is_slow_is_a_failure() -> None:
+    for seconds, state in ((0.9, "closed"), (1.1, "open")):
+        stage = Stage(slow="1s")
+        for _ in range(2):
+            await leave(stage, seconds)
+        assert stage.breaker.state == state
