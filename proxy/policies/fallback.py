@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, model_validato
 
 from proxy.canned import Canned, CannedResponse
 from proxy.contract import Handler, PolicyOptions, PolicySpec, Request, Response, Toolkit
-from proxy.errors import Aborted, GatewayError
+from proxy.errors import Aborted, GatewayError, Unsent
+from proxy.http1.method import IDEMPOTENT
 from proxy.http1.status import check_status, read_statuses
 
 
@@ -44,7 +45,9 @@ class Options(PolicyOptions):
     room), and statuses as `503` or `5xx`."""
     upstream: str | None = None
     """The upstream to ask instead, a key of `upstreams`. Requests whose body streams have been
-    sent already and can't be sent there."""
+    sent already and can't be sent there; nor are those that may have been handled, such as a
+    POST after which the connection broke, unless handling them twice is harmless or their
+    status is in `on`."""
     respond: Canned | None = None
     """A fixed response, with the options of `respond`."""
 
@@ -80,13 +83,14 @@ class Fallback:
             except GatewayError as error:
                 if not self._failure or error.fault != "upstream":
                     raise
-                other = await self._other(request, error.code)
+                again = isinstance(error, Unsent) or request.method in IDEMPOTENT
+                other = await self._other(request, error.code, again)
                 if other is None:
                     raise
                 return other
             if response.status not in statuses or response.origin != "upstream":
                 return response
-            other = await self._other(request, str(response.status))
+            other = await self._other(request, str(response.status), True)
             if other is None:
                 return response
             if not isinstance(response.body, bytes):
@@ -95,12 +99,12 @@ class Fallback:
 
         return handle
 
-    async def _other(self, request: Request, reason: str) -> Response | None:
-        """Another answer; None when there is none."""
+    async def _other(self, request: Request, reason: str, again: bool) -> Response | None:
+        """Another answer; None when there is none. again: the request may be sent to another."""
         if self._shadow:
             request.decide("fallback", "would_answer", reason)
             return None
-        if self._ask is not None and isinstance(request.body, bytes):
+        if again and self._ask is not None and isinstance(request.body, bytes):
             try:
                 response = await self._ask(request)
             except Aborted:

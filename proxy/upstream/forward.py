@@ -17,12 +17,11 @@ from proxy.errors import GatewayError
 from proxy.http1.chunked import LAST_CHUNK, encode_chunk
 from proxy.http1.forwarding import VIA_LINE, extended_via
 from proxy.http1.headers import encode
+from proxy.http1.method import IDEMPOTENT
 from proxy.upstream.connection import ConnectionClosed, UpstreamConnection
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.pool import Pool
 
-# RFC 9110, 9.2.2.
-IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 # Methods whose requests usually have a body say so even when it is empty (RFC 9110, 8.6).
 _BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
 _UPGRADE_LINES: Final = (b"Connection: Upgrade", b"Upgrade: websocket")

@@ -15,8 +15,6 @@ from proxy.contract import Response
 from proxy.errors import GatewayError, Unanswered, Unsent
 from proxy.http1.status import read_statuses
 
-# RFC 9110, 9.2.2.
-IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 FAILURES: Final = ("connect", "reset", "timeout", "invalid")
 _STATUSES: Final = re.compile(r"[45]xx|[45][0-9][0-9]")
 _CONNECT: Final = frozenset({"upstream_unreachable", "connect_timeout"})

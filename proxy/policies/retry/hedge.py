@@ -1,4 +1,4 @@
-"""A second try beside a first that takes long; the first answer wins, the other is cancelled."""
+"""A second try beside a first that takes long; a good answer wins, the other is cancelled."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final
 from proxy.config.units import parse_duration
 from proxy.contract import TRIED, Handler, Request, Response, Toolkit
 from proxy.errors import GatewayError
+from proxy.http1.method import IDEMPOTENT
 from proxy.policies.retry.budget import Budget
-from proxy.policies.retry.conditions import IDEMPOTENT
 from proxy.policies.retry.quantile import Quantile
 
 _PART: Final = 0.95
@@ -68,7 +68,8 @@ class Hedge:
             await asyncio.wait({first}, timeout=after)
             if not first.done() and self._budget.take(self._clock()):
                 twin = request.copy()
-                twin.state = {**request.state, TRIED: {request.endpoint}}
+                tried = request.state.get(TRIED, ())
+                twin.state = {**request.state, TRIED: {*tried, request.endpoint}}
                 second = loop.create_task(run(twin))
                 tries[second] = twin
                 request.decide("retry", "changed", "hedged")
@@ -87,13 +88,20 @@ class Hedge:
 
 
 async def _first_answer(tries: set[asyncio.Task[Response]]) -> asyncio.Task[Response]:
-    """The try that answered first; of those that only fail, the last."""
+    """The try that was answered first, a failure of the service being no answer as long as there
+    may be another; when all fail, one with a response."""
     waiting = tries
+    spare: asyncio.Task[Response] | None = None
     while True:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            if task.exception() is None or not waiting:
+            answered = task.exception() is None
+            if answered and task.result().status < 500:
                 return task
+            if spare is None or answered:
+                spare = task
+        if spare is not None and not waiting:
+            return spare
 
 
 async def _drop(task: asyncio.Task[Response]) -> None:

@@ -23,9 +23,10 @@ from proxy.contract import (
 )
 from proxy.errors import GatewayError
 from proxy.http1.field import check_editable
+from proxy.http1.method import IDEMPOTENT
 from proxy.http1.retry_after import seconds_of
 from proxy.policies.retry.budget import Budget
-from proxy.policies.retry.conditions import IDEMPOTENT, Conditions, check_condition
+from proxy.policies.retry.conditions import Conditions, check_condition
 from proxy.policies.retry.hedge import Hedge
 from proxy.policies.retry.replay import Replay
 
@@ -131,7 +132,8 @@ class Retry:
         self._methods = frozenset(methods)
         self._base = options.backoff.base
         self._max = options.backoff.max
-        self._body = options.body
+        # With one try alone nothing is remembered.
+        self._body = options.body if options.attempts > 1 else 0
         self._header = options.header or ""
         self._clock = toolkit.clock
         self._wall = toolkit.wall
@@ -142,16 +144,14 @@ class Retry:
         self._budget = toolkit.keep(key, lambda: Budget(budget.share, least))
         self._count = _Counts(toolkit, target.name)
         self._hedge: Hedge | None = None
-        if options.hedge is not None:
+        if options.hedge is not None and not self._shadow:
             self._hedge = Hedge(options.hedge, self._methods, self._budget, toolkit)
 
     def wrap(self, forward: Handler) -> Handler:
         """A handler that asks again; `forward` itself when there is nothing to do."""
-        if self._hedge is not None and not self._shadow:
-            forward = self._hedge.wrap(forward)
-        if self._attempts == 1:
-            return forward
-        return self._retrying(forward)
+        if self._hedge is not None:
+            return self._retrying(self._hedge.wrap(forward))
+        return forward if self._attempts == 1 else self._retrying(forward)
 
     def _retrying(self, forward: Handler) -> Handler:
         budget, clock, conditions = self._budget, self._clock, self._conditions

@@ -99,6 +99,30 @@ async def test_a_body_that_was_sent_already_can_not_be_sent_elsewhere(world: Wor
         await asked(world, DOWN, answering(STANDBY), request, upstream="standby")
 
 
+@pytest.mark.parametrize(
+    ("error", "method", "elsewhere"),
+    [
+        (Unsent("circuit_open"), "POST", True),
+        (Unsent("upstream_unreachable"), "POST", True),
+        (Unanswered("upstream_closed"), "POST", False),
+        (Unanswered("upstream_timeout"), "PATCH", False),
+        (GatewayError("upstream_invalid"), "POST", False),
+        (Unanswered("upstream_closed"), "DELETE", True),
+    ],
+)
+async def test_what_may_have_been_handled_is_not_sent_to_another_as_well(
+    world: World, error: GatewayError, method: str, elsewhere: bool
+) -> None:
+    both: dict[str, Any] = {"upstream": "standby", "respond": CANNED}
+    request = a_request(method=method)
+    response = await asked(world, failing(error), answering(STANDBY), request, **both)
+    assert (response is STANDBY) is elsewhere
+    if not elsewhere:
+        request = a_request(method=method)
+        with pytest.raises(GatewayError):
+            await asked(world, failing(error), answering(STANDBY), request, upstream="standby")
+
+
 async def test_in_shadow_it_says_that_it_would_answer(world: World) -> None:
     request = a_request()
     with pytest.raises(Unsent):

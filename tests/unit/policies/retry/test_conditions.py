@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.errors import GatewayError, Unanswered, Unsent
-from proxy.policies.retry.conditions import FAILURES, IDEMPOTENT, Conditions, check_condition
+from proxy.http1.method import IDEMPOTENT
+from proxy.policies.retry.conditions import FAILURES, Conditions, check_condition
 from tests.unit.policies.world import upstream_response
 
 UNREACHABLE = Unsent("upstream_unreachable")

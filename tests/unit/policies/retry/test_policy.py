@@ -318,9 +318,10 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any], words: st
 class Slow:
     """A service whose endpoints take these seconds each; cancelled: those that were broken off."""
 
-    def __init__(self, *seconds: float, fails: str = "") -> None:
+    def __init__(self, *seconds: float, fails: str = "", errs: str = "") -> None:
         self._seconds = seconds
         self._fails = fails
+        self._errs = errs
         self.asked: list[set[str]] = []
         self.cancelled: list[str] = []
 
@@ -335,7 +336,7 @@ class Slow:
             raise
         if name in self._fails:
             raise CLOSED
-        return upstream_response(200, ("X-From", name))
+        return upstream_response(503 if name in self._errs else 200, ("X-From", name))
 
 
 def hedged(stage: Stage, service: Slow, request: Request | None = None, **options: Any) -> str:
@@ -372,6 +373,34 @@ def test_a_failure_of_one_leaves_it_to_the_other(stage: Stage) -> None:
     assert hedged(stage, Slow(0.5, 0.1, fails="b")) == "a"
     with pytest.raises(Unanswered):
         hedged(stage, Slow(0.5, 0.1, fails="ab"))
+
+
+def test_a_quick_failure_does_not_win_over_a_slow_answer(stage: Stage) -> None:
+    assert hedged(stage, Slow(0.5, 0.1, errs="b")) == "a"
+    assert hedged(stage, Slow(0.5, 0.1, errs="a")) == "b"
+    assert hedged(stage, Slow(0.5, 0.1, errs="ab")) == "a", "the last of two failures"
+    assert hedged(stage, Slow(0.5, 0.1, fails="b", errs="a")) == "a", "rather than no answer"
+
+
+def test_the_second_avoids_all_that_were_tried(stage: Stage) -> None:
+    service, request = Slow(0.5, 0.1), a_request()
+    request.state[TRIED] = {"z"}
+    hedged(stage, service, request)
+    assert service.asked[1] == {"z", "a"}
+
+
+def test_requests_add_to_the_budget_of_hedges(stage: Stage) -> None:
+    service = Slow(0.5)
+    handler = stage.policy(
+        attempts=1, hedge="100ms", budget={"share": "20%", "least": "1/100s"}
+    ).wrap(service)
+
+    async def story() -> None:
+        for _ in range(10):
+            await handler(a_request())
+
+    stage.loop.run(story())
+    assert len(service.asked) == 12
 
 
 def test_a_post_is_never_hedged(stage: Stage) -> None:
