@@ -31,9 +31,12 @@ from proxy.telemetry.catalogue import (
     Family,
 )
 from proxy.telemetry.ledger import Key, Ledger
+from proxy.telemetry.route_cells import OTHER
 from proxy.telemetry.sink import Sink
 
 _STARTED: Final = "process_start_time_seconds"
+# Endpoints that are discovered come and go for as long as the process runs.
+_ENDPOINTS_MAX: Final = 1_000
 
 
 class PoolView(Protocol):
@@ -144,6 +147,7 @@ class Census:
         self._asked: set[int] = set()
         self._levels: dict[Key, float] = {}
         self._shown: set[Key] = set()
+        self._endpoints: set[tuple[str, str]] = set()
 
     def take(self) -> None:
         """Write everything anew. It takes some 0.2 ms, and 20 µs more for each pool."""
@@ -165,6 +169,11 @@ class Census:
 
     def _pool(self, pool: PoolView) -> None:
         place = (pool.upstream, pool.endpoint)
+        if place not in self._endpoints:
+            if len(self._endpoints) < _ENDPOINTS_MAX:
+                self._endpoints.add(place)
+            else:
+                place = (pool.upstream, OTHER)
         # After a reload there may be two pools to one endpoint for a while.
         self._add(POOL_CONNECTIONS, (*place, "idle"), pool.idle)
         self._add(POOL_CONNECTIONS, (*place, "in_use"), pool.in_use)

@@ -30,6 +30,7 @@ import json
 from math import nan
 from mmap import mmap
 from struct import Struct
+from threading import Lock
 from typing import Any, Final, Protocol, cast
 
 from proxy.cells import Row
@@ -80,8 +81,8 @@ class PrivateLedger:
         return row
 
     def rows(self) -> list[tuple[Key, Row]]:
-        """All rows; they go on being written."""
-        return list(self._rows.items())
+        """All rows; they go on being written, and more of them opened by another thread."""
+        return list(self._rows.copy().items())
 
 
 class SharedLedger:
@@ -89,6 +90,7 @@ class SharedLedger:
 
     writer: this process counts in it, on top of what one before it has counted; what was
     true of that process alone is forgotten. Raises ValueError for memory of another use.
+    Rows are opened by one thread, and may be read by several: scrapes come at the same time.
     """
 
     def __init__(self, memory: mmap, *, writer: bool = False) -> None:
@@ -98,6 +100,7 @@ class SharedLedger:
         view = memoryview(memory)
         self._header = view[:_HEADER].cast("Q")
         self._cells = view.cast("d")
+        self._reading = Lock()
         self._read = 0
         self._families: dict[str, Family] = {}
         self._rows: dict[Key, Row] = {}
@@ -107,16 +110,23 @@ class SharedLedger:
         self._learn()
 
     def open(self, family: Family, labels: tuple[str, ...], size: int = 0) -> Row:
-        """The row of a series. Raises MemoryError when there is no room for another."""
+        """The row of a series. One for which there is no room counts for nobody."""
         size = size or family.size
         row = self._rows.get((family, labels))
         if row is not None and len(row) == size:
             return row
+        try:
+            return self._add(family, labels, size)
+        except MemoryError:
+            # A request that was answered must not fail for being counted.
+            return [0.0] * size
+
+    def _add(self, family: Family, labels: tuple[str, ...], size: int) -> Row:
         if self._families.get(family.name) != family:
             self._append([*family])
         start = self._header[_CELLS_END]
         if (_CELLS_AT + start + size) * 8 > SHARED_SIZE:
-            raise MemoryError("the ledger is full")
+            raise MemoryError
         # Counted first: cells that no name tells of are lost, never shared by two.
         self._header[_CELLS_END] = start + size
         self._append([family.name, labels, start, size])
@@ -124,19 +134,21 @@ class SharedLedger:
 
     def rows(self) -> list[tuple[Key, Row]]:
         """All rows; they go on being written."""
-        self._learn()
-        return list(self._rows.items())
+        with self._reading:
+            self._learn()
+            return list(self._rows.items())
 
     def _append(self, entry: list[Any]) -> None:
         data = json.dumps(entry).encode()
         end = self._header[_NAMES_END]
         at = _HEADER + end
         if end + _LENGTH.size + len(data) > _NAMES_SIZE:
-            raise MemoryError("the ledger is full")
+            raise MemoryError
         _LENGTH.pack_into(self._memory, at, len(data))
         self._memory[at + _LENGTH.size : at + _LENGTH.size + len(data)] = data
         self._header[_NAMES_END] = end + _LENGTH.size + len(data)
-        self._learn()
+        with self._reading:
+            self._learn()
 
     def _learn(self) -> None:
         """Read the names that were added since."""
@@ -145,16 +157,18 @@ class SharedLedger:
             at = _HEADER + self._read
             length = _LENGTH.unpack_from(self._memory, at)[0]
             at += _LENGTH.size
-            entry = json.loads(self._memory[at : at + length])
+            self._note(json.loads(self._memory[at : at + length]))
             self._read += _LENGTH.size + length
-            if isinstance(entry[1], str):
-                name, kind, text, labels, bounds, merge = entry
-                self._families[name] = Family(name, kind, text, tuple(labels), tuple(bounds), merge)
-            else:
-                name, labels, start, size = entry
-                first = _CELLS_AT + start
-                row = cast("Row", self._cells[first : first + size])
-                self._rows[self._families[name], tuple(labels)] = row
+
+    def _note(self, entry: list[Any]) -> None:
+        if isinstance(entry[1], str):
+            name, kind, text, labels, bounds, merge = entry
+            self._families[name] = Family(name, kind, text, tuple(labels), tuple(bounds), merge)
+        else:
+            name, labels, start, size = entry
+            first = _CELLS_AT + start
+            row = cast("Row", self._cells[first : first + size])
+            self._rows[self._families[name], tuple(labels)] = row
 
 
 def forget_levels(ledger: Ledger) -> None:

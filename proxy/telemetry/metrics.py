@@ -39,7 +39,7 @@ from proxy.telemetry.sink import Sink
 from proxy.telemetry.snapshot import Snapshot, gather, write_exemplars
 
 _CODES_MAX: Final = 256
-_CUSTOM_MAX: Final = 10_000
+_SERIES_MAX: Final = 10_000
 _CUSTOM_NAME: Final = re.compile(r"sidegate_[a-z0-9_]+")
 _LABEL_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _LABEL_MAX: Final = 128
@@ -73,7 +73,7 @@ class Metrics:
         self._routes: dict[str, RouteCells] = {}
         self._upstreams: dict[str, Histogram] = {}
         self._custom: dict[str, Family] = {}
-        self._custom_cells: dict[tuple[str, tuple[str, ...]], Row] = {}
+        self._custom_cells: dict[str, dict[tuple[str, ...], Row]] = {}
         self._digest = ""
         self._loaded = 0.0
         self._reloads = {
@@ -181,11 +181,14 @@ class Metrics:
         elif (family.kind, family.bounds, family.merge) != (kind, bounds, merge):
             raise ValueError(f"metric {name!r} is a {family.kind} with other bounds or merging")
         values = tuple(labels[label][:_LABEL_MAX] for label in names)
-        row = self._custom_cells.get((stem, values))
+        rows = self._custom_cells.setdefault(stem, {})
+        row = rows.get(values)
         if row is None:
-            if len(self._custom_cells) >= _CUSTOM_MAX:
+            # Of each family: what comes and goes, such as endpoints, must not use up the
+            # series of others.
+            if len(rows) >= _SERIES_MAX:
                 values = (OTHER,) * len(values)
-            row = self._custom_cells[stem, values] = self._ledger.open(family, values)
+            row = rows[values] = self._ledger.open(family, values)
             if kind == "gauge":
                 row[0] = nan
         return row

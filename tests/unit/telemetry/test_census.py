@@ -102,6 +102,15 @@ def test_counts_outlive_the_pool_and_levels_do_not(world: World) -> None:
     assert world.value(POOL_CONNECTIONS, "app", "http://b:80", "idle") == 3
 
 
+def test_endpoints_that_come_and_go_share_a_series_in_the_end(world: World) -> None:
+    for number in range(1_005):
+        world.pools = [Pool(endpoint=f"http://10.0.0.1:{number}")]
+        world.census.take()
+    assert world.value(POOL_OPENED, "app", "http://10.0.0.1:999") == 7
+    assert world.value(POOL_OPENED, "app", "_OTHER") == 5 * 7
+    assert len([key for key, _ in world.ledger.rows() if key[0] is POOL_OPENED]) == 1_001
+
+
 def test_a_process_without_listeners_tells_the_rest(lines: Lines) -> None:
     ledger = PrivateLedger()
     Census(ledger, lines.sink, tuple, None).take()

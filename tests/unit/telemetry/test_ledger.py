@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from math import isnan
 from mmap import mmap
 
@@ -107,9 +108,36 @@ def test_any_other_memory_is_refused(memory: mmap) -> None:
         SharedLedger(memory, writer=True)
 
 
-def test_a_full_ledger_says_so(shared: mmap) -> None:
+def test_several_may_read_at_the_same_time(shared: mmap) -> None:
+    writer, reader = SharedLedger(shared, writer=True), SharedLedger(shared)
+    for number in range(3_000):
+        writer.open(SENT, (str(number),))
+    found: list[int] = []
+    ready = threading.Barrier(4)
+
+    def scrape() -> None:
+        ready.wait()
+        found.append(len(reader.rows()))
+
+    threads = [threading.Thread(target=scrape) for _ in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == [3_000] * 4
+
+
+def test_what_has_no_room_counts_for_nobody_and_fails_nobody(
+    shared: mmap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.telemetry.ledger._NAMES_SIZE", 1_000)
     ledger = SharedLedger(shared, writer=True)
-    with pytest.raises(MemoryError):
-        ledger.open(SENT, ("a",), 10**9)
+    ledger.open(SENT, ("too many cells",), 10**7)[0] += 1
+    ledger.open(SENT, ("n" * 1_000,))[0] += 1
     ledger.open(SENT, ("a",))[0] = 1
-    assert told(ledger) == {(SENT.name, ("a",)): [1]}
+    assert told(ledger) == told(SharedLedger(shared)) == {(SENT.name, ("a",)): [1]}

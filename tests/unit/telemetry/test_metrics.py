@@ -239,6 +239,8 @@ class TestCountersOfPolicies:
         ]
         assert len(series) == 10_001
         assert series[("_OTHER",)] == [10]
+        metrics.counter("sidegate_others_total", "Others.", key="a").inc()
+        assert scrape(metrics)["sidegate_others_total{key=a}"] == 1, "theirs are not used up"
 
     def test_long_label_values_are_cut(self, metrics: Metrics) -> None:
         metrics.counter("sidegate_hits_total", "Hits.", key="k" * 1000).inc()
