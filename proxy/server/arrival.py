@@ -56,7 +56,11 @@ class Arrival:
                 plain = plain_request(data[:end])
                 if plain is not None:
                     method, target, version, lines = plain
-                    head = read_request_head(method, target, version, lines, rules)
+                    try:
+                        head = read_request_head(method, target, version, lines, rules)
+                    except GatewayError:
+                        self.partial = data[: end + 4]
+                        raise
                     self._empty_lines = 0
                     head.size = end = end + 4
                     return head, data[end:]

@@ -17,6 +17,10 @@ from tests.integration.gateway import Gateway, running
 from tests.integration.origins import OK, RawOrigin, free_port
 
 HOST: Final = b"Host: a\r\n"
+UPGRADE: Final = {
+    "connection": "Upgrade", "upgrade": "websocket", "sec_websocket_version": "13",
+    "sec_websocket_key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}  # fmt: skip
 
 
 async def misbehave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -31,6 +35,13 @@ async def misbehave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
         await reader.read()
     elif path == b"/up/hangup":
         writer.close()
+    elif path == b"/up/cut":
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        writer.close()
+    elif path == b"/up/no-upgrade":
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    elif path == b"/up/half-upgrade":
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
     elif path == b"/up/500":
         writer.write(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")
     elif path == b"/up/foreign":
@@ -56,11 +67,24 @@ async def standing(folder: Path) -> AsyncIterator[Gateway]:
             "upstreams": {
                 "up": {"endpoints": [origin.url], "timeouts": {"response": "300ms"}},
                 "down": f"http://127.0.0.1:{free_port()}",
+                "broken": {
+                    "endpoints": [f"http://127.0.0.1:{free_port()}"],
+                    "breaker": {"consecutive": 1, "rest": "1h", "longest": "1h"},
+                },
             },
             "routes": [
                 route("up", upstream="up"),
                 route("down", upstream="down"),
                 route("bare", upstream="down", policies={"error_envelope": False}),
+                route("broken", upstream="broken"),
+                route(
+                    "hurried",
+                    upstream="up",
+                    policies={
+                        "deadline": "100ms",
+                        "rewrite": {"strip_prefix": "/hurried", "add_prefix": "/up"},
+                    },
+                ),
                 route("limited", policies={"rate_limit": "1/day", "respond": 204}),
                 route("canned", policies={"respond": 204}),
                 route("moved", policies={"redirect": "/canned/"}),
@@ -123,13 +147,25 @@ CASES: Final = {
     "hang-up": (request("POST", "/up/hangup", b"x"), 502),
     "silence": (request("GET", "/up/silent"), 504),
     "error of the service": (request("GET", "/up/500"), 500),
+    "cut response": (request("GET", "/up/cut"), 200),
+    "upgrade refused": (request("GET", "/up/no-upgrade", **UPGRADE), 403),
+    "upgrade that nobody asked for": (request("GET", "/up/half-upgrade"), 502),
+    "upgrade in part": (request("GET", "/up/half-upgrade", **UPGRADE), 502),
+    "open circuit": (request("GET", "/broken/a"), 503),
+    "deadline": (request("GET", "/hurried/silent"), 504),
 }  # fmt: skip
 
 
-async def answered(gateway: Gateway, data: bytes) -> Answer:
+# What the second of two gets.
+SECOND: Final = ("rate", "open circuit")
+
+
+async def answered(gateway: Gateway, data: bytes, *, half_close: bool = False) -> Answer:
     async with connected(gateway.url) as wire:
         await wire.send(data)
-        return await wire.answer(data.partition(b" ")[0].decode("latin-1"))
+        if half_close:
+            wire.end()
+        return await wire.head()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -137,17 +173,31 @@ async def test_what_is_answered(case: str, tmp_path: Path) -> None:
     data, status = CASES[case]
     async with standing(tmp_path) as gateway:
         count = 1
-        if case == "rate":
+        if case in SECOND:
             await answered(gateway, data)
             count = 2
         answer = await answered(gateway, data)
         line = (await gateway.lines(count=count))[-1]
     assert answer.status == line["status"] == status
+    assert 0 < line["bytes_in"] <= len(data)
+    assert_found_again(line, answer)
+
+
+def assert_found_again(line: dict[str, Any], answer: Answer) -> None:
     assert re.fullmatch("[0-9a-f-]{36}", line["request_id"])
     assert re.fullmatch("[0-9a-f]{32}", line["trace_id"])
     assert answer.headers["x-request-id"] == line["request_id"]
     _, trace_id, span_id, _ = answer.headers["traceresponse"].split("-")
     assert (trace_id, span_id) == (line["trace_id"], line["span_id"])
+
+
+async def test_a_body_that_ends_early(tmp_path: Path) -> None:
+    data = b"POST /up/ok HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nab"
+    async with standing(tmp_path) as gateway:
+        answer = await answered(gateway, data, half_close=True)
+        [line] = await gateway.lines()
+    assert answer.status == line["status"] == 400
+    assert_found_again(line, answer)
 
 
 async def test_a_client_too_many(tmp_path: Path) -> None:

@@ -209,6 +209,17 @@ def test_what_was_refused_is_kept_for_the_log() -> None:
     assert arrival.partial == b"GET / HTTP/1.2\r\n"
 
 
+@pytest.mark.parametrize(
+    "head",
+    [b"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /a HTTP/1.1\r\nHost: a b\r\n\r\n"],
+)
+def test_a_head_that_is_refused_as_a_whole_is_kept_for_the_log(head: bytes) -> None:
+    arrival = Arrival(LOOP)
+    with pytest.raises(GatewayError):
+        arrival.feed(head + b"GET / HTTP/1.1\r\n", LIMIT, RULES)
+    assert arrival.partial == head
+
+
 @pytest.mark.parametrize("between", [b"", b"\r\n", b"\r\n" * 4])
 def test_each_head_may_have_its_own_empty_lines_before_it(between: bytes) -> None:
     assert len(outcomes((between + HEADS["plain"]) * 10, [])) == 11
