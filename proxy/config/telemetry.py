@@ -39,10 +39,12 @@ class Logging(Settings):
     format: Literal["auto", "json", "console"] = "auto"
     """JSON lines, or text for people; `auto` is text on a terminal and JSON elsewhere."""
     redact_query: tuple[str, ...] = (
-        "access_token", "api_key", "apikey", "code", "password", "secret", "sig", "signature",
-        "token",
+        "access_token", "api_key", "apikey", "assertion", "auth", "authorization", "code",
+        "credential", "jwt", "passphrase", "passwd", "password", "private_key", "pwd",
+        "saml_response", "secret", "session_id", "sig", "signature", "token",
     )  # fmt: skip
-    """Query parameters whose values are never written."""
+    """Query parameters whose values are never written, nor values that hold one of them in turn,
+    such as a URL to go back to."""
     headers: tuple[str, ...] = ()
     """Request header fields to write with each access line; credentials are redacted."""
     redact_headers: tuple[str, ...] = ()

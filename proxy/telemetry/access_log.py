@@ -32,6 +32,8 @@ from proxy.telemetry.timestamp import make_timestamp
 
 _TARGET_MAX: Final = 2048
 _QUESTION_MARK: Final = ord("?")
+# What names a user, in a URL within a path, stands before it.
+_AT: Final = ord("@")
 _TEXT_MAX: Final = 256
 # The fields of a request that was answered by an upstream, in their order.
 _TEMPLATE: Final[dict[str, Any]] = {
@@ -44,6 +46,7 @@ _TEMPLATE: Final[dict[str, Any]] = {
 _OUTCOMES_MAX: Final = 1024
 _QUERIES_MAX: Final = 1024
 _QUERY_KEPT: Final = 128
+_AGENTS_MAX: Final = 1024
 _NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
 
 
@@ -70,6 +73,7 @@ class AccessLog:
         self._record = _TEMPLATE.copy()
         self._moment = -1
         self._agent: bytes | None = b""
+        self._agents: dict[bytes | None, str] = {}
         self._route = NO_ROUTE
         self._outcomes: dict[tuple[Decision, ...], dict[str, str]] = {}
         # Queries that came before and hide nothing.
@@ -103,7 +107,7 @@ class AccessLog:
         connected = timings.connected
         first_byte = timings.first_byte
         target = request.target
-        if len(target) > _TARGET_MAX or _QUESTION_MARK in target:
+        if len(target) > _TARGET_MAX or _QUESTION_MARK in target or _AT in target:
             path, query = self._part(target)
         else:
             path = target.decode("latin-1")
@@ -137,16 +141,11 @@ class AccessLog:
         record["status"] = status
         record["bytes_in"] = received
         record["bytes_out"] = sent
-        if agent is self._agent:
-            pass
-        elif agent is None:
-            record["user_agent"] = ""
-        elif len(agent) <= _TEXT_MAX and agent.isascii():
-            record["user_agent"] = agent.decode("ascii")
-        else:
-            record["user_agent"] = _text(agent)
         # The very same bytes stand for the same line of a head, which is remembered.
-        self._agent = agent
+        if agent is not self._agent:
+            self._agent = agent
+            shown = self._agents.get(agent)
+            record["user_agent"] = self._meet(agent) if shown is None else shown
         detailed = self._shown
         if request.decisions:
             known = tuple(request.decisions)
@@ -181,6 +180,8 @@ class AccessLog:
 
     def _part(self, target: bytes) -> tuple[str, str]:
         path, _, query = target.decode("latin-1").partition("?")
+        if "@" in path:
+            path = redact_text(path)
         if not query or query in self._harmless:
             return _shorten(path, _TARGET_MAX), query
         shown = self._redact_query(_shorten(query, _TARGET_MAX))
@@ -189,6 +190,15 @@ class AccessLog:
                 self._harmless.clear()
             self._harmless.add(query)
         return _shorten(path, _TARGET_MAX), shown
+
+    def _meet(self, agent: bytes | None) -> str:
+        """How a user agent that wasn't seen for a while is shown."""
+        shown = "" if agent is None else redact_text(_text(agent))
+        if len(self._agents) >= _AGENTS_MAX:
+            self._agents.clear()
+        if agent is None or len(agent) <= _TEXT_MAX:
+            self._agents[agent] = shown
+        return shown
 
     def _broken(self, timings: Timings, record: dict[str, Any], error: str, aborted: str) -> None:
         """Take out the stations that weren't reached, and tell why."""
@@ -222,8 +232,7 @@ class AccessLog:
         for policy, _, detail in request.decisions:
             if detail:
                 # Some are URLs: where a redirect leads, for one.
-                text = redact_text(_shorten(detail, _TEXT_MAX))
-                text = redact_url(text, self._redact_query)
+                text = self._shown_text(_shorten(detail, _TEXT_MAX))
                 # Several decisions of one policy are told in their order.
                 details[policy] = f"{details[policy]}; {text}" if policy in details else text
         if details:
@@ -232,9 +241,12 @@ class AccessLog:
         for name, secret in self._headers:
             value = request.headers.raw(name)
             if value is not None:
-                headers[name] = REDACTED if secret else redact_url(_text(value), self._redact_query)
+                headers[name] = REDACTED if secret else self._shown_text(_text(value))
         if headers:
             record["headers"] = headers
+
+    def _shown_text(self, text: str) -> str:
+        return printable(redact_url(redact_text(text), self._redact_query))
 
 
 def _text(value: bytes) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, MutableMapping
@@ -29,7 +30,7 @@ from proxy.errors import GatewayError
 from proxy.telemetry.console import Console
 from proxy.telemetry.context import current
 from proxy.telemetry.levels import Level, Levels
-from proxy.telemetry.redaction import REDACTED, is_secret, redact_text, redact_tokens
+from proxy.telemetry.redaction import REDACTED, is_secret, redact, redact_text, redact_tokens
 from proxy.telemetry.sink import Sink
 from proxy.telemetry.timestamp import make_timestamp
 
@@ -41,6 +42,7 @@ _TEXT_MAX: Final = 8 * 1024
 _EXCEPTION_MAX: Final = 16 * 1024
 _DEPTH_MAX: Final = 6
 _ITEMS_MAX: Final = 100
+_UNSEEN: Final = re.compile(r"[^\n -~]")
 # aiohttp's own access lines would repeat what the admin API's callers know.
 _QUIET: Final = ("aiohttp.access",)
 
@@ -131,10 +133,23 @@ def loop_exception_handler(
 def render_json(record: Mapping[str, Any]) -> bytes:
     """A record as one line of JSON, whatever is in it."""
     try:
-        return orjson.dumps(record, default=_describe, option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(record, default=_describe, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
         # Broken surrogates, keys that aren't text, integers beyond 64 bits, cycles.
-        return orjson.dumps(clean(record), option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(clean(record), option=orjson.OPT_APPEND_NEWLINE)
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    # JSON lets stand what terminals, and readers that know more line ends, obey.
+    return _UNSEEN.sub(_escape, line.decode()).encode()
+
+
+def _escape(found: re.Match[str]) -> str:
+    """The JSON escapes of a character that isn't printable, and of no other."""
+    letter = found[0]
+    if letter.isprintable():
+        return letter
+    units = letter.encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def clean(value: Any, depth: int = 0) -> Any:
@@ -157,7 +172,7 @@ def clean(value: Any, depth: int = 0) -> Any:
 def _describe(value: Any) -> str:
     if isinstance(value, bytes):
         return value[:_TEXT_MAX].decode("utf-8", "backslashreplace")
-    return str(value)[:_TEXT_MAX]
+    return redact_text(str(value)[:_TEXT_MAX])
 
 
 def _place(request: Request | None) -> dict[str, str]:
@@ -179,8 +194,11 @@ def _complete(facts: Facts) -> Facts:
         if isinstance(value, str):
             if is_secret(name) and value:
                 facts[name] = REDACTED
-            elif len(value) > _TEXT_MAX:
-                facts[name] = value[:_TEXT_MAX] + "…"
+            else:
+                cut = f"{value[:_TEXT_MAX]}…" if len(value) > _TEXT_MAX else value
+                facts[name] = redact_text(cut)
+        elif isinstance(value, Mapping | list | tuple | set | frozenset):
+            facts[name] = redact(value)
     if exc_info:
         facts.update(_explain(exc_info))
     return facts

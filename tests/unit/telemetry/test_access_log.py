@@ -184,7 +184,7 @@ def test_planted_secrets_never_reach_the_log(lines: Lines, wall: Wall, request_i
     ("agent", "shown"),
     [
         (b'x" , "status": 500, "y": "', 'x" , "status": 500, "y": "'),
-        (b"a\r\n{}\x00\x1b[2J", "a\r\n{}\x00\x1b[2J"),
+        (b"a\r\n{}\x00\x1b[2J", r"a\r\n{}\x00\x1b[2J"),
         (b"\xff\xfe", "\\xff\\xfe"),
         ("世界".encode(), "世界"),
         (b"u" * 300, "u" * 256),
@@ -244,6 +244,43 @@ def test_tokens_are_hidden_wherever_they_stand(
     assert line["path"] == "/verify/…redacted"
     assert line["query"] == "x=…redacted"
     assert line["user_agent"] == "app …redacted"
+
+
+def test_credentials_are_hidden_wherever_they_stand(
+    lines: Lines, wall: Wall, request_in: Request
+) -> None:
+    url = f"https://alice:{CANARY}@a.test/"
+    request_in.target = f"/fetch/{url}x?next=%2Fback%3Ftoken%3D{CANARY}".encode()
+    request_in.headers.set("User-Agent", f"bot (+{url})")
+    request_in.headers.set("Referer", url)
+    request_in.headers.set("X-Note", f"Bearer {CANARY}")
+    request_in.decide("redirect", "redirected", url)
+    line = write(lines, wall, request_in, headers=("Referer", "X-Note"))
+    assert CANARY not in str(line)
+    assert line["path"] == "/fetch/https://…redacted@a.test/x"
+    assert line["user_agent"] == "bot (+https://…redacted@a.test/)"
+    assert line["headers"]["referer"] == "https://…redacted@a.test/"
+
+
+def test_nothing_that_a_terminal_obeys_is_written(
+    lines: Lines, wall: Wall, request_in: Request
+) -> None:
+    evil = "a\x9b31m\u2028\u202eb\x7f"
+    request_in.headers = Headers([(b"User-Agent", evil.encode()), (b"Referer", evil.encode())])
+    request_in.decide("custom", "refused", evil)
+    write(lines, wall, request_in, headers=("Referer",))
+    assert lines.raw().decode().rstrip("\n").isprintable()
+
+
+def test_agents_that_were_made_up_do_not_fill_the_memory(
+    lines: Lines, wall: Wall, request_in: Request
+) -> None:
+    log = AccessLog(Logging(), lines.sink, wall)
+    for number in range(1100):
+        request_in.headers = Headers([(b"User-Agent", b"%d" % number)])
+        log.line(request_in, 200, 1, 2, 101.0)
+    assert [line["user_agent"] for line in lines.json()] == [str(number) for number in range(1100)]
+    assert len(log._agents) <= 1024
 
 
 def test_on_a_terminal_it_is_a_line_for_people(

@@ -21,6 +21,7 @@ from proxy.telemetry.sink import Sink
 from tests.unit.telemetry.conftest import Lines
 
 Wall = Callable[[], float]
+CANARY = "canary-4711-hunter2"
 
 
 @pytest.fixture(autouse=True)
@@ -129,13 +130,34 @@ def test_an_endless_stack_trace_keeps_its_ends(lines: Lines, wall: Wall) -> None
 
 def test_a_planted_secret_is_not_logged(lines: Lines, wall: Wall) -> None:
     log = configure("info", "json", lines.sink, wall)
-    canary = "canary-4711-hunter2"
-    log.info("connecting", password=canary, authorization=f"Basic {canary}")
-    log.error("failed", exc_info=ValueError(f"redis://:{canary}@host refused"))
-    logging.getLogger("library").warning("sent Bearer %s", canary)
+    log.info("connecting", password=CANARY, authorization=f"Basic {CANARY}")
+    log.error("failed", exc_info=ValueError(f"redis://:{CANARY}@host refused"))
+    logging.getLogger("library").warning("sent Bearer %s", CANARY)
     raw = lines.raw().decode()
-    assert canary not in raw
+    assert CANARY not in raw
     assert raw.count("…redacted") == 4
+
+
+def test_secrets_are_hidden_wherever_they_stand_in_a_fact(lines: Lines, wall: Wall) -> None:
+    url = f"redis://alice:{CANARY}@store:6379"
+
+    class Store:
+        def __str__(self) -> str:
+            return url
+
+    log = configure("info", "json", lines.sink, wall)
+    log.info("asked", url=url, urls=[url], store=Store(), fields={"password": CANARY, "a": 1})
+    [line] = lines.json()
+    assert CANARY not in str(line)
+    assert line["fields"] == {"password": "…redacted", "a": 1}
+
+
+def test_nothing_that_a_terminal_obeys_is_written(lines: Lines, wall: Wall) -> None:
+    evil = "ä\x9b31m\u2028\u202e\U000e0001\x7f"
+    configure("info", "json", lines.sink, wall).info(evil, fact=evil)
+    raw = lines.raw().decode()
+    assert raw.rstrip("\n").isprintable()
+    assert json.loads(raw)["fact"] == evil, "it is escaped, not lost"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -124,6 +125,15 @@ def test_endless_nesting_is_cut() -> None:
         ("&&;&", "&&;&"),
         ("%zz=1&%=2&token%=3", "%zz=1&%=2&token%=" + REDACTED),
         ("", ""),
+        # Within the values of others.
+        ("next=/back?token=abc&x=1", f"next={REDACTED}&x=1"),
+        ("next=%2Fback%3Ftoken%3Dabc&x=1", f"next={REDACTED}&x=1"),
+        ("next=https%253A%252F%252Fa%252F%2523id_token%253Dabc", f"next={REDACTED}"),
+        ("token%3Dabc", REDACTED),
+        ("url=https://alice:abc@a.test/", f"url={REDACTED}"),
+        ("url=https%3A%2F%2Falice%3Aabc%40a.test", f"url={REDACTED}"),
+        ("auth_header=Bearer+abcdefgh", f"auth_header={REDACTED}"),
+        ("next=%2Fback%3Fpage%3D2&q=red+shoes&mail=a%40b.test&pad=abc==",) * 2,
     ],
 )
 def test_query_parameters_are_hidden_by_name(query: str, shown: str) -> None:
@@ -176,12 +186,43 @@ def test_a_secret_is_hidden_whatever_stands_around_it(before: str, after: str) -
         ("is it? x = token = 3", "is it? x = token = 3"),
         (f"sent {JWT}, which expired", f"sent {REDACTED}, which expired"),
         (f"a.{JWT[:40]}", f"a.{REDACTED}"),
+        (f"v1.a.b.c.d.{JWT}, \n{JWT}", f"v1.a.b.c.d.{REDACTED}, \n{REDACTED}"),
         (f"{JWT}.a.b and {JWT.replace('.', '%2E')}", f"{REDACTED} and {REDACTED}"),
         ("eyJ is how they begin, eyJhbGciOiJIUzI1NiJ9 alone says nothing",) * 2,
     ],
 )
 def test_texts_lose_their_secrets_and_nothing_else(text: str, shown: str) -> None:
     assert redact_text(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("before", "many", "behind"),
+    [
+        ("", "eyJ", ""),
+        ("a.", "eyJabcdefgh", ""),
+        ("", "eyJaaaaaaaa%2", ""),
+        ("bearer ", "\t", ""),
+        ("?next=%", "x", ""),
+        ("?next=b", "[a", "=%"),
+        ("?next=", "bearer+", ""),
+        ("?next=%", "%25", ""),
+        ("http", "://", ""),
+    ],
+)
+def test_no_text_takes_more_than_its_length_asks_for(before: str, many: str, behind: str) -> None:
+    def cost(length: int) -> float:
+        text = before + many * (length // len(many)) + behind
+
+        def once() -> float:
+            began = time.thread_time()
+            redact_tokens(text.encode())
+            redact_text(text)
+            return time.thread_time() - began
+
+        return min(once() for _ in range(5))
+
+    # Sixteen times as long takes 256 times as long where it is tried anew at each letter.
+    assert cost(32 * 1024) < 80 * cost(2 * 1024)
 
 
 def test_urls_lose_the_parameters_that_the_user_names() -> None:
