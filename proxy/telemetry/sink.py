@@ -22,6 +22,7 @@ FLUSH_SECONDS: Final = 0.2
 _BATCH: Final = 128 * 1024
 _LATE_MAX: Final = 256
 _POLL_MS: Final = 1000
+_LOCK_SECONDS: Final = 0.1
 # Lines tell of clients: their addresses are nobody's business but the operator's.
 _FILE_MODE: Final = 0o640
 
@@ -150,9 +151,13 @@ class Sink:
         the batches that were left count as dropped.
         """
         if not self._closed:
-            with self._lock:
-                self._hand_over()
-                self._closed = True
+            # A signal that ends the process may have come in the midst of a write, which then
+            # goes on no more: the lock is not waited for.
+            held = self._lock.acquire(timeout=_LOCK_SECONDS)
+            self._hand_over()
+            self._closed = True
+            if held:
+                self._lock.release()
             self._batches.put(None)
         self._thread.join(deadline)
         if not self._thread.is_alive():
@@ -223,5 +228,7 @@ class Sink:
 
 
 def open_file(path: str) -> int:
-    """A descriptor that appends to a file, made if need be. Raises OSError."""
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+    """A descriptor that appends to a file, made if need be. Raises OSError, also for a named
+    pipe that nobody reads, instead of waiting for somebody."""
+    how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    return os.open(path, how, _FILE_MODE)

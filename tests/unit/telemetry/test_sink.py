@@ -193,6 +193,15 @@ def test_a_finalizer_that_logs_while_a_line_is_written_does_not_deadlock() -> No
     assert sorted(stream.getvalue().splitlines()) == [b"finalizer", b"line"]
 
 
+def test_closing_in_the_midst_of_a_write_does_not_deadlock() -> None:
+    stream = io.BytesIO()
+    sink = Sink(stream)
+    sink.write(b"line\n")
+    with sink._lock:  # what a signal finds that interrupts `write`
+        assert sink.close(5.0)
+    assert stream.getvalue() == b"line\n"
+
+
 def test_a_pipe_is_no_terminal(pipe: Pipe) -> None:
     assert pipe.sink().tty is False
 
@@ -243,6 +252,19 @@ class TestFiles:
         sink.write(b"1\n")
         assert sink.close(5.0)
         assert stream.getvalue() == b"1\n"
+
+    def test_a_named_pipe_that_nobody_reads_is_not_waited_for(self, tmp_path: Path) -> None:
+        pipe = tmp_path / "a.log"
+        os.mkfifo(pipe)
+        sink = Sink(io.BytesIO())
+        with pytest.raises(OSError, match="No such device"):
+            sink.redirect(str(pipe))
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        sink.redirect(str(pipe))
+        sink.write(b"1\n")
+        assert sink.close(5.0)
+        assert os.read(reader, 10) == b"1\n"
+        os.close(reader)
 
     def test_descriptors_are_closed(self, tmp_path: Path) -> None:
         before = len(os.listdir("/proc/self/fd"))
