@@ -6,7 +6,10 @@ others' to say.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+# Switching Protocols (RFC 9110, 15.2.2).
+_TUNNEL: Final = 101
 
 
 class Decision(NamedTuple):
@@ -49,12 +52,18 @@ class Timings:
 
     received: the request's head was complete. forwarded: the policies let it through.
     connected: a connection to the upstream was ready. first_byte: the response's head came.
+    responded: the head left, of a response that did not leave as a whole, or opened a tunnel.
     """
 
-    __slots__ = ("connected", "first_byte", "forwarded", "received")
+    __slots__ = ("connected", "first_byte", "forwarded", "received", "responded")
 
     def __init__(self, received: float) -> None:
         self.received = received
         self.forwarded = 0.0
         self.connected = 0.0
         self.first_byte = 0.0
+        self.responded = 0.0
+
+    def lasted(self, status: int, ended: float) -> float:
+        """Seconds that an exchange took; where it opened a tunnel, until that was open."""
+        return (self.responded if status == _TUNNEL and self.responded else ended) - self.received

@@ -201,6 +201,7 @@ class Exchange:
 
     async def _drain(self, response: Response) -> None:
         aborted = ""
+        self.request.timings.responded = self._listener.clock()
         try:
             await self._client.sender.outflow.drain()
         except (asyncio.CancelledError, ConnectionResetError):
@@ -219,12 +220,14 @@ class Exchange:
             status, error = response.status, response.error
             if response.tunnel is not None:
                 client.join(self, response)
+                self.request.timings.responded = self._listener.clock()
                 return
             keep = self.keep_alive and client.persists(response)
             data, self.keep_alive, framing = frame_response(
                 self.request, response, keep, self._listener.date
             )
             client.sender.write(data)
+            self.request.timings.responded = self._listener.clock()
             if framing and not isinstance(response.body, bytes):
                 await client.sender.stream(response.body, response.length, framing == "chunked")
             elif client.sender.outflow.full:

@@ -61,14 +61,15 @@ REQUESTS: Final = Family(
 DURATION: Final = Family(
     "sidegate_request_duration_seconds",
     "histogram",
-    "From a request's head to the end of its response.",
+    "From a request's head to the end of its response; of a tunnel, until it was open.",
     ("route",),
     DURATION_BUCKETS,
 )
 OVERHEAD: Final = Family(
     "sidegate_request_overhead_seconds",
     "histogram",
-    "Sidegate's own share: the duration without the wait for the upstream's response head.",
+    "Sidegate's own share: the duration without the wait for the upstream's response head, and "
+    "without that for a body that streams.",
     ("route",),
     OVERHEAD_BUCKETS,
 )

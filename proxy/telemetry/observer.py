@@ -54,6 +54,10 @@ class Observer:
             waited = timings.first_byte - timings.forwarded
             overhead -= waited
             waits.observe(waited)
+        if timings.responded:
+            # What streams takes the time of those who send and read it.
+            overhead -= ended - timings.responded
+            seconds = timings.lasted(status, ended)
         trace_id = request.trace.trace_id if self._every else ""
         route.finished(status, request.method, seconds, overhead, sent, received, trace_id)
         for policy, outcome, detail in request.decisions:
@@ -64,10 +68,10 @@ class Observer:
         if self.line is not None:
             self.line(request, status, sent, received, ended, error, aborted)
 
-    def mark(self, request: Request, ended: float) -> None:
+    def mark(self, request: Request, status: int, ended: float) -> None:
         """The trace of a request that was counted is recorded: make it an exemplar."""
         cells, _ = self._cells.get(request.route.name) or self._learn(request.route)
-        cells.mark(request.trace.trace_id, ended - request.timings.received)
+        cells.mark(request.trace.trace_id, request.timings.lasted(status, ended))
 
     def _learn(self, route: RouteInfo) -> tuple[RouteCells, Histogram]:
         # Routes come from the configuration; an upstream without a name observes nothing
@@ -103,4 +107,4 @@ class TracingObserver:
         """As `Observer.finished`."""
         self._finished(request, status, sent, received, ended, error, aborted)
         if self._trace(request, status, sent, received, ended, error, aborted):
-            self._observer.mark(request, ended)
+            self._observer.mark(request, status, ended)

@@ -14,7 +14,13 @@ from proxy.config.telemetry import Logging, Sampling
 from proxy.contract import Log, Request
 from proxy.telemetry.access_log import Line
 from proxy.telemetry.levels import Levels
-from proxy.telemetry.redaction import REDACTED, is_secret, redact_text
+from proxy.telemetry.redaction import (
+    REDACTED,
+    QueryRedaction,
+    is_secret,
+    redact_text,
+    redact_url,
+)
 from proxy.telemetry.tracing.sampling import make_sampler
 
 _TALKATIVE: Final = ("debug", "info")
@@ -58,8 +64,9 @@ def _sampled(sample: Sampling, line: Line) -> Line:
         aborted: str,
     ) -> None:
         trace_id = request.trace.trace_id
+        timings = request.timings
         if (
-            ended - request.timings.received >= slow
+            (ended - timings.received >= slow and timings.lasted(status, ended) >= slow)
             or status >= least
             or aborted
             or not trace_id
@@ -98,6 +105,7 @@ class _Detail:
 
     def __init__(self, options: Logging, log: Log, places: Mapping[tuple[str, str], str]) -> None:
         self._hidden = set(map(str.lower, options.redact_headers))
+        self._redact_query = QueryRedaction(options.redact_query)
         self._log = log
         self._places = places
 
@@ -119,18 +127,19 @@ class _Detail:
             route=route,
             status=status,
             fields={
-                name: REDACTED
-                if name in self._hidden or is_secret(name)
-                else redact_text(value[:_VALUE_MAX])
+                name: REDACTED if name in self._hidden or is_secret(name) else self._shown(value)
                 for name, value in request.headers.items()
             },
             decisions=[
                 {
                     "policy": policy,
                     "outcome": outcome,
-                    "detail": redact_text(detail[:_VALUE_MAX]),
+                    "detail": self._shown(detail),
                     "configured_at": self._places.get((route, policy), "default"),
                 }
                 for policy, outcome, detail in request.decisions
             ],
         )
+
+    def _shown(self, text: str) -> str:
+        return redact_url(redact_text(text[:_VALUE_MAX]), self._redact_query)

@@ -155,6 +155,45 @@ async def test_a_line_says_where_the_time_went(tmp_path: Path) -> None:
     assert 190 < line["upstream_ms"] <= line["total_ms"]
 
 
+@pytest.mark.parametrize(
+    ("head", "metric", "status"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", "overhead", 200),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n\r\n",
+            "duration",
+            101,
+        ),
+    ],
+)
+async def test_what_goes_on_after_the_head_is_no_time_of_ours(
+    head: bytes, metric: str, status: int, tmp_path: Path
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        await asyncio.sleep(0.3)
+        writer.write(b"ok")
+        writer.close()
+
+    upgrade = {
+        "connection": "Upgrade", "upgrade": "websocket", "sec_websocket_version": "13",
+        "sec_websocket_key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }  # fmt: skip
+    async with before(script, tmp_path) as (_, gateway):
+        async with connected(gateway.url) as wire:
+            await wire.send(request(**upgrade if status == 101 else {}))
+            assert (await wire.head()).status == status
+            assert await wire.exactly(2) == b"ok"
+        [line] = await gateway.lines()
+        metrics = await gateway.metrics()
+    assert line["status"] == status
+    assert line["total_ms"] > 290
+    counted = total(metrics, f"sidegate_request_{metric}_seconds_sum")
+    assert counted * 1000 < line["total_ms"] - 250
+
+
 async def test_the_numbers_are_exact(tmp_path: Path) -> None:
     routes = [
         {"name": "api", "match": {"path": "/api/**"}},

@@ -66,7 +66,7 @@ class Tracer:
         aborted: str,
     ) -> bool:
         """An exchange is over, as the gateway's observer is told; whether it is recorded."""
-        seconds = ended - request.timings.received
+        seconds = request.timings.lasted(status, ended)
         if not self._keep(request, status, seconds, aborted) or not request.trace.trace_id:
             return False
         ending = Ending(status, sent, received, ended, error, aborted, self._wall())

@@ -52,6 +52,29 @@ def test_a_request_that_was_never_forwarded_is_all_our_own(
     assert metrics.snapshot().families[ERRORS] == {("rate_limited",): [1]}
 
 
+def test_a_body_that_streams_is_not_our_own_time(
+    observer: Observer, metrics: Metrics, request_in: Request
+) -> None:
+    request_in.timings.responded = 100.002
+    observer.finished(request_in, 200, 10, 10, 107.0)
+    cells = metrics.route("catalogue")
+    assert cells.seconds.total == pytest.approx(7.0)
+    assert cells.overhead.total == pytest.approx(0.002 - 0.00105)
+
+
+def test_a_tunnel_takes_until_it_is_open(
+    observer: Observer, metrics: Metrics, lines: Lines, request_in: Request
+) -> None:
+    request_in.timings.responded = 100.002
+    observer.finished(request_in, 101, 10, 10, 3700.0)
+    observer.mark(request_in, 101, 3700.0)
+    cells = metrics.route("catalogue")
+    assert cells.seconds.total == pytest.approx(0.002)
+    assert cells.overhead.total == pytest.approx(0.002 - 0.00105)
+    assert cells.exemplars[0] is not None, "in the same bucket"
+    assert lines.json()[0]["total_ms"] == 3_600_000, "its line tells how long it was open"
+
+
 def test_refusals_are_counted_by_policy_in_both_modes(
     observer: Observer, metrics: Metrics, request_in: Request
 ) -> None:

@@ -48,9 +48,16 @@ def world() -> Iterator[World]:
     logging.getLogger().setLevel(level)
 
 
-def end(line: Line | None, request: Request, status: int = 200, aborted: str = "") -> None:
+def end(
+    line: Line | None,
+    request: Request,
+    status: int = 200,
+    aborted: str = "",
+    *,
+    seconds: float = 0.01,
+) -> None:
     assert line is not None
-    line(request, status, 1, 1, 100.01, "", aborted)
+    line(request, status, 1, 1, 100.0 + seconds, "", aborted)
 
 
 def test_each_request_has_one_by_default(world: World, request_in: Request) -> None:
@@ -88,6 +95,16 @@ def test_a_sample_has_all_that_matter(
     assert world.lines == written
 
 
+@pytest.mark.parametrize(("opened", "written"), [(100.001, 0), (100.6, 1)])
+def test_a_tunnel_is_slow_when_it_was_slow_to_open(
+    world: World, request_in: Request, opened: float, written: int
+) -> None:
+    request_in.trace = request_in.trace._replace(trace_id=UNLUCKY)
+    request_in.timings.responded = opened
+    end(world.make(sample={}), request_in, 101, seconds=3600.0)
+    assert world.lines == written
+
+
 @pytest.mark.parametrize(("trace_id", "written"), [(LUCKY, 1), (UNLUCKY, 0), ("", 1)])
 def test_chance_goes_by_the_trace(
     world: World, request_in: Request, trace_id: str, written: int
@@ -117,6 +134,13 @@ def test_fields_that_the_user_names_are_hidden(world: World, request_in: Request
     end(world.make(level="debug", redact_headers=["User-Agent"]), request_in)
     [facts] = world.details()
     assert facts["fields"]["user-agent"] == "…redacted"
+
+
+def test_parameters_that_the_user_names_are_hidden(world: World, request_in: Request) -> None:
+    request_in.headers.set("Referer", "https://a.test/?ssn=123-45")
+    end(world.make(level="debug", redact_query=["ssn"]), request_in)
+    [facts] = world.details()
+    assert facts["fields"]["referer"] == "https://a.test/?ssn=…redacted"
 
 
 def test_details_do_not_need_access_lines(world: World, request_in: Request) -> None:
