@@ -3,6 +3,7 @@
 #
 #   make demo PORT=8081           what is taken is replaced by a free port
 #   make test ARGS="-k pool"      arguments for pytest
+#   make test JOBS=1              one test after the other
 #   make bench ARGS=--quick       arguments for the benchmark
 #   make test PYTHON=python3.13   another interpreter; `make clean` first
 
@@ -21,6 +22,8 @@ BENCH_INSTALLED := $(VENV)/.installed-bench
 FILE ?=
 ARGS ?=
 PORT ?= 8080
+# Most of the integration tests wait for something, so that two cores take three at once.
+JOBS ?= 3
 
 .PHONY: help
 help:  ## Say what the targets do
@@ -36,7 +39,7 @@ run: $(INSTALLED)  ## Run Sidegate: `make run FILE=sidegate.yaml` (without FILE:
 
 .PHONY: test
 test: $(INSTALLED) tools-test  ## Run the tests and hold the coverage
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED)  ## Check format, style, types and layers, and look for known weaknesses

@@ -90,6 +90,8 @@ async def test_counts_are_exact_after_workers_were_killed(tmp_path: Path) -> Non
     with process(config, tmp_path) as sidegate:
         async with scraping(sidegate.admin, tmp_path) as prometheus:
             counted = await load(sidegate.url, 800)
+            # Counting comes after answering, and a worker may be killed between them.
+            assert await told(prometheus) == dict(counted)
             for line in sidegate.lines("worker serves", WORKERS)[:2]:
                 os.kill(line["pid"], signal.SIGKILL)
             sidegate.lines("worker serves", WORKERS + 2)
@@ -113,7 +115,7 @@ async def test_a_worker_that_is_killed_under_load_loses_nothing_that_was_answere
 
         async def client() -> None:
             nonlocal asked, answered
-            for _ in range(20):
+            for _ in range(5):
                 with contextlib.suppress(CutShort, ConnectionError):
                     async with connected(sidegate.url) as wire:
                         for _ in range(50):
@@ -127,7 +129,8 @@ async def test_a_worker_that_is_killed_under_load_loses_nothing_that_was_answere
             await until(lambda: answered >= 1000, "the load")
             os.kill(first["pid"], signal.SIGKILL)
 
-        await asyncio.gather(kill(), *(client() for _ in range(4)))
+        # So many that some of them are the killed worker's, however the kernel deals them out.
+        await asyncio.gather(kill(), *(client() for _ in range(16)))
         sidegate.lines("worker serves", 3)
         counted = await requests_counted(sidegate)
     assert 0 < answered < asked, "some requests were broken off"

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-import pytest
 
 from tests.integration.gateway import running
 from tests.security.attack.probes import attack, report
@@ -23,7 +23,7 @@ MISSED: Final = {"SQL, number": ["0 or id"]}
 
 
 async def test_the_shop_is_full_of_holes_and_the_shield_covers_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, show: Callable[[str], None]
 ) -> None:
     folder = tmp_path / "shop"
     folder.mkdir()
@@ -32,14 +32,13 @@ async def test_the_shop_is_full_of_holes_and_the_shield_covers_them(
         config = {"upstreams": {"app": shop}, "policies": SHIELD}
         async with running(config, tmp_path) as gateway:
             shielded = await attack(session, gateway.url, folder.name)
-    with capsys.disabled():
-        print(report(directly, shielded, folder.name))
+    show(report(directly, shielded, folder.name))
     assert all(directly.values()), "what works for nobody shows nothing"
     assert {name: worked for name, worked in shielded.items() if worked} == MISSED
 
 
 async def test_sqlmap_finds_the_holes_and_none_behind_the_shield(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, show: Callable[[str], None]
 ) -> None:
     folder = tmp_path / "shop"
     folder.mkdir()
@@ -57,5 +56,4 @@ async def test_sqlmap_finds_the_holes_and_none_behind_the_shield(
                 assert directly.parameters, directly.output
                 assert shielded.finished, shielded.output
                 assert not shielded.parameters, shielded.output
-    with capsys.disabled():
-        print(table("What sqlmap found", rows))
+    show(table("What sqlmap found", rows))

@@ -15,8 +15,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-
 from tests.integration.client import CutShort, Wire, connected
 from tests.integration.origins import OK, RawOrigin, answering
 from tests.integration.process import Process, process
@@ -124,7 +122,7 @@ async def _crowd(proxy: Process, name: str) -> tuple[Any, ...]:
 
 
 async def test_crowds_are_ended_and_nobody_else_notices(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, show: Callable[[str], None]
 ) -> None:
     rows: list[tuple[Any, ...]] = [
         ("crowd", "clients", "ended after", "told", "memory each", "honest client waits")
@@ -135,8 +133,7 @@ async def test_crowds_are_ended_and_nobody_else_notices(
         with process(config, tmp_path) as proxy:
             for name in CROWDS:
                 rows.append(await _crowd(proxy, name))
-    with capsys.disabled():
-        print(table("Crowds against one process, with times of 1 s", rows))
+    show(table("Crowds against one process, with times of 1 s", rows))
     told = {row[0]: row[3] for row in rows[1:]}
     assert told["heads that drip"] == told["bodies that stall"] == "408"
     assert told["connections kept"] == told["silence"] == "closed"

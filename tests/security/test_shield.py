@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +44,7 @@ def score(text: str, place: str) -> int:
     return sum(rule.score for rule in SHIELD.matches(text, 2) if place in rule.places)
 
 
-def test_attacks_are_found(capsys: pytest.CaptureFixture[str]) -> None:
+def test_attacks_are_found(show: Callable[[str], None]) -> None:
     rows: list[tuple[Any, ...]] = [("family", "values", "query", "form", "json")]
     missed: dict[str, list[str]] = {}
     for family, values in corpus("attacks").items():
@@ -56,25 +57,23 @@ def test_attacks_are_found(capsys: pytest.CaptureFixture[str]) -> None:
                     missed.setdefault(place, []).append(value)
         rates = [f"{found[place] / len(values):.0%}" for place in ("query", "form", "json")]
         rows.append((family, len(values), *rates))
-    with capsys.disabled():
-        print(table("Detection by the shield, own corpus", rows))
+    show(table("Detection by the shield, own corpus", rows))
     assert missed == {}
 
 
-def test_what_sqlmap_would_send_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_sqlmap_would_send_is_found(show: Callable[[str], None]) -> None:
     values = sqlmap_values(3000)
     rows: list[tuple[Any, ...]] = [("place", "values", "found")]
     rates = {}
     for place in ("query", "form", "json", "cookie", "header"):
         rates[place] = sum(score(value, place) >= THRESHOLD for value in values) / len(values)
         rows.append((place, len(values), f"{rates[place]:.1%}"))
-    with capsys.disabled():
-        print(table("Detection by the shield, sqlmap's templates", rows))
+    show(table("Detection by the shield, sqlmap's templates", rows))
     assert min(rates[place] for place in ("query", "form", "json", "cookie")) > 0.99
     assert rates["header"] > 0.95
 
 
-def test_ordinary_values_pass(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ordinary_values_pass(show: Callable[[str], None]) -> None:
     rows: list[tuple[Any, ...]] = [("kind", "values", "refused")]
     refused: list[tuple[str, str]] = []
     for kind, values in corpus("ordinary").items():
@@ -86,12 +85,11 @@ def test_ordinary_values_pass(capsys: pytest.CaptureFixture[str]) -> None:
         ]
         refused += wrong
         rows.append((kind, len(values), len(wrong)))
-    with capsys.disabled():
-        print(table("False alarms of the shield, own corpus", rows))
+    show(table("False alarms of the shield, own corpus", rows))
     assert refused == []
 
 
-def test_python_s_own_texts_and_sources_pass(capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_s_own_texts_and_sources_pass(show: Callable[[str], None]) -> None:
     counts, refused = Counter[str](), Counter[str]()
     for kind, text in library_texts(250):
         counts[kind] += 1
@@ -99,8 +97,7 @@ def test_python_s_own_texts_and_sources_pass(capsys: pytest.CaptureFixture[str])
     rows: list[tuple[Any, ...]] = [("kind", "values", "refused", "rate")]
     for kind, count in counts.items():
         rows.append((kind, count, refused[kind], f"{refused[kind] / count:.2%}"))
-    with capsys.disabled():
-        print(table("False alarms of the shield, Python's library", rows))
+    show(table("False alarms of the shield, Python's library", rows))
     assert counts["prose"] > 2000
     assert counts["code"] > 2000
     assert refused["prose"] / counts["prose"] < 0.001

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -130,11 +132,15 @@ def test_the_sum_of_weights_is_right_and_within_bounds(
 
 @pytest.mark.parametrize("size", [100, 500])
 @pytest.mark.parametrize("scan", [False, True])
-def test_it_keeps_more_of_use_than_lru(size: int, scan: bool) -> None:
+def test_it_keeps_more_of_use_than_lru(size: int, scan: bool, show: Callable[[str], None]) -> None:
     trace = zipf(30_000, 5_000, 0.9, seed=3)
     if scan:
         trace = scanned(trace, 3_000, 1_000)
     ours, lru, best = by_s3fifo(trace, size), by_lru(trace, size), by_foresight(trace, size)
-    print(f"S3-FIFO {ours:.3f}, LRU {lru:.3f}, optimum {best:.3f}")  # noqa: T201
+    trouble = " and scans" if scan else ""
+    show(
+        f"Hits of a cache for {size} of 5,000 keys, Zipf{trouble}: "
+        f"S3-FIFO {ours:.3f}, LRU {lru:.3f}, optimum {best:.3f}"
+    )
     # How much of what LRU misses and the optimum wouldn't.
     assert (ours - lru) / (best - lru) > 0.3
