@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,13 @@ from tests.integration.redis import Redis, redis_server
 
 UNANSWERED = "sidegate_rate_limit_store_failures_total"
 UP = "sidegate_rate_limit_store_up"
+DOCUMENTED = set(
+    re.findall(
+        r"^\| `(sidegate_rate_limit_\w+)` \|",
+        (Path(__file__).parents[2] / "config" / "LIMITS.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
+)
 CANNOT = "the limit store can't be asked; limits are counted as `on_store_failure` says"
 
 
@@ -64,6 +72,8 @@ async def test_leased_instances_admit_together_what_the_limit_says_and_hardly_as
                 for series, value in (await gateways[0].metrics()).items()
                 if series.startswith("sidegate_rate_limit_overshoot_max")
             ]
+            told = {series.partition("{")[0] for series in await gateways[0].metrics()}
+            assert {name for name in told if "_rate_limit_" in name} == DOCUMENTED
             assert bound == 100
             counts = await asyncio.gather(*(ask_times(gateway.url, 800) for gateway in gateways))
             assert 400 - 2 * bound <= sum(count[204] for count in counts) <= 400
@@ -266,9 +276,10 @@ async def test_a_redis_that_fails_under_load_costs_no_request(
                 assert now <= local + clients
                 assert await counted(gateway, UP) == 1
             assert set(load.statuses) == {204}
-            lines = await gateway.lines(CANNOT)
-            reasons = [line["reason"] for line in lines]
-            assert len(reasons) == len(set(reasons)), "one line for each change"
+            assert len(await gateway.lines(CANNOT)) == 1, "one line for each change"
+            changes = "sidegate_rate_limit_store_changes_total"
+            assert await counted(gateway, changes, state="down") == 1
+            assert await counted(gateway, changes, state="up") == 2
 
 
 @pytest.mark.parametrize(

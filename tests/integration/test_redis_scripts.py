@@ -228,3 +228,11 @@ def test_what_has_expired_is_left_to_redis_to_forget(server: Server) -> None:
         counter = Counter(server, workers, quota(5, period, algorithm=algorithm))  # type: ignore[arg-type]
         counter.ask("take", 1)
         assert 0 < server.call("PTTL", "k0") <= 64_000
+
+
+def test_an_allowance_that_takes_ages_to_be_full_is_counted_as_well(server: Server) -> None:
+    workers = Workers()
+    counter = Counter(server, workers, quota(1, 86400.0, 10**15))
+    for _ in range(2):
+        assert counter.ask("charge", 10**9)[0].allowed
+    assert counter.ask("look", 1)[0].remaining == 10**15 - 2 * 10**9

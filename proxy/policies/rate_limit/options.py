@@ -128,7 +128,8 @@ class _Counting(_Block):
     cost: Annotated[int | str, AfterValidator(_cost)] = 1
     """What a request costs: a number, `header:NAME` of the request, `response_header:NAME`,
     or `response_bytes` (with a limit such as `10MiB/min`). What only the response tells is
-    taken after it: then a request is admitted while anything is left.
+    taken after it: then a request is admitted while anything is left. A client that may set
+    the request's field chooses what it costs, 0 as well: have it set by something before.
     """
     when: When | None = None
     """Count only some: others give back what they took once they are answered."""

@@ -275,7 +275,7 @@ class _Tally:
         self._by_limit = {
             rule.name: metrics.counter(
                 "sidegate_rate_limit_exceeded_total",
-                "Requests that were beyond a limit, by the first one that they met.",
+                "Requests that were beyond a limit, by the one with the longest wait.",
                 policy=name,
                 limit=rule.name,
             )

@@ -13,15 +13,20 @@ import hiredis
 
 from proxy.config.address import Address
 from proxy.config.store import RedisOptions, StoreTls, locate
-from proxy.store.redis.connection import Connection, Unanswered
+from proxy.store.redis.connection import LATE, Connection
 
 CONNECT_SECONDS: Final = 1.0
 """How long it may take until a new connection can be used."""
 
-FAILURES: Final = (OSError, Unanswered, hiredis.ReplyError)
-"""What says that a server can't be reached or asked."""
-
 _NAME: Final = "sidegate"
+
+
+class Unfit(Exception):
+    """What answers is not what can be asked; the text says why."""
+
+
+FAILURES: Final = (OSError, Unfit, hiredis.ReplyError)
+"""What says that a server can't be reached or asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +134,7 @@ async def _require_master(connection: Connection) -> None:
         # An access list may forbid the question.
         return
     if role != b"master":
-        raise Unanswered("it is a replica")
+        raise Unfit("it is a replica")
 
 
 async def ask_once(
@@ -149,8 +154,8 @@ def reason(error: BaseException) -> str:
         case hiredis.ReplyError():
             return str(error)[:200]
         case TimeoutError():
-            return "it does not accept connections in time"
-        case Unanswered():
+            return LATE
+        case Unfit():
             return str(error)
         case OSError():
             return error.strerror or type(error).__name__

@@ -19,8 +19,8 @@ import hiredis
 
 from proxy.store.purge import KINDS, Kind, Purge
 from proxy.store.purges import REMEMBERED, Purges, Verdict
-from proxy.store.redis.access import FAILURES, Access, open_connection
-from proxy.store.redis.connection import Connection, Unanswered
+from proxy.store.redis.access import FAILURES, Access, Unfit, open_connection
+from proxy.store.redis.connection import Connection
 from proxy.store.redis.inquiry import Source, Word, read_lua
 from proxy.store.redis.topology import Topology, slot_of
 
@@ -175,7 +175,7 @@ class Bulletin:
         while not self._live:
             for name, purge in list(self._unwritten.items()):
                 if not await self._write(name, purge):
-                    raise Unanswered("it does not take purges")
+                    raise Unfit("it does not take purges")
                 self._unwritten.pop(name, None)
             last = await self._catch_up(connection)
             self._live = not self._unwritten

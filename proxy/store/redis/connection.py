@@ -13,9 +13,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from errno import ECONNRESET
 from typing import Any, Final, Protocol, cast
 
 import hiredis
+
+LOST: Final = "the connection was lost"
+LATE: Final = "it does not answer in time"
 
 # How often overdue answers are looked for, in seconds, while any are waited for.
 _SWEEP: Final = 0.01
@@ -49,10 +53,6 @@ class Question(Protocol):
     def lost(self) -> None:
         """The connection went before the answer came."""
         ...
-
-
-class Unanswered(Exception):
-    """No answer came; the text says why."""
 
 
 class Connection(asyncio.Protocol):
@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
     async def call(self, *words: str | bytes | int, seconds: float) -> Any:
         """The answer to a command, within so many seconds.
 
-        Raises Unanswered when it doesn't come, and `hiredis.ReplyError` when it is one.
+        Raises OSError when it doesn't come, and `hiredis.ReplyError` when it is one.
         """
         call = _Call(self._loop, self._loop.time() + seconds)
         self.ask(call, pack(*words))
@@ -222,8 +222,8 @@ class _Call(_Ignored):
 
     def overdue(self) -> None:
         if not self.future.done():
-            self.future.set_exception(Unanswered("no answer in time"))
+            self.future.set_exception(TimeoutError())
 
     def lost(self) -> None:
         if not self.future.done():
-            self.future.set_exception(Unanswered("the connection was lost"))
+            self.future.set_exception(ConnectionResetError(ECONNRESET, LOST))

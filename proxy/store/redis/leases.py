@@ -206,7 +206,8 @@ def _told(lease: _Lease, now: float) -> Reading:
                 max(0.0, verdict.reset_after - past),
                 verdict.at,
             )
-            for verdict in lease.reading
+            # Before the first refill, only what costs nothing is admitted.
+            for verdict in lease.reading or lease.refusal
         ]
     )
 

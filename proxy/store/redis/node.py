@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from proxy.config.address import Address
 from proxy.store.redis.access import FAILURES, Access, open_connection, reason
-from proxy.store.redis.connection import Connection, Question
+from proxy.store.redis.connection import LATE, LOST, Connection, Question
 
 State = Literal["closed", "open", "half_open"]
 
@@ -31,8 +31,8 @@ class Node:
     """One server.
 
     locate: where it is now; may ask others, and raises what `open_connection` raises. spawn:
-    runs a task. told: hears of each change between closed and open, and why. state: of the
-    circuit.
+    runs a task. told: hears of each change between closed and open, and why; also when a server
+    that was out of reach answers, and can't serve for another reason. state: of the circuit.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Node:
         self._spawn = spawn
         self._told = told
         self._connection: Connection | None = None
+        self._trouble = ""
         self._wait = 0.0
         self._closed_at = -_PROOF
         self._recovering = False
@@ -84,7 +85,7 @@ class Node:
             self.state = "open"
             if self._loop.time() - self._closed_at > _PROOF:
                 self._wait = 0.0
-            self._told(self, why)
+            self._tell(why)
         if connection is not None:
             connection.abort()
         self._recover()
@@ -103,7 +104,6 @@ class Node:
             self._spawn(self._try())
 
     async def _try(self) -> None:
-        told = ""
         try:
             await asyncio.sleep(self._wait)
             while not self._ended:
@@ -116,10 +116,8 @@ class Node:
                     )
                 except FAILURES as error:
                     self.state = "open"
-                    why = reason(error)
-                    if why != told:
-                        told = why
-                        self._told(self, why)
+                    if not self._trouble or not isinstance(error, OSError):
+                        self._tell(reason(error))
                 else:
                     if self._use(connection):
                         return
@@ -134,14 +132,19 @@ class Node:
             self._connection = connection
             self._closed_at = self._loop.time()
             self.state = "closed"
-            self._told(self, "")
+            self._tell("")
         return self._connection is connection
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self._trouble or not trouble:
+            self._trouble = trouble
+            self._told(self, trouble)
 
     def _lost(self) -> None:
         if self._connection is not None and not self._ended:
             self._connection = None
-            self.give_up("the connection was lost")
+            self.give_up(LOST)
 
     def _missed(self, count: int) -> None:
         if count >= _MISSES and self.state == "closed":
-            self.give_up("it does not answer in time")
+            self.give_up(LATE)

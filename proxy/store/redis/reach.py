@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from functools import partial
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from proxy.config.store import RedisOptions
 from proxy.contract import Log, Metrics
@@ -50,6 +51,7 @@ class Reach:
         self._returned = returned
         self._log = log
         self._complained = False
+        self._able: WeakKeyDictionary[Node, bool] = WeakKeyDictionary()
         self._tally = _Tally(metrics, name, metric)
         self.connected = asyncio.Event()
         access = make_access(options, patience)
@@ -80,7 +82,9 @@ class Reach:
         self._tally.up.set(float(self.ready))
         if self.ready:
             self.connected.set()
-        self._tally.changed(up=not why)
+        if self._able.get(node, bool(why)) is bool(why):
+            self._able[node] = not why
+            self._tally.changed(up=not why)
         place = "" if node.address is None else node.address.host
         if node.address is not None and node.address.port:
             place = f"{place}:{node.address.port}"

@@ -15,8 +15,7 @@ from typing import Any, Final, Protocol
 
 from proxy.config.address import Address
 from proxy.config.store import RedisOptions, locate, read_node
-from proxy.store.redis.access import CONNECT_SECONDS, FAILURES, Access, ask_once, reason
-from proxy.store.redis.connection import Unanswered
+from proxy.store.redis.access import CONNECT_SECONDS, FAILURES, Access, Unfit, ask_once, reason
 from proxy.store.redis.node import Node
 
 SLOTS: Final = 16384
@@ -136,7 +135,7 @@ class _Sentinels:
         self._loop = loop
 
     async def master(self) -> Address:
-        """Where the master is, by the first who knows. Raises Unanswered."""
+        """Where the master is, by the first who knows. Raises Unfit."""
         why = f"no Sentinel knows a master {self._name!r}"
         for address in self._addresses:
             try:
@@ -150,7 +149,7 @@ class _Sentinels:
             if found:
                 host, port = found
                 return Address(scheme="redis", host=host.decode(), port=int(port))
-        raise Unanswered(why)
+        raise Unfit(why)
 
 
 class Master(Single):
@@ -193,7 +192,7 @@ class Master(Single):
                     await self._doubted.wait()
             self._doubted.clear()
             if self._node.usable and not self._ended:
-                with contextlib.suppress(Unanswered):
+                with contextlib.suppress(Unfit):
                     if await self._sentinels.master() != self._node.address:
                         self._node.give_up("another server is the master now")
             await asyncio.sleep(_CHECK_PAUSE)

@@ -10,8 +10,7 @@ count.fixed_window = function(key, limit, period, burst, at)
   end
   local rest = (window + 1) * period - now
   local function keep(value)
-    redis.call('SET', key, string.format('%.0f %.0f', window, value), 'PX',
-      math.ceil(rest / 1000) + 1)
+    redis.call('SET', key, string.format('%.0f %.0f', window, value), 'PX', lifetime(rest))
   end
   if deed == 'give' then
     if known and math.floor(at / period) == window then keep(math.max(0, used - cost)) end

@@ -15,8 +15,7 @@ count.gcra = function(key, limit, period, burst, at)
   debt = math.max(0, debt - math.max(0, moment - seen))
   local function keep(value)
     if value <= 0 then redis.call('DEL', key) else
-      redis.call('SET', key, string.format('%.0f %.17g', moment, value), 'PX',
-        math.ceil(value / 1000) + 1)
+      redis.call('SET', key, string.format('%.0f %.17g', moment, value), 'PX', lifetime(value))
     end
   end
   if deed == 'give' then

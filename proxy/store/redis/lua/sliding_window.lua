@@ -31,7 +31,7 @@ count.sliding_window = function(key, limit, period, burst, at)
       numbers[2 + index % (parts + 1)] = string.format('%.0f', counts[index] or 0)
     end
     redis.call('SET', key, table.concat(numbers, ' '), 'PX',
-      math.ceil(((newest + parts + 1) * part - now) / 1000) + 1)
+      lifetime((newest + parts + 1) * part - now))
   end
   if deed == 'give' then
     local index = math.floor(at / part)

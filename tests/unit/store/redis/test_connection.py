@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import hiredis
 import pytest
 
-from proxy.store.redis.connection import Connection, Unanswered, pack
+from proxy.store.redis.connection import Connection, pack
 from tests.unit.paused_loop import PausedLoop, settle
 from tests.unit.store.redis.noted import Noted
 from tests.unit.transport import Wire
@@ -195,7 +195,7 @@ def test_a_call_is_awaited(stage: Stage) -> None:
         assert pong == b"PONG"
         with pytest.raises(hiredis.ReplyError):
             await asyncio.gather(answer(b"-ERR\r\n"), stage.connection.call("X", seconds=1.0))
-        with pytest.raises(Unanswered):
+        with pytest.raises(TimeoutError):
             await stage.connection.call("PING", seconds=1.0)
 
     stage.loop.run(story())

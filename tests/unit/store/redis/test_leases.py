@@ -201,6 +201,15 @@ class TestOneWorker:
         worker.take("other")
         assert source.since == workers.now
 
+    def test_what_costs_nothing_is_admitted_though_nothing_is_left(self) -> None:
+        _, source, worker = self.worker(limit=5, batch=5, period=1000.0)
+        source.limiter.charge("k", 5)
+        told: list[Reading | None] = []
+        worker.leases.wait("k", 0, told.append)
+        [reading] = told
+        assert reading is not None
+        assert (reading[0].allowed, reading[0].remaining) == (True, 0)
+
     def test_once_nothing_is_left_nobody_is_asked_until_something_may_be(self) -> None:
         workers, source, worker = self.worker(limit=10, batch=5, period=10.0)
         for _ in range(200):

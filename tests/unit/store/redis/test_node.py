@@ -12,7 +12,7 @@ import pytest
 from proxy.config.address import Address
 from proxy.config.store import StoreOptions
 from proxy.store.redis.access import make_access
-from proxy.store.redis.connection import Connection, pack
+from proxy.store.redis.connection import LATE, LOST, Connection, pack
 from proxy.store.redis.node import Node
 from tests.unit.paused_loop import PausedLoop, settle
 from tests.unit.store.redis.noted import Noted
@@ -127,7 +127,7 @@ def test_what_answers_is_asked(stage: Stage) -> None:
     ("trouble", "why"),
     [
         ({"up": False}, "Connection refused"),
-        ({"latency": 0.08}, "no answer in time"),
+        ({"latency": 0.08}, LATE),
         ({"role": REPLICA}, "it is a replica"),
     ],
 )
@@ -158,7 +158,19 @@ def test_it_is_asked_again_soon_after_it_is_back(stage: Stage) -> None:
         await asyncio.sleep(60)
         stage.server.up = True
         await asyncio.sleep(1.1)
-        assert stage.node.usable
+        assert [why for _, why in stage.told] == ["", LOST, ""]
+
+    stage.run(story())
+
+
+def test_one_that_is_back_and_can_t_serve_is_told_of_anew(stage: Stage) -> None:
+    async def story() -> None:
+        stage.server.up, stage.server.role = False, REPLICA
+        stage.server.wires[0].abort()
+        await asyncio.sleep(5)
+        stage.server.up = True
+        await asyncio.sleep(5)
+        assert [why for _, why in stage.told] == ["", LOST, "it is a replica"]
 
     stage.run(story())
 
@@ -191,6 +203,6 @@ def test_three_answers_in_a_row_that_come_late_open_the_circuit(stage: Stage) ->
         assert not stage.node.usable
         stage.server.latency = 0.001
         await asyncio.sleep(2)
-        assert [why for _, why in stage.told] == ["", "it does not answer in time", ""]
+        assert [why for _, why in stage.told] == ["", LATE, ""]
 
     stage.run(story())
