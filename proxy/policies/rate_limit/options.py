@@ -232,7 +232,7 @@ class Options(PolicyOptions, _Counting):
     lease a worker and key is admitted beyond the limit.
     """
     lease: int | None = Field(default=None, ge=1, le=1_000_000)
-    """How many are taken ahead, for `leased`; by default a tenth of `burst`."""
+    """How many are taken ahead at most, for `leased`; by default a tenth of `burst`."""
     on_store_failure: OnFailure = "local"
     """While the store can't be asked: `local` counts in this instance alone, `open` admits
     everything, `closed` refuses everything with 503 `limit_unavailable`.

@@ -7,12 +7,16 @@ What is in hand was taken in Redis before, so all workers together never use mor
 is. But it may be used later than it was taken: in any stretch of time as many more may be
 admitted as were in hand when it began, which is one lease for each worker. A lease that is not
 used up within a second goes back.
+
+The first request of a key takes for itself alone, and leases grow from one to the next: of a
+million keys that come once each, nothing is taken ahead that would have to go back.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, Protocol
 
 from proxy.limits import Reading, Verdict
@@ -21,6 +25,8 @@ LASTS: Final = 1.0
 """Seconds that a lease may be used."""
 
 _KEYS_MAX: Final = 10_000
+_GROWTH: Final = 4
+_SWEPT_MAX: Final = 50
 
 
 class Source(Protocol):
@@ -48,17 +54,20 @@ class Source(Protocol):
 class _Lease:
     """What is in hand for a key.
 
-    left: of it. until: when it goes back. reading: of its last refill, and at: its time by this
-    clock. asking: more has been asked for. waiting: who waits for that, with the costs, and since
-    when. closed: until when nothing can be had, at a cost of `closed_for` or more.
+    left: of it. size: how much may be, for now. until: when it goes back. reading: of its last
+    refill, and at: its time by this clock. asking: more has been asked for. waiting: who waits
+    for that, with the costs, and since when. closed: until when nothing can be had, at a cost of
+    `closed_for` or more.
     """
 
     __slots__ = (
-        "asking", "at", "closed", "closed_for", "left", "reading", "refusal", "until", "waiting",
+        "asking", "at", "closed", "closed_for", "left", "reading", "refusal", "size", "until",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.left = 0
+        self.size = 0
         self.until = 0.0
         self.reading: Reading = ()
         self.refusal: Reading = ()
@@ -91,7 +100,7 @@ class Leases:
             return None
         if lease.left >= cost and now < lease.until:
             lease.left -= cost
-            if lease.left * 2 < self._batch and not lease.asking:
+            if lease.left * 2 < lease.size and not lease.asking:
                 self._refill(key, lease, 0)
             return _told(lease, now)
         if cost >= lease.closed_for and now < lease.closed:
@@ -109,17 +118,21 @@ class Leases:
         if not lease.asking:
             self._refill(key, lease, cost)
 
-    def sweep(self) -> None:
-        """Give back what wasn't used in its time. Call it a few times a second."""
+    def sweep(self) -> bool:
+        """Give back what wasn't used in its time. Call it a few times a second, and again soon
+        when it gives True: there may be more, which would take too long at once."""
         now = self._clock()
-        for key, lease in list(self._leases.items()):
+        oldest = list(islice(self._leases.items(), _SWEPT_MAX))
+        for key, lease in oldest:
             if lease.until > now or lease.closed > now:
                 # The others were filled later.
-                break
+                return False
             if lease.asking:
-                continue
-            del self._leases[key]
-            self._drop(key, lease)
+                self._leases.move_to_end(key)
+            else:
+                del self._leases[key]
+                self._drop(key, lease)
+        return len(oldest) == _SWEPT_MAX
 
     def forget(self, key: str) -> None:
         """What is in hand for a key counts no more."""
@@ -144,11 +157,13 @@ class Leases:
         if lease.until <= now:
             self._drop(key, lease)
         waiting = sum(other for other, _, _ in lease.waiting) - cost if cost else 0
-        more = waiting + self._batch - lease.left
+        if lease.reading:
+            lease.size = min(self._batch, _GROWTH * max(1, lease.size))
+        more = waiting + max(0, lease.size - lease.left)
         self._source.lease(
             key,
             cost or 1,
-            more if cost else more - 1,
+            more if cost else max(0, more - 1),
             lease.waiting[0][2] if lease.waiting else now,
             lambda taken, reading: self._answered(key, lease, cost, taken, reading),
             lambda: self._failed(lease),

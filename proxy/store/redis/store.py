@@ -23,6 +23,7 @@ from proxy.store.stand_in import StandIn
 
 _INSTEAD: Final = "limits are counted as `on_store_failure` says"
 _SWEEP_SECONDS: Final = 0.2
+_AGAIN_SECONDS: Final = 0.01
 _GRACE_SECONDS: Final = 0.1
 _HOLD_SECONDS: Final = HELD_SECONDS / 3
 
@@ -119,12 +120,11 @@ class RedisStore:
         return [one for one in self._limiters.values() if isinstance(one, LeasedLimiter)]
 
     async def _tend(self) -> None:
-        since = 0.0
+        more = False
+        due = self.loop.time() + _HOLD_SECONDS
         while not self._ended or any(limiter.holds for limiter in self._exact()):
-            await asyncio.sleep(_SWEEP_SECONDS)
-            for leased in self._leased():
-                leased.leases.sweep()
-            since += _SWEEP_SECONDS
-            if since >= _HOLD_SECONDS:
-                since = 0.0
+            await asyncio.sleep(_AGAIN_SECONDS if more else _SWEEP_SECONDS)
+            more = sum(leased.leases.sweep() for leased in self._leased()) > 0
+            if self.loop.time() >= due:
+                due = self.loop.time() + _HOLD_SECONDS
                 self._say_held()

@@ -18,13 +18,14 @@ from tests.unit.store.workers import Workers, quota
 
 
 class Source:
-    """Gives leases of one limit for all workers. asked: how often. since: when somebody began to
-    wait for the last one. Answers wait in `pending` until they are let go. dead: no answer ever
-    comes."""
+    """Gives leases of one limit for all workers. asked: how often, and given: how often
+    something came back. since: when somebody began to wait for the last one. Answers wait in
+    `pending` until they are let go. dead: no answer ever comes."""
 
     def __init__(self, workers: Workers, algorithm: Algorithm, limit: int, period: float) -> None:
         self.limiter = workers.limiter(quota(limit, period, algorithm=algorithm))
         self.asked = 0
+        self.given = 0
         self.since = 0.0
         self.dead = False
         self.held = False
@@ -55,6 +56,7 @@ class Source:
             answered(taken, reading)
 
     def give_back(self, key: str, cost: int, reading: Reading) -> None:
+        self.given += 1
         self.limiter.give_back(key, cost, reading)
 
     def let_go(self) -> None:
@@ -169,12 +171,48 @@ class TestOneWorker:
 
     def test_more_is_asked_for_before_it_is_needed(self) -> None:
         _, source, worker = self.worker()
-        worker.take()
-        source.held = True
-        for _ in range(99):
+        for _ in range(500):
             worker.take()
-        assert len(worker.admitted) == 100, "nobody had to wait"
-        assert source.asked == 2
+        asked = source.asked
+        source.held = True
+        for _ in range(50):
+            worker.take()
+        assert len(worker.admitted) == 550, "nobody had to wait"
+        assert source.asked <= asked + 1
+
+    def test_leases_grow_with_use(self) -> None:
+        _, source, worker = self.worker()
+        left = []
+        for _ in range(200):
+            worker.take()
+            left.append(1000 - source.limiter.look("k")[0].remaining - len(worker.admitted))
+        assert left[0] == 0, "a key may come but once"
+        assert max(left[:10]) <= 16
+        assert 50 <= max(left[-100:]) <= 100
+
+    def test_keys_that_come_once_leave_nothing_to_give_back(self) -> None:
+        workers, source, worker = self.worker()
+        for number in range(500):
+            worker.take(str(number))
+        workers.wait(LASTS)
+        while worker.leases.sweep():
+            pass
+        assert (len(worker.leases), source.given) == (0, 0)
+
+    def test_what_goes_back_does_so_in_portions(self) -> None:
+        """So that no request waits for all of it."""
+        workers, source, worker = self.worker()
+        for number in range(120):
+            worker.take(str(number))
+            worker.take(str(number))
+        workers.wait(LASTS)
+        portions = []
+        more = True
+        while more:
+            before = source.given
+            more = worker.leases.sweep()
+            portions.append(source.given - before)
+        assert portions == [50, 50, 20]
 
     def test_those_who_wait_share_one_question(self) -> None:
         _, source, worker = self.worker(batch=10)
@@ -227,13 +265,14 @@ class TestOneWorker:
     def test_what_is_told_counts_down(self) -> None:
         _, _, worker = self.worker(limit=100, batch=10)
         worker.take()
+        worker.take()
         left = []
         for _ in range(5):
             reading = worker.leases.take("k", 1)
             assert reading is not None
             left.append(reading[0].remaining)
         assert left == sorted(left, reverse=True)
-        assert left[0] == 98
+        assert left[0] == 97
 
     def test_a_refusal_tells_how_long_to_wait_from_now(self) -> None:
         workers, _, worker = self.worker(limit=1, batch=1, period=10.0)
@@ -247,19 +286,21 @@ class TestOneWorker:
     def test_what_isn_t_used_goes_back(self) -> None:
         workers, source, worker = self.worker(limit=100, batch=50, period=1000.0)
         worker.take()
-        assert source.limiter.look("k")[0].remaining == 49
+        worker.take()
+        assert source.limiter.look("k")[0].remaining == 94
         workers.wait(LASTS)
         worker.leases.sweep()
-        assert source.limiter.look("k")[0].remaining == 99
+        assert source.limiter.look("k")[0].remaining == 98
         assert len(worker.leases) == 0
 
     def test_at_the_end_all_goes_back(self) -> None:
         _, source, worker = self.worker(limit=100, batch=50, period=1000.0)
-        worker.take("a")
-        worker.take("b")
+        for key in "abab":
+            worker.take(key)
         worker.leases.clear()
-        assert source.limiter.look("a")[0].remaining == 99
-        assert source.limiter.look("b")[0].remaining == 99
+        assert source.given == 2
+        assert source.limiter.look("a")[0].remaining == 98
+        assert source.limiter.look("b")[0].remaining == 98
 
     def test_what_is_forgotten_is_asked_for_anew(self) -> None:
         _, source, worker = self.worker(limit=2, batch=2, period=1000.0)
@@ -291,11 +332,12 @@ class TestOneWorker:
 
     def test_a_lease_that_was_thrown_out_while_it_was_asked_for_goes_back(self) -> None:
         _, source, worker = self.worker(limit=100, batch=50, period=1000.0)
+        worker.take("early")
         source.held = True
         worker.take("early")
         source.held = False
         for number in range(10_000):
             worker.take(str(number))
         source.let_go()
-        assert len(worker.admitted) == 10_001
-        assert source.limiter.look("early")[0].remaining == 99
+        assert len(worker.admitted) == 10_002
+        assert source.limiter.look("early")[0].remaining == 98
