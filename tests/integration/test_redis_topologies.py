@@ -9,7 +9,14 @@ from typing import Any
 from tests.integration.client import ask, request
 from tests.integration.gateway import Gateway, running
 from tests.integration.limit_load import Load, ask_times, counted, instances, limited, sharing
-from tests.integration.redis import Redis, redis_cluster, watched_redis
+from tests.integration.redis import (
+    Redis,
+    Sentinel,
+    redis_cluster,
+    redis_server,
+    running_server,
+    watched_redis,
+)
 
 UNANSWERED = "sidegate_rate_limit_store_failures_total"
 
@@ -125,8 +132,8 @@ async def test_a_master_that_is_one_no_more_is_left(tmp_path: Path) -> None:
 
 
 async def test_sentinels_that_know_no_such_master_are_told_of(tmp_path: Path) -> None:
-    with watched_redis(tmp_path) as watched:
-        store = {"sentinels": f"127.0.0.1:{watched.sentinels[0].port}", "master": "other"}
+    with redis_server(tmp_path) as master, running_server(Sentinel(tmp_path, master)) as sentinel:
+        store = {"sentinels": f"127.0.0.1:{sentinel.port}", "master": "other"}
         async with running(limited(store, limit="5/day"), tmp_path) as gateway:
             assert await ask_times(gateway.url, 8) == {204: 5, 429: 3}
             [line] = await gateway.lines("the limit store can't be asked; limits are counted as "
