@@ -3,71 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
-import hiredis
 import pytest
 
 from proxy.config.address import Address
 from proxy.config.store import StoreOptions
 from proxy.store.redis.access import make_access
-from proxy.store.redis.connection import LATE, LOST, Connection, pack
+from proxy.store.redis.connection import LATE, LOST, pack
 from proxy.store.redis.node import Node
-from tests.unit.paused_loop import PausedLoop, settle
+from tests.unit.paused_loop import settle
 from tests.unit.store.redis.noted import Noted
-from tests.unit.transport import Wire
+from tests.unit.store.redis.server import REPLICA, Server
 
 PLACE = Address(scheme="redis", host="redis.test", port=6379)
-MASTER = b"*1\r\n$6\r\nmaster\r\n"
-REPLICA = b"*1\r\n$5\r\nslave\r\n"
-
-
-class Server(PausedLoop):
-    """A loop on which one server can be reached. up: whether it accepts connections. latency:
-    seconds until it answers. role: its answer to `ROLE`. attempts: when it was connected to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.up = True
-        self.latency = 0.001
-        self.role = MASTER
-        self.attempts: list[float] = []
-        self.wires: list[Answering] = []
-
-    async def create_connection(  # type: ignore[override]
-        self, factory: Callable[[], Connection], *_: object, **__: object
-    ) -> None:
-        self.attempts.append(self.now)
-        if not self.up:
-            raise ConnectionRefusedError(111, "Connection refused")
-        self.wires.append(Answering(self, factory()))
-
-
-class Answering(Wire):
-    """The server's end of a connection."""
-
-    def __init__(self, server: Server, connection: Connection) -> None:
-        super().__init__()
-        self._server = server
-        self._connection = connection
-        self._commands = hiredis.Reader()
-        connection.connection_made(self)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._commands.feed(bytes(data))
-        while command := self._commands.gets():
-            answer = self._server.role if command == [b"ROLE"] else b"+OK\r\n"
-            self._server.call_later(self._server.latency, self._answer, answer)
-
-    def abort(self) -> None:
-        if not self.aborted:
-            self._server.call_soon(self._connection.connection_lost, None)
-        super().abort()
-
-    def _answer(self, answer: bytes) -> None:
-        if not self.aborted:
-            self._connection.data_received(answer)
 
 
 class Stage:
