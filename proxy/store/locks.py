@@ -75,6 +75,8 @@ class Locks:
     """Locks that `prepare` made. wall: seconds since 1970, the clock of their patience."""
 
     def __init__(self, memory: mmap, start: int, wall: Callable[[], float]) -> None:
+        # Addresses alone would not keep it.
+        self._memory = memory
         self._first = _address(memory) + start
         self._wall = wall
         self._stuck: dict[int, float] = {}
