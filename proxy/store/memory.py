@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from proxy.errors import Refused
-from proxy.limits import USUAL_TERMS, Quota, Reading, Terms
+from proxy.limits import USUAL_TERMS, Quota, Reading, Terms, Verdict
 from proxy.store.counting import Clock, Concurrency, Counting, FixedWindow, Gcra, SlidingWindow, Way
 from proxy.store.region import KEYS, Region
 from proxy.store.stand_in import StandIn, taken_here
@@ -115,7 +115,7 @@ class MemoryLimiter:
     ) -> None:
         self._store = store
         self._countings = tuple(store.counting(quota) for quota in quotas)
-        self._only = self._countings[0] if len(quotas) == 1 else None
+        *self._others, self._last = self._countings
         self._locks = store.region.locks
         self._person = blake2b(identity.encode(), digest_size=16).digest()
         self._home = lru_cache(_HOMES_MAX)(self._find_home)
@@ -131,12 +131,16 @@ class MemoryLimiter:
             self._store.failed()
             return self._stand_in.take(key, cost)
         try:
-            if self._only is not None:
-                return (self._only.take(home.places[0], cost, Way.TAKE),)
-            looks = self._each(home, cost, Way.LOOK)
-            if not all(verdict.allowed for verdict in looks):
-                return looks
-            return self._each(home, cost, Way.CHARGE)
+            last = self._last.take
+            if not self._others:
+                return (last(home.places[0], cost, Way.TAKE),)
+            # The last one is taken from at once if all others have room, and then they are.
+            others = self._of_others(home, cost, Way.LOOK)
+            fits = all(verdict.allowed for verdict in others)
+            verdict = last(home.places[-1], cost, Way.TAKE if fits else Way.LOOK)
+            if fits and verdict.allowed:
+                others = self._of_others(home, cost, Way.CHARGE)
+            return (*others, verdict)
         finally:
             if locks is not None:
                 locks.release(home.lock)
@@ -191,6 +195,10 @@ class MemoryLimiter:
     def _each(self, home: _Home, cost: int, way: Way) -> Reading:
         pairs = zip(self._countings, home.places, strict=True)
         return tuple([counting.take(place, cost, way) for counting, place in pairs])
+
+    def _of_others(self, home: _Home, cost: int, way: Way) -> list[Verdict]:
+        pairs = zip(self._others, home.places, strict=False)
+        return [counting.take(place, cost, way) for counting, place in pairs]
 
     def _acquire(self, home: _Home) -> bool:
         if self._locks is None or self._locks.acquire(home.lock):
