@@ -109,7 +109,8 @@ def lease_of(options: Options, quotas: Sequence[Quota]) -> int:
     """How many a worker takes ahead of quotas that are counted together; 0 for none."""
     if options.precision == "exact":
         return 0
-    return options.lease or max(1, min(quota.burst for quota in quotas) // 10)
+    most = min(quota.burst for quota in quotas)
+    return min(options.lease or max(1, most // 10), most)
 
 
 def _number(headers: Headers, name: str) -> int:

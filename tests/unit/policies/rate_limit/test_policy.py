@@ -484,6 +484,17 @@ class TestRecords:
             admitted(limit)
         assert count(world, "requests", "*", "would_refuse") == 3
 
+    @pytest.mark.parametrize(
+        ("options", "most"),
+        [({}, 10), ({"lease": 30}, 30), ({"lease": 5000}, 100), ({"burst": 5}, 1)],
+    )
+    def test_what_leases_may_admit_too_much(
+        self, world: World, options: dict[str, Any], most: int
+    ) -> None:
+        policy(world, limit="100/min", precision="leased", **options)
+        name = "sidegate_rate_limit_overshoot_max"
+        assert world.journal.gauges[name, "*", "100/minute"].value == most
+
     @pytest.mark.parametrize("instead", ["local", "open"])
     def test_what_stood_in_for_the_store(self, world: World, instead: str) -> None:
         jam(world)
