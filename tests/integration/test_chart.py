@@ -107,12 +107,39 @@ class TestLint:
             {"config": 7},
             {"secretEnv": {"A-B": {"name": "a", "key": "b"}}},
             {"sidecar": {"app": {"image": "a", "prot": 1}}},
+            {"sidecar": {"app": {"image": "a", "env": {"A": {"b": 1}}}}},
+            {"fullnameOverride": "Upper_Case"},
+            {"secretFiles": [{"name": "a"}, {"name": "a"}]},
+            {"secretEnv": {"A": {"name": "a, optional: true", "key": "b"}}},
+            {"env": {"A: b": "c"}},
+            {"image": {"repository": "a b: c"}},
+            {"podDisruptionBudget": {"maxUnavailable": "half"}},
         ],
         ids=str,
     )
     def test_wrong_values_are_refused(self, values: dict[str, Any]) -> None:
         with pytest.raises(helm.HelmError):
             manifests({**values_of("gateway"), **values})
+
+    @pytest.mark.parametrize(
+        ("values", "told"),
+        [
+            ({"ports": {"http": 8080, "admin": 8080}}, "ports: each has to be another"),
+            ({"config": {"admin": {"listen": None}}}, r"config\.admin\.listen: the probes ask"),
+            ({"config": {"server": {"listen": "http://0.0.0.0:80"}}}, r"set ports\.http"),
+            ({"config": {"server": {"drain": {"timeout": "2m"}}}}, r"set drain\.delay and"),
+            ({"autoscaling": {"enabled": True, "cpu": None}}, "set cpu or requestsInFlight"),
+            ({"autoscaling": {"enabled": True, "minReplicas": 20}}, "is above maxReplicas"),
+            ({"ingress": {"enabled": True}}, r"ingress\.hosts: name those"),
+            ({"httpRoute": {"enabled": True}}, r"parentRefs: name the Gateway"),
+        ],
+        ids=str,
+    )
+    def test_what_would_not_work_is_told(self, values: dict[str, Any], told: str) -> None:
+        """Kubernetes would take it, and then no Pod would ever be ready, or nothing get there."""
+        config = {**values_of("gateway")["config"], **values.get("config", {})}
+        with pytest.raises(helm.HelmError, match=told):
+            manifests({**values_of("gateway"), **values, "config": config})
 
     def test_a_gateway_needs_somebody_to_stand_before(self) -> None:
         with pytest.raises(helm.HelmError, match=r"config\.upstreams: name the services"):
@@ -132,11 +159,11 @@ class TestConfiguration:
         assert code == 1
         assert 'did you mean "policies"?' in out
 
-    def test_values_stand_above_what_the_chart_needs(self) -> None:
+    def test_values_stand_beside_what_the_chart_needs(self) -> None:
         values = values_of("gateway")
-        values["config"]["server"] = {"drain": {"timeout": "3s"}, "workers": 2}
+        values["config"]["server"] = {"workers": 2}
         server = yaml.safe_load(config_of(values))["server"]
-        assert server["drain"] == {"delay": "5s", "timeout": "3s"}
+        assert server["drain"] == {"delay": "5s", "timeout": "25s"}
         assert server["workers"] == 2
         assert server["listen"] == ["http://0.0.0.0:8080"]
 
