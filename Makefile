@@ -72,6 +72,10 @@ bench-limits: $(INSTALLED) tools-bench  ## Measure what rate limits cost, in mem
 	@.ci/tools redis-server
 	@$(BIN)/python -m tests.benchmarks.limits $(ARGS)
 
+.PHONY: bench-workers
+bench-workers: $(INSTALLED) tools-bench  ## Measure how much more two workers on two cores serve than one
+	@$(BIN)/python -m tests.benchmarks.scale
+
 .PHONY: attack
 attack: $(INSTALLED)  ## Attack a vulnerable shop with sqlmap and more, directly and through the shield (minutes)
 	@$(BIN)/python -m tests.security.attack

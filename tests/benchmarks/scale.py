@@ -1,4 +1,4 @@
-"""How much more two workers on two cores serve than one on one: `python -m tests.benchmarks.scale`.
+"""How much more two workers on two cores serve than one on one: `make bench-workers`.
 
 The load and the origins stand on both cores in either case, so that half of what a worker hears
 comes from its own core and half from the other: waking another core costs a virtual machine
@@ -112,7 +112,8 @@ def main() -> int:
                 flush=True,
             )
     times = statistics.median(2 * one.cost / two.cost for one, two in rounds)
-    print(f"\nmedian: two cores serve {times:.2f} times what one does")
+    rates = statistics.median(two.rate / one.rate for one, two in rounds)
+    print(f"\nmedian: two cores serve {times:.2f} times what one does; {rates:.2f} beside the load")
     return 0 if times >= 1.8 else 1
 
 
