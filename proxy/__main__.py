@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-from proxy.cli import main as run_command
-
 
 def main() -> int:
     """Run the command line of this process and return its exit code."""
     _open_missing()
+    # Probes run this one every few seconds, so it loads no more than it needs.
+    if sys.argv[1:2] == ["health"]:
+        from proxy.commands.health import main as run_command
+    else:
+        from proxy.cli import main as run_command
     try:
         code = run_command()
         sys.stdout.flush()

@@ -18,6 +18,7 @@ from typing import Any, Final
 from proxy.catalog import CatalogError, load_catalog
 from proxy.commands import health, init, observability
 from proxy.config.load import Document, load
+from proxy.config.location import DEFAULT_FILE, locate
 from proxy.config.overrides import as_address
 from proxy.config.problems import ConfigError, Problem, meant
 from proxy.errors import GatewayError
@@ -30,8 +31,6 @@ from proxy.runtime.schema import make_schema
 OK: Final = 0
 INVALID: Final = 1
 USAGE: Final = 2
-
-DEFAULT_FILE: Final = "sidegate.yaml"
 
 _ABOUT: Final = """\
 Sidegate stands in front of services nobody has to modify, and gives every one of them
@@ -191,7 +190,7 @@ def _init(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _health(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    return health.run(options, _file(options.file, environ), environ)
+    return health.run(options, environ)
 
 
 def _observability(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -200,7 +199,7 @@ def _observability(options: argparse.Namespace, environ: Mapping[str, str]) -> i
 
 def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     upstream = options.upstream or environ.get("SIDEGATE_UPSTREAM")
-    file = _file(options.file, environ)
+    file = locate(options.file, environ)
     if file is None and not upstream:
         return _fail(
             f"nothing to run: there is no ./{DEFAULT_FILE}. Name a file:\n"
@@ -229,7 +228,7 @@ def _check(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     catalog = load_catalog()
     files = [Path(name) for name in options.files]
     if not files:
-        found = _file(None, environ)
+        found = locate(None, environ)
         if found is None:
             return _fail(f"nothing to check: there is no ./{DEFAULT_FILE}. Name a file.")
         files = [found]
@@ -300,15 +299,6 @@ def _policies(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return _fail(f'unknown policy "{options.name}"{meant(options.name, catalog.specs)}')
     sys.stdout.write(policy_markdown(spec) if options.markdown else policy_text(spec))
     return OK
-
-
-def _file(named: str | None, environ: Mapping[str, str]) -> Path | None:
-    """The file to use: the one named, or the usual one if it is there."""
-    name = named or environ.get("SIDEGATE_CONFIG")
-    if name:
-        return Path(name)
-    usual = Path(DEFAULT_FILE)
-    return usual if usual.exists() else None
 
 
 def _field(text: str) -> tuple[str, str]:

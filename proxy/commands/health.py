@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import os
 import socket
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from proxy.config.address import Address, parse_address
 from proxy.config.load import load
+from proxy.config.location import locate
+from proxy.config.problems import ConfigError
 
 HEALTHY: Final = 0
 UNHEALTHY: Final = 1
@@ -48,10 +50,22 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
 
 
-def run(options: argparse.Namespace, file: Path | None, environ: Mapping[str, str]) -> int:
+def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Run the command line, which is this command's, and return its exit code."""
+    parser = argparse.ArgumentParser(prog="sidegate")
+    add(parser.add_subparsers())
+    try:
+        return run(parser.parse_args(arguments), environ)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return UNHEALTHY
+
+
+def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Ask, print the answer, and return the exit code. Raises ConfigError."""
     text = options.admin
     if text is None:
+        file = locate(options.file, environ)
         text = load(file, environ=environ, partial=True).config.admin.listen
         if text is None:
             sys.stderr.write("sidegate: `admin.listen` is null, so there is nobody to ask\n")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,8 +25,9 @@ from tests.integration.chart import (
     values_of,
 )
 from tests.integration.client import ask, request
+from tests.integration.command import command
 from tests.integration.origins import OK, RawOrigin, aiohttp_app, answering, free_port
-from tests.integration.process import ROOT, process
+from tests.integration.process import process
 
 # The three that are supported when this is written.
 KUBERNETES: Final = ("1.35", "1.36", "1.37")
@@ -67,11 +66,7 @@ def checked(text: str, folder: Path) -> tuple[int, str]:
     for mount in ("/etc/sidegate-tls", "/etc/sidegate-secrets/app"):
         text = text.replace(mount, str(folder))
     file.write_text(text, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "proxy", "check", str(file)],
-        cwd=ROOT, env={}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return done.returncode, done.stdout + done.stderr
+    return command("check", str(file))
 
 
 class TestLint:

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from tests.integration import fastapi_service
+from tests.integration.client import ask, request, until
+from tests.integration.command import command
 from tests.integration.gateway import running
+from tests.integration.origins import Holding, RawOrigin
 from tests.integration.process import ROOT
 
 RESPOND: dict[str, Any] = {"routes": [{"name": "all", "policies": {"respond": {"status": 204}}}]}
@@ -51,15 +54,33 @@ class TestHealth:
             assert await sidegate("health", "--admin", admin) == (0, "ready\n")
 
     async def test_one_that_drains(self, tmp_path: Path) -> None:
-        config = {**RESPOND, "server": {"drain": {"delay": "3s"}}}
-        async with running(config, tmp_path) as gateway:
-            draining = asyncio.ensure_future(gateway.app.drain())
-            await gateway.lines("draining")
-            asked = ("health", "--admin", gateway.admin)
-            ready, live = await asyncio.gather(sidegate(*asked), sidegate(*asked, "--live"))
-            assert ready == (1, "not ready: draining\n")
-            assert live[0] == 0
-            await draining
+        script = Holding()
+        async with RawOrigin(script) as origin:
+            config = {"upstreams": {"a": origin.url}, "server": {"drain": {"timeout": "30s"}}}
+            async with running(config, tmp_path) as gateway:
+                held = asyncio.ensure_future(ask(gateway.url, request()))
+                await until(lambda: script.asked == 1)
+                draining = asyncio.ensure_future(gateway.app.drain())
+                await gateway.lines("draining")
+                asked = ("health", "--admin", gateway.admin)
+                ready, live = await asyncio.gather(sidegate(*asked), sidegate(*asked, "--live"))
+                assert ready == (1, "not ready: draining\n")
+                assert live[0] == 0
+                script.free.set()
+                assert (await held).status == 200
+                await draining
+
+    def test_it_loads_no_more_than_it_needs(self) -> None:
+        """Containers run it every few seconds."""
+        script = (
+            "import sys; from proxy.__main__ import main; main(); "
+            "print({'aiohttp', 'proxy.contract', 'proxy.catalog'} & set(sys.modules))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script, "health", "--admin", "http://127.0.0.1:1"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.splitlines()[-1] == "set()"
 
     async def test_nobody_there(self) -> None:
         code, out = await sidegate("health", "--admin", "http://127.0.0.1:1")
@@ -77,18 +98,18 @@ class TestHealth:
         assert reason in out
 
 
-async def test_routes_proposed_for_a_real_service_serve_it(tmp_path: Path) -> None:
+def test_routes_proposed_for_a_real_service_serve_it(tmp_path: Path) -> None:
     """And nothing else of it."""
     description = tmp_path / "openapi.json"
     description.write_text(json.dumps(fastapi_service.app.openapi()), encoding="utf-8")
     file = tmp_path / "proposed.yaml"
-    code, out = await sidegate(
+    code, out = command(
         "init", "--upstream", "3000", "--openapi", str(description), "--output", str(file)
     )
     assert code == 0, out
-    code, out = await sidegate("check", str(file))
+    code, out = command("check", str(file))
     assert code == 0, out
-    code, out = await sidegate("explain", str(file), "GET", "http://a/openapi.json", "--json")
+    code, out = command("explain", str(file), "GET", "http://a/openapi.json", "--json")
     assert json.loads(out)["outcome"] == "route_not_found"
-    code, out = await sidegate("explain", str(file), "POST", "http://a/orders", "--json")
+    code, out = command("explain", str(file), "POST", "http://a/orders", "--json")
     assert json.loads(out)["upstream"]["name"] == "app"

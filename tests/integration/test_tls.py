@@ -18,6 +18,7 @@ from websockets.asyncio.client import connect
 
 from tests.integration.certificates import Authority, Pair
 from tests.integration.client import Answer, CutShort, ask, connected, request, until
+from tests.integration.command import command
 from tests.integration.gateway import Gateway, completed, running
 from tests.integration.load import services, under_load
 from tests.integration.origins import aiohttp_app
@@ -387,12 +388,9 @@ def test_mistakes_are_told_with_their_place(local: Pair, tmp_path: Path) -> None
 
     def problems(server: dict[str, Any]) -> list[str]:
         file.write_text(yaml.safe_dump(completed({**HELLO, "server": server})), encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, "-m", "proxy", "check", str(file)],
-            capture_output=True, text=True, check=False, env={},
-        )  # fmt: skip
-        assert done.returncode == 1
-        return done.stderr.replace(str(file), "FILE").splitlines()
+        code, out = command("check", str(file))
+        assert code == 1
+        return out.replace(str(file), "FILE").splitlines()
 
     missing = Pair(tmp_path / "none.pem", local.key)
     [problem, _] = problems(serving(local, missing))
