@@ -81,7 +81,8 @@ class Team:
     @property
     def ready(self) -> bool:
         """At least one worker serves."""
-        return any(seat.able for seat in self._seats)
+        # Though they may all be slow at the same time, over a large configuration.
+        return any(seat.serving for seat in self._seats)
 
     async def start(self, generation: Generation, bound: Mapping[str, Bound]) -> None:
         """Start the workers. Raises ConfigError, or Unready when one of them can't serve."""
@@ -259,9 +260,8 @@ class Team:
             if not self._ending:
                 self._cover()
         self.log.error(
-            "worker killed, as it gives no sign of life",
-            worker=seat.number, pid=seat.pid, seconds=BEATS_MISSED * BEAT_SECONDS,
-        )  # fmt: skip
+            "worker killed, as it gives no sign of life", worker=seat.number, pid=seat.pid
+        )
         # Where it stands is written to standard error, if it still can be.
         seat.kill(signal.SIGQUIT)
         await asyncio.sleep(_STACKS_SECONDS)
