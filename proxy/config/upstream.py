@@ -42,7 +42,8 @@ class EndpointOptions(Settings):
 
 
 class Sticky(Settings):
-    """Keep each client at the endpoint that it had first, by a signed cookie."""
+    """Keep each client at the endpoint that it had first, by a signed cookie. Responses that
+    shared caches may keep don't set it."""
 
     cookie: str = Field(default="sidegate_seat", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     """The cookie's name."""

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Coroutine, Mapping
 from random import Random
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from proxy.cells import Traffic
 from proxy.config.upstream import Pool as PoolOptions
@@ -19,7 +19,7 @@ from proxy.config.upstream import Upstream, UpstreamTimeouts, UpstreamTls
 from proxy.contract import Depot, Handler, Log, Metrics, Store, Strain, Target, Toolkit
 from proxy.store.trove import Trove
 from proxy.upstream.connection import UpstreamConnection
-from proxy.upstream.endpoint import make_endpoint, open_connection
+from proxy.upstream.endpoint import Endpoint, make_endpoint, open_connection
 from proxy.upstream.means import Means
 from proxy.upstream.member import Member
 from proxy.upstream.part import Part
@@ -29,6 +29,9 @@ from proxy.wire.deadlines import Deadlines
 from proxy.wire.turn import Turn
 
 T = TypeVar("T")
+# For so many seconds, and of so many endpoints, it is remembered how they were.
+_MEMORY: Final = 300.0
+_MOST_GONE: Final = 1024
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 Key = tuple[str, str, str, PoolOptions, UpstreamTimeouts, UpstreamTls, tuple[int, ...]]
@@ -66,6 +69,8 @@ class State:
         self.depot: Depot | None = None
         self.metrics = metrics
         self._members: dict[Key, Member] = {}
+        # Those that went, and until when it is remembered what was known of them.
+        self._gone: dict[Key, tuple[Member, float]] = {}
         self._parts: list[Part] = []
         self._kept: dict[str, Any] = {}
         self._asked_for: set[str] = set()
@@ -90,7 +95,7 @@ class State:
                 )
 
             pool = Pool(name, text, upstream.pool, open_, self.clock, self.loop)
-            member = self._members[key] = Member(endpoint, pool, self.clock())
+            member = self._members[key] = self._recalled(key, endpoint, pool)
         return key, member
 
     def adopt(self, keys: set[Key], parts: list[Part]) -> None:
@@ -109,7 +114,11 @@ class State:
 
     def release(self, member: Member) -> None:
         """Let go of an endpoint; requests that it has finish."""
-        self._members = {key: kept for key, kept in self._members.items() if kept is not member}
+        for key in [key for key, kept in self._members.items() if kept is member]:
+            del self._members[key]
+            self._gone[key] = (member, self.clock() + _MEMORY)
+        while len(self._gone) > _MOST_GONE:
+            del self._gone[next(iter(self._gone))]
         member.pool.retire()
 
     @property
@@ -194,6 +203,15 @@ class State:
             member.pool.abort()
         for task in list(self._tasks):
             task.cancel()
+
+    def _recalled(self, key: Key, endpoint: Endpoint, pool: Pool) -> Member:
+        """A member with what is known of it, if it went only lately; else a new one."""
+        now = self.clock()
+        member, until = self._gone.pop(key, (None, now))
+        if member is None or until < now:
+            return Member(endpoint, pool, now)
+        member.pool, member.since = pool, now
+        return member
 
     def _spawn_quietly(self, work: Coroutine[Any, Any, None]) -> None:
         self.spawn(work)

@@ -87,6 +87,7 @@ class Cluster:
         self._listed = tuple(seats)
         self._search = search
         self._searching: asyncio.Task[None] | None = None
+        self._unfit: dict[str, str] = {}
         self._answered = asyncio.Event()
         self._detector = Detector(options.outliers, self.members, self._ejected)
         compared = options.outliers.success_rate or options.outliers.latency
@@ -188,22 +189,25 @@ class Cluster:
         present = {(seat.name, seat.weight, seat.priority): seat for seat in self.seats}
         listed = {seat.name for seat in self._listed}
         seats = list(self._listed)
+        unfit: dict[str, str] = {}
         for found in answer.endpoints:
             if found.url in listed:
                 continue
             try:
                 seats.append(present.get(found[:3]) or search.seat_of(found))
             except ValueError as error:
-                self._means.log.warning(
-                    "endpoint can't be used",
-                    upstream=self.name,
-                    endpoint=found.url,
-                    cause=str(error),
-                )
-        before = set(self.members())
-        self.update(seats)
-        for member in before - set(self.members()):
-            search.release(member)
+                unfit[found.url] = str(error)
+        for url in unfit.keys() - self._unfit.keys():
+            # Once, not at each look.
+            self._means.log.warning(
+                "endpoint can't be used", upstream=self.name, endpoint=url, cause=unfit[url]
+            )
+        self._unfit = unfit
+        if seats != list(self.seats):
+            before = set(self.members())
+            self.update(seats)
+            for member in before - set(self.members()):
+                search.release(member)
         self._answered.set()
 
     async def _wait_for_seats(self) -> None:

@@ -15,7 +15,8 @@ from proxy.upstream.means import Means
 
 # After a failure: from one second, doubling.
 _FIRST_RETRY: Final = 1.0
-_LAST_RETRY: Final = 30.0
+PATIENCE: Final = 30.0
+"""Seconds between two looks that fail, at most, where looking costs somebody something."""
 
 
 class Found(NamedTuple):
@@ -36,7 +37,12 @@ class Answer(NamedTuple):
 
 
 class Source(Protocol):
-    """Something that can be asked for endpoints."""
+    """Something that can be asked for endpoints.
+
+    patience: seconds between two looks that fail, at most.
+    """
+
+    patience: float
 
     async def look(self) -> Answer:
         """The endpoints that there are now. Raises LookupError, which says why, when it fails."""
@@ -101,7 +107,7 @@ class Discovery:
                 cause=problem,
             )
         self.problem = problem
-        wait = min(_LAST_RETRY, _FIRST_RETRY * 2.0**self._failures)
+        wait = min(self._source.patience, _FIRST_RETRY * 2.0**self._failures)
         self._failures = min(self._failures + 1, 10)
         self._due = self._clock() + wait
         self._count("failed")

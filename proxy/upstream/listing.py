@@ -28,6 +28,8 @@ class FileSource:
     """A YAML or JSON file: a list of endpoints as `endpoints` takes them, or a mapping with such
     a list under `endpoints`."""
 
+    patience = _LOOK
+
     def __init__(self, path: str) -> None:
         self._path = Path(path)
         self._stamp: tuple[int, int] | None = None

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.config.address import parse_address, parse_server
 from proxy.config.upstream import Discovery
-from proxy.upstream.discovery import Answer, Found, Source
+from proxy.upstream.discovery import PATIENCE, Answer, Found, Source
 from proxy.upstream.listing import FileSource
+
+_KINDS: Final = ("A", "AAAA")
 
 if TYPE_CHECKING:
     from dns.asyncresolver import Resolver
@@ -24,40 +26,50 @@ if TYPE_CHECKING:
 class DnsSource:
     """Addresses of one name. url: with the scheme and the port that all of them have."""
 
+    patience = PATIENCE
+
     def __init__(self, url: str, options: Discovery) -> None:
         self._options = options
         self._address = parse_address(url, schemes=("http", "https"))
+        self._last: dict[str, list[str]] = {}
 
     async def look(self) -> Answer:
-        """All addresses of the name, of both families."""
+        """All addresses of the name, of both families; while one of those can't be had, the ones
+        that it had last."""
         address = self._address
         both = await asyncio.gather(
-            *(_ask(self._options, address.host, kind) for kind in ("A", "AAAA")),
+            *(_ask(self._options, address.host, kind) for kind in _KINDS),
             return_exceptions=True,
         )
         hosts: list[str] = []
         ttls: list[float] = []
         problems: list[BaseException] = []
-        for records in both:
+        for kind, records in zip(_KINDS, both, strict=True):
             if isinstance(records, BaseException):
                 problems.append(records)
-            elif records.rrset is not None:
-                hosts += [_bracketed(record.address) for record in records]
+            elif records.rrset is None:
+                self._last[kind] = []
+            else:
+                self._last[kind] = [_bracketed(record.address) for record in records]
                 ttls.append(records.rrset.ttl)
-        if not hosts:
+            hosts += self._last.get(kind, ())
+        if not hosts or len(problems) == len(_KINDS):
             raise LookupError(f"{address.host}: {problems[0] if problems else 'no address'}")
         found = (
             Found(f"{address.scheme}://{host}:{address.port}", name=address.host) for host in hosts
         )
-        return _answer(found, min(ttls), self._options)
+        return _answer(found, min(ttls, default=0.0), self._options)
 
 
 class SrvSource:
     """SRV records of one name, and the addresses of their targets."""
 
+    patience = PATIENCE
+
     def __init__(self, name: str, options: Discovery) -> None:
         self._options = options
         self._name = name
+        self._targets: dict[str, DnsSource] = {}
 
     async def look(self) -> Answer:
         """One endpoint for each record and address; the record's priority and weight hold."""
@@ -70,12 +82,14 @@ class SrvSource:
             raise LookupError(f"{self._name}: no record")
         found: list[Found] = []
         ttl = float(records.rrset.ttl)
+        before, self._targets = self._targets, {}
         # Priorities of SRV go to 65535; here only their order counts.
         order = sorted({record.priority for record in records})
         for record in records:
             target = record.target.to_text(omit_final_dot=True)
             url = f"{options.scheme}://{target}:{record.port}"
-            answer = await DnsSource(url, options).look()
+            source = self._targets[url] = before.get(url) or DnsSource(url, options)
+            answer = await source.look()
             ttl = min(ttl, answer.ttl)
             priority = min(order.index(record.priority), 9)
             # A weight of 0 means hardly ever.

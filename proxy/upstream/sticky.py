@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
+from typing import Final
 
 from proxy.config.upstream import Sticky as Options
 from proxy.contract import Request, Response
+from proxy.http1.cache_control import read_directives
 from proxy.http1.cookie import cookie_value
+from proxy.http1.headers import Headers
 from proxy.upstream.member import Seat
+
+_TARGETED: Final = ("sidegate-cache-control", "cdn-cache-control")
 
 
 class Sticky:
@@ -45,9 +50,25 @@ class Sticky:
         value = self._values.get(seat.name)
         if value is None or cookie_value(request.headers, self._name) == value.encode():
             return
+        if _is_for_all(response.headers):
+            # A cache would give the cookie to everybody, and all clients to one endpoint.
+            return
         secure = "; Secure" if request.scheme == "https" else ""
         response.headers.add("Set-Cookie", f"{self._name}={value}{self._tail}{secure}")
 
     def _value(self, name: str) -> str:
         text = f"{self._upstream}\n{name}".encode()
         return hmac.new(self._secret, text, "sha256").hexdigest()[:32]
+
+
+def _is_for_all(headers: Headers) -> bool:
+    """The service says that shared caches may keep the response."""
+    if any(name in headers for name in _TARGETED):
+        return True
+    value = headers.raw("cache-control")
+    if value is None:
+        return "expires" in headers
+    control = read_directives(value)
+    if any(control.bare(name) for name in ("no-store", "private", "no-cache")):
+        return False
+    return "public" in control or bool(control.seconds("s-maxage") or control.seconds("max-age"))

@@ -7,9 +7,14 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
 import pytest
 
 from tests.integration.client import ask, connected, request, until
@@ -154,18 +159,113 @@ async def test_srv_records_bring_ports_weights_and_priorities(tmp_path: Path) ->
                 assert await answers(gateway) == {"one": 3, "three": 9}
 
 
+def replaced(file: Path, *urls: str) -> None:
+    """List these in the file from now on, in one stroke."""
+    draft = file.with_suffix(".draft")
+    draft.write_text("".join(f"- {url}\n" for url in urls), encoding="utf-8")
+    os.replace(draft, file)
+
+
+async def test_one_that_comes_back_is_remembered(tmp_path: Path) -> None:
+    """Else a broken endpoint that flaps would be tried anew each time."""
+    file, gone = tmp_path / "endpoints.yaml", f"http://127.0.0.1:{free_port()}"
+    async with RawOrigin(named("stays")) as staying:
+        replaced(file, staying.url, gone)
+        service = {
+            "discovery": {"endpoints_file": str(file)},
+            "outliers": {"consecutive": 1, "ejection": "1h", "longest": "1h"},
+            "balance": "round_robin",
+        }
+        async with running({"upstreams": {"service": service}}, tmp_path) as gateway:
+
+            def known() -> dict[str, str]:
+                return {row["endpoint"]: row["ejection"] for row in gateway.app.upstreams()}
+
+            assert await answers(gateway, 4) == {"stays": 4}
+            assert known() == {staying.url: "serving", gone: "ejected"}
+            replaced(file, staying.url)
+            await until(lambda: len(known()) == 1)
+            replaced(file, staying.url, gone)
+            await until(lambda: len(known()) == 2)
+            assert known()[gone] == "ejected"
+
+
+async def test_one_that_cannot_be_used_is_told_of_once(tmp_path: Path) -> None:
+    file = tmp_path / "endpoints.yaml"
+    async with RawOrigin(named("stays")) as staying:
+        replaced(file, staying.url, "https://127.0.0.1:1")
+        service = {
+            "discovery": {"endpoints_file": str(file)},
+            "tls": {"ca_file": str(tmp_path / "missing.pem")},
+        }
+        async with running({"upstreams": {"service": service}}, tmp_path) as gateway:
+            assert await answers(gateway, 4) == {"stays": 4}
+            # Looked at once a second, and this is the third look.
+            for urls in ((staying.url, "https://127.0.0.1:1"), (staying.url,)):
+                replaced(file, *urls, "http://127.0.0.1:1")
+                await until(lambda: len(gateway.app.upstreams()) == 2)
+                replaced(file, *urls)
+                await until(lambda: len(gateway.app.upstreams()) == 1)
+            [told] = await gateway.lines("endpoint can't be used")
+            assert "missing.pem" in told["cause"]
+
+
+class HalfServer(asyncio.DatagramProtocol):
+    """A name server that fails for one kind of records from its second answer on."""
+
+    def __init__(self, failing: dns.rdatatype.RdataType) -> None:
+        self._failing = failing
+        self.asked: Counter[dns.rdatatype.RdataType] = Counter()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        query = dns.message.from_wire(data)
+        question = query.question[0]
+        answer = dns.message.make_response(query)
+        self.asked[question.rdtype] += 1
+        if question.rdtype == self._failing and self.asked[question.rdtype] > 1:
+            answer.set_rcode(dns.rcode.SERVFAIL)
+        else:
+            text = "127.0.0.2" if question.rdtype == dns.rdatatype.A else "::2"
+            answer.answer.append(dns.rrset.from_text(question.name, 1, "IN", question.rdtype, text))
+        self._transport.sendto(answer.to_wire(), address)
+
+
+@pytest.mark.parametrize("failing", [dns.rdatatype.A, dns.rdatatype.AAAA])
+async def test_addresses_of_one_family_are_kept_while_only_the_other_can_be_had(
+    failing: dns.rdatatype.RdataType, tmp_path: Path
+) -> None:
+    server = HalfServer(failing)
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: server, ("127.0.0.1", 0)
+    )
+    port = transport.get_extra_info("sockname")[1]
+    discovery = {"dns": "http://users.test:80", "servers": f"127.0.0.1:{port}", "least": "50ms"}
+    try:
+        async with running(
+            {"upstreams": {"service": {"discovery": discovery}}}, tmp_path
+        ) as gateway:
+
+            def known() -> set[str]:
+                return {row["endpoint"] for row in gateway.app.upstreams()}
+
+            both = {"http://127.0.0.2:80", "http://[::2]:80"}
+            await until(lambda: known() == both)
+            await until(lambda: server.asked[failing] >= 3)
+            assert known() == both
+    finally:
+        transport.close()
+
+
 async def test_endpoints_that_stay_keep_their_connections_and_others_drain(
     tmp_path: Path,
 ) -> None:
     held = Holding()
     async with RawOrigin(held) as leaving, RawOrigin(named("stays")) as staying:
         file = tmp_path / "endpoints.yaml"
-
-        def list_(*urls: str) -> None:
-            draft = tmp_path / "draft.yaml"
-            draft.write_text("".join(f"- {url}\n" for url in urls), encoding="utf-8")
-            os.replace(draft, file)
-
+        list_ = partial(replaced, file)
         list_(leaving.url)
         discovery = {"endpoints_file": str(file)}
         config = {"upstreams": {"service": {"discovery": discovery}}}

@@ -35,6 +35,7 @@ class Fleet:
         self.world = World()
         self.down: set[str] = set()
         self.raises: BaseException | None = None
+        self.fields: list[tuple[str, str]] = []
         self.status: dict[str, int] = {}
         self.seconds: dict[str, float] = {}
         self.asked: Counter[str] = Counter()
@@ -71,7 +72,7 @@ class Fleet:
                 raise self.raises
             if name in self.down:
                 raise Unsent("upstream_unreachable")
-            return upstream_response(self.status.get(name, 200))
+            return upstream_response(self.status.get(name, 200), *self.fields)
 
         priority = 1 if name.startswith("spare") else 0
         return Seat(self.members[name], ask, 1, priority, lambda: self.now)
@@ -231,6 +232,29 @@ async def test_a_client_whose_endpoint_is_unfit_gets_another_one() -> None:
     assert given.partition(";")[0] not in ("", value)
     fleet.cluster.update([fleet.seat(seat) for seat in "abcd" if seat != name])
     assert (await visit(fleet, value))[0] != name
+
+
+@pytest.mark.parametrize(
+    ("fields", "marked"),
+    [
+        ({"Cache-Control": "max-age=60"}, False),
+        ({"Cache-Control": "public"}, False),
+        ({"Cache-Control": "max-age=0, s-maxage=5"}, False),
+        ({"Expires": "Thu, 01 Jan 2099 00:00:00 GMT"}, False),
+        ({"CDN-Cache-Control": "max-age=60", "Cache-Control": "no-store"}, False),
+        ({"Cache-Control": "private, max-age=60"}, True),
+        ({"Cache-Control": "no-store"}, True),
+        ({"Cache-Control": 'max-age=60, no-cache="Set-Cookie"'}, False),
+        ({"Cache-Control": "max-age=0"}, True),
+        ({}, True),
+    ],
+)
+async def test_what_caches_may_give_to_everybody_names_nobodys_endpoint(
+    fields: dict[str, str], marked: bool
+) -> None:
+    fleet = Fleet(*"abcd", balance=STICKY)
+    fleet.fields = list(fields.items())
+    assert bool((await visit(fleet))[1]) is marked
 
 
 async def test_a_made_up_cookie_chooses_nothing() -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.upstream.discovery import Answer, Discovery, Found
+from proxy.upstream.discovery import PATIENCE, Answer, Discovery, Found
+from proxy.upstream.listing import FileSource
 from tests.unit.paused_loop import PausedLoop
 from tests.unit.policies.world import World
 from tests.unit.upstream.means import some_means
@@ -18,8 +19,9 @@ A, B = Found("http://a"), Found("http://b")
 class Script:
     """A source that gives these answers in turn: endpoints with a TTL, or why there are none."""
 
-    def __init__(self, loop: PausedLoop, *answers: Answer | str) -> None:
+    def __init__(self, loop: PausedLoop, patience: float, *answers: Answer | str) -> None:
         self._loop = loop
+        self.patience = patience
         self._answers = list(answers)
         self.looks: list[float] = []
 
@@ -39,12 +41,12 @@ def loop() -> Iterator[PausedLoop]:
 
 
 def played(
-    loop: PausedLoop, seconds: float, *answers: Answer | str
+    loop: PausedLoop, seconds: float, *answers: Answer | str, patience: float = PATIENCE
 ) -> tuple[Discovery, Script, list[tuple[Found, ...]], World]:
     """What a discovery did in so many seconds, and what it told."""
     world, told = World(), list[tuple[Found, ...]]()
     means = some_means(world, loop.time, loop=loop)
-    source = Script(loop, *answers)
+    source = Script(loop, patience, *answers)
     discovery = Discovery("users", source, means)
 
     async def story() -> None:
@@ -82,6 +84,12 @@ def test_a_failure_keeps_the_last_good_answer_and_is_tried_again_later_and_later
     assert len(warnings) == 1, "once, not at each look"
     counts = {key[-1]: cell.value for key, cell in world.journal.counts.items()}
     assert counts == {"good": 1, "failed": 6}
+
+
+def test_what_costs_nothing_is_looked_at_again_soon(loop: PausedLoop) -> None:
+    _, source, _, _ = played(loop, 9.0, Answer((A,), 5.0), "no list", patience=1.0)
+    assert source.looks == [0.0, 5.0, 6.0, 7.0, 8.0]
+    assert FileSource("endpoints.yaml").patience == 1.0
 
 
 def test_it_says_when_it_works_again(loop: PausedLoop) -> None:
