@@ -87,7 +87,8 @@ class Outliers(Settings):
     there are several endpoints; `consecutive: null` and the rest left out turns it off."""
 
     consecutive: int | None = Field(default=5, ge=1, le=10_000)
-    """Failures in a row: no connection, no answer, no HTTP, or 502, 503 or 504."""
+    """Failures in a row: no connection, no answer, no HTTP, or 502, 503 or 504. So many bodies
+    that were cut short in a row, of those that streamed, count as well."""
     consecutive_5xx: int | None = Field(default=None, ge=1, le=10_000)
     """Answers of 500 and above in a row. Off by default: a bug in one page gives them as well."""
     success_rate: Share | None = Field(default=None, gt=0, le=1)

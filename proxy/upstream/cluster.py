@@ -38,6 +38,7 @@ from proxy.upstream.probe import Probe
 from proxy.upstream.report import Report
 from proxy.upstream.sticky import Sticky
 from proxy.wire.deadlines import NEVER
+from proxy.wire.flow import Inflow
 
 # A new endpoint begins with a tenth of its share.
 _FIRST_PART: Final = 0.1
@@ -122,6 +123,8 @@ class Cluster:
             self._sticky.mark(request, response, seat)
         member.latency.observe(now, seconds)
         self._detector.response(member, response.status, seconds, now)
+        if isinstance(response.body, Inflow):
+            response.body.at_end(partial(self._ended, member))
         return response
 
     def start(self) -> None:
@@ -244,6 +247,13 @@ class Cluster:
                 self._report.health(member)
                 self._refresh()
             await asyncio.sleep(interval * (1.0 + _JITTER * (2.0 * self._means.uniform() - 1.0)))
+
+    def _ended(self, member: Member, whole: bool) -> None:
+        """A body that streamed is over. whole: all of it came."""
+        now = self._clock()
+        if not whole:
+            member.latency.failed(now, 0.0)
+        self._detector.body(member, whole, now)
 
     def _ejected(self, member: Member, reason: str, seconds: float) -> None:
         self._report.ejected(member, reason, seconds)

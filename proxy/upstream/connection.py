@@ -150,6 +150,9 @@ class UpstreamConnection(asyncio.Protocol):
         """
         if asker is not None and self._asker is not asker:
             return
+        if self._inflow is not None:
+            # Whoever watches how bodies end needn't know of it.
+            self._inflow.on_end = None
         self._fail(GatewayError("upstream_closed", cause=reason), reason)
         if self.transport is not None:
             self.transport.abort()

@@ -46,12 +46,13 @@ class Latency:
 
 class Tally:
     """What came of an endpoint's requests in the present interval. seconds: of those that
-    succeeded, together. row_5xx: answers of 500 and above in a row."""
+    succeeded, together. row_5xx: answers of 500 and above in a row. row_cut: of the bodies that
+    streamed, those cut short in a row."""
 
-    __slots__ = ("failed", "row_5xx", "seconds", "succeeded")
+    __slots__ = ("failed", "row_5xx", "row_cut", "seconds", "succeeded")
 
     def __init__(self) -> None:
-        self.row_5xx = 0
+        self.row_5xx = self.row_cut = 0
         self.clear()
 
     def clear(self) -> None:

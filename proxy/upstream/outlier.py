@@ -72,6 +72,17 @@ class Detector:
         if self._limit_5xx and tally.row_5xx >= self._limit_5xx and member.ejection.usable:
             self._eject(member, "consecutive_5xx", now)
 
+    def body(self, member: Member, whole: bool, now: float) -> None:
+        """A body that streamed is over. whole: all of it came."""
+        tally = member.tally
+        if whole:
+            tally.row_cut = 0
+            return
+        tally.failed += 1
+        tally.row_cut += 1
+        if self._limit and tally.row_cut >= self._limit and member.ejection.usable:
+            self._eject(member, "cut_short", now)
+
     def compare(self, now: float) -> None:
         """An interval is over: eject those that differ from the rest, and count anew."""
         options = self._options

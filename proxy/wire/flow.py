@@ -23,11 +23,12 @@ class Inflow:
 
     gate: called with False when too much waits unread, and with True when it may go on.
     on_wait: called when the reader first has to wait, so that `100 Continue` can be sent.
-    on_abandon: called when the reader gives up before the end.
+    on_abandon: called when the reader gives up before the end. on_end: called at the end, with
+    False when the rest will never come; not when the reader gave up.
     """
 
     __slots__ = ("_done", "_error", "_gate", "_loop", "_open", "_pieces", "_size", "_waiter",
-                 "on_abandon", "on_wait", "received")  # fmt: skip
+                 "on_abandon", "on_end", "on_wait", "received")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, gate: Callable[[bool], None]) -> None:
         self._loop = loop
@@ -40,6 +41,7 @@ class Inflow:
         self._waiter: asyncio.Future[None] | None = None
         self.on_wait: Callable[[], None] | None = None
         self.on_abandon: Callable[[], None] | None = None
+        self.on_end: Callable[[bool], None] | None = None
         self.received = 0
 
     def feed(self, piece: bytes) -> None:
@@ -62,18 +64,29 @@ class Inflow:
         """The body is complete."""
         self._done = True
         self._wake()
+        if self.on_end is not None:
+            self.on_end(True)
 
     def fail(self, error: GatewayError) -> None:
         """The rest of the body will never come; readers get the error after what is there."""
         if not self._done and self._error is None:
             self._error = error
             self._wake()
+            if self.on_end is not None:
+                self.on_end(False)
 
     def discard(self) -> None:
         """Throw away what waits, and let the sender go on."""
         self._pieces.clear()
         self._size = 0
         self._reopen()
+
+    def at_end(self, call: Callable[[bool], None]) -> None:
+        """Have this called at the end, which may have been already."""
+        if self._done or self._error is not None:
+            call(self._error is None)
+        else:
+            self.on_end = call
 
     @property
     def complete(self) -> bool:
@@ -95,6 +108,7 @@ class Inflow:
         self.discard()
         if not self._done and self._error is None:
             self._done = True
+            self.on_end = None
             if self.on_abandon is not None:
                 self.on_abandon()
 

@@ -4,7 +4,8 @@ It speaks just enough HTTP/1.1 for a proxy. `POST /_mode/NAME` changes how it be
 then on, `GET /_seen` tells what it was asked: how often in all, how often by the value of
 X-Number, and how many at most at once since `POST /_forget`. Modes: `ok`, `slow` (a fifth of
 a second), `busy` (eight at once in 50 to 150 ms each, the others wait), `reset`, `close`,
-`stall` (no answer), `trickle` (a body that never ends), `garbage` (no HTTP), `error` (503).
+`stall` (no answer), `trickle` (a body that never ends), `cut` (a body that ends too soon),
+`garbage` (no HTTP), `error` (503).
 """
 
 from __future__ import annotations
@@ -86,6 +87,10 @@ class Service:
             for _ in range(600):
                 writer.write(b".")
                 await asyncio.sleep(0.05)
+        elif self.mode == "cut":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nbut")
+            await writer.drain()
+            await asyncio.sleep(0.02)
         elif self.mode == "stall":
             await asyncio.sleep(30)
         return False

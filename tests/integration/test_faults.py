@@ -89,6 +89,18 @@ async def test_one_of_three_misbehaves_and_idempotent_requests_see_nothing(
         assert services[0].asked < 0.5 * outcome.statuses[200]
 
 
+async def test_one_that_cuts_its_bodies_short_is_found_out(tmp_path: Path) -> None:
+    upstream = {**PATIENT, "outliers": {"consecutive": 3, "ejection": "1h", "longest": "1h"}}
+    clients = 8
+    with bench(3, tmp_path, upstream) as (services, proxy):
+        services[2].behave("cut")
+        load = Load(proxy.port, RATE / 3, clients)
+        async with load.running() as outcome:
+            await load.until(300)
+        assert 3 <= outcome.errors == outcome.statuses[0] <= 3 + clients
+        assert services[2].asked == outcome.errors
+
+
 async def test_one_that_trickles_holds_nobody_beyond_the_deadline(tmp_path: Path) -> None:
     """A response that has begun can't be had elsewhere; it is broken off, and seen to be."""
     with bench(3, tmp_path, PATIENT, policies={"deadline": "1s"}) as (services, proxy):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Iterable, Set
@@ -21,6 +22,7 @@ from proxy.upstream.member import Member, Seat
 from proxy.upstream.outlier import blames
 from proxy.upstream.pool import Pool
 from proxy.wire.deadlines import Deadlines
+from proxy.wire.flow import Inflow
 from tests.unit.policies.world import World, a_request, upstream_response
 from tests.unit.upstream.means import some_means
 
@@ -36,6 +38,7 @@ class Fleet:
         self.down: set[str] = set()
         self.raises: BaseException | None = None
         self.fields: list[tuple[str, str]] = []
+        self.body: bytes | Inflow = b""
         self.status: dict[str, int] = {}
         self.seconds: dict[str, float] = {}
         self.asked: Counter[str] = Counter()
@@ -72,7 +75,9 @@ class Fleet:
                 raise self.raises
             if name in self.down:
                 raise Unsent("upstream_unreachable")
-            return upstream_response(self.status.get(name, 200), *self.fields)
+            response = upstream_response(self.status.get(name, 200), *self.fields)
+            response.body = self.body
+            return response
 
         priority = 1 if name.startswith("spare") else 0
         return Seat(self.members[name], ask, 1, priority, lambda: self.now)
@@ -314,6 +319,23 @@ async def test_failures_of_the_client_or_for_want_of_connections_are_not_the_end
     assert blames(Unsent("connect_timeout"), request)
     assert blames(Unanswered("upstream_timeout"), request)
     assert blames(GatewayError("upstream_invalid"), request)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_body_that_is_cut_short_is_the_endpoints_failure(whole: bool) -> None:
+    fleet = Fleet("a", "b", outliers={"consecutive": 3})
+    for number in range(12):
+        fleet.body = Inflow(asyncio.get_running_loop(), lambda _: None)
+        await fleet.cluster(a_request())
+        if number % 3 == 1:
+            await fleet.body.aclose()
+        elif whole:
+            fleet.body.finish()
+        else:
+            fleet.body.fail(GatewayError("upstream_closed"))
+        fleet.body = b"one that comes at once proves nothing about those that stream"
+        await fleet.cluster(a_request())
+    assert fleet.up("a") + fleet.up("b") == (2.0 if whole else 1.0)
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -196,6 +196,35 @@ def test_giving_up_is_told_to_who_stands_behind_the_body(loop: PausedLoop) -> No
     loop.run(story())
 
 
+def test_the_end_is_told_once_whenever_one_asks(loop: PausedLoop) -> None:
+    async def story() -> None:
+        for whole in (True, False):
+            body, told = Body(loop), list[bool]()
+            body.inflow.at_end(told.append)
+            body.inflow.feed(b"a")
+            assert told == []
+            if whole:
+                body.inflow.finish()
+            for _ in range(2):
+                body.inflow.fail(GatewayError("upstream_closed"))
+            body.inflow.at_end(told.append)
+            assert told == [whole, whole]
+
+    loop.run(story())
+
+
+def test_giving_up_is_no_end(loop: PausedLoop) -> None:
+    async def story() -> None:
+        body, told = Body(loop), list[bool]()
+        body.inflow.at_end(told.append)
+        await body.inflow.aclose()
+        body.inflow.fail(GatewayError("upstream_closed"))
+        body.inflow.finish()
+        assert told == []
+
+    loop.run(story())
+
+
 @pytest.mark.parametrize("end", ["complete", "failed"])
 def test_giving_up_on_a_body_that_is_over_tells_nobody(end: str, loop: PausedLoop) -> None:
     async def story() -> None:
