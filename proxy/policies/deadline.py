@@ -94,6 +94,9 @@ class Deadline:
                         request.state[LATE] = timer.expired
                     response = await forward(request)
             except TimeoutError:
+                # Whoever is asked instead has time of their own.
+                del request.state[DEADLINE]
+                request.state.pop(LATE, None)
                 request.decide("deadline", "refused", "deadline_exceeded")
                 raise GatewayError("deadline_exceeded") from None
             if not isinstance(response.body, bytes):

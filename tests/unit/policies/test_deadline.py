@@ -105,6 +105,7 @@ def test_what_is_cancelled_learns_whether_the_service_was_late(loop: PausedLoop,
 
     loop.run(story())
     assert told == [own]
+    assert request.state.keys().isdisjoint({DEADLINE, LATE}), "whoever is asked now has time"
 
 
 def test_a_body_has_to_end_in_time_as_well(loop: PausedLoop) -> None:
