@@ -17,12 +17,11 @@ from proxy.contract import Handler, Target
 from proxy.runtime.gateway import Tracer, raise_failure
 from proxy.runtime.plan import target_of
 from proxy.runtime.state import Key, State
-from proxy.upstream.admission import Admission
+from proxy.upstream.admission import Admission, Lobby
 from proxy.upstream.breaker import Breaker
 from proxy.upstream.cluster import Cluster, Search
 from proxy.upstream.discovery import Discovery, Found
 from proxy.upstream.forward import Forwarder
-from proxy.upstream.gradient import Gradient
 from proxy.upstream.guard import Guard
 from proxy.upstream.member import Member, Seat
 from proxy.upstream.part import Part
@@ -82,12 +81,11 @@ class Upstreams:
             self.parts.append(cluster)
         limit = upstream.concurrency
         if limit is not None and limit.mode != "off":
-            start = min(limit.most, max(limit.least, limit.start))
-            key = f"concurrency/{name}/{limit.least}/{limit.most}/{limit.tolerance}"
-            gradient = self._state.keep(
-                key, lambda: Gradient(start, limit.least, limit.most, limit.tolerance)
+            shape = limit.model_copy(update={"mode": "enforce", "fair": None}).model_dump_json()
+            lobby = self._state.keep(
+                f"concurrency/{name}/{shape}", lambda: Lobby(limit, self._state.clock())
             )
-            handler = admission = Admission(name, limit, gradient, handler, self._state.means)
+            handler = admission = Admission(name, limit, lobby, handler, self._state.means)
             self.parts.append(admission)
         if upstream.breaker is not None and upstream.breaker.scope == "upstream":
             handler, _ = self._guard(name, "", upstream.breaker, handler)

@@ -31,23 +31,36 @@ _NORMAL: Final = PRIORITIES.index("normal")
 _TELL: Final = 1.0
 
 
+class Lobby:
+    """The limit of a service, how many are under way, and who waits; outlives reloads."""
+
+    __slots__ = ("gradient", "under_way", "waiting")
+
+    def __init__(self, options: Concurrency, now: float) -> None:
+        start = min(options.most, max(options.least, options.start))
+        self.gradient = Gradient(start, options.least, options.most, options.tolerance)
+        self.waiting: Waiting[_Waiter] = Waiting(
+            options.queue, options.target, options.patience, now
+        )
+        self.under_way = 0
+
+
 class Admission:
-    """Asks by `ask`, within the limit. gradient: outlives reloads. deadline: for the sweep."""
+    """Asks by `ask`, within the limit. deadline: for the sweep."""
 
     def __init__(
-        self, name: str, options: Concurrency, gradient: Gradient, ask: Handler, means: Means
+        self, name: str, options: Concurrency, lobby: Lobby, ask: Handler, means: Means
     ) -> None:
         self.name = name
         self._options = options
-        self._gradient = gradient
+        self._lobby = lobby
+        self._gradient = lobby.gradient
+        self._waiting = lobby.waiting
         self._ask = ask
         self._means = means
         self._clock = means.clock
         self._key = None if options.fair is None else read_key(options.fair)
-        self._waiting: Waiting[_Waiter] = Waiting(
-            options.queue, options.target, options.patience, means.clock()
-        )
-        self._under_way = 0
+        self._ending = False
         self._shadow = options.mode == "shadow"
         self._tell_at = 0.0
         self._shed: dict[tuple[str, str], Counter] = {}
@@ -59,21 +72,21 @@ class Admission:
         if len(self._waiting) or not self._room(priority):
             await self._wait(request, priority)
         else:
-            self._under_way += 1
+            self._lobby.under_way += 1
         started = self._clock()
         try:
             response = await self._ask(request)
         except BaseException as error:
             if blames(error, request):
-                self._gradient.failed(self._clock(), self._under_way)
+                self._gradient.failed(self._clock(), self._lobby.under_way)
             raise
         else:
             if response.status < 500:
                 now = self._clock()
-                self._gradient.answered(now, now - started, self._under_way)
+                self._gradient.answered(now, now - started, self._lobby.under_way)
             return response
         finally:
-            self._under_way -= 1
+            self._lobby.under_way -= 1
             self._let_in()
 
     def start(self) -> None:
@@ -81,18 +94,17 @@ class Admission:
         self._means.deadlines.add(self)
 
     def stop(self) -> None:
-        """Another takes over; whoever still waits is let in."""
-        self._means.deadlines.discard(self)
-        while (turn := self._waiting.next(self._clock())) is not None:
-            if not turn[0].done():
-                self._under_way += 1
-                turn[0].set_result(True)
+        """Another takes over; whoever still waits here has a turn, or is turned away in time."""
+        self._ending = True
 
     def expire(self, now: float) -> None:
         """Turn away those who have waited too long, and tell the metrics."""
         self._turn_away(now)
         self.deadline = now
-        if now >= self._tell_at:
+        if self._ending:
+            if not self._waiting:
+                self._means.deadlines.discard(self)
+        elif now >= self._tell_at:
             self._tell_at = now + _TELL
             self._tell()
 
@@ -105,7 +117,7 @@ class Admission:
         return {
             "concurrency": {
                 "limit": self._gradient.limit,
-                "under_way": self._under_way,
+                "under_way": self._lobby.under_way,
                 "waiting": len(self._waiting),
                 "usual_ms": round(self._gradient.usual * 1000.0, 1),
             }
@@ -114,7 +126,7 @@ class Admission:
     def _room(self, priority: int) -> bool:
         # The first class needn't wait for a measurement, and one request is always let in.
         limit = self._gradient.limit if priority else self._gradient.settled
-        return self._under_way < max(1.0, limit * _SHARES[priority])
+        return self._lobby.under_way < max(1.0, limit * _SHARES[priority])
 
     async def _wait(self, request: Request, priority: int) -> None:
         """Wait for a place, and take it. Raises Unsent when there is none in time."""
@@ -122,7 +134,7 @@ class Admission:
         if self._shadow:
             request.decide("concurrency", "would_refuse", "upstream_overloaded")
             self._count("full", priority)
-            self._under_way += 1
+            self._lobby.under_way += 1
             return
         waiter: _Waiter = self._means.loop.create_future()
         key = b"" if self._key is None else self._key(request)
@@ -139,7 +151,7 @@ class Admission:
         except asyncio.CancelledError:
             self._waiting.leave(waiter, self._clock())
             if waiter.done() and not waiter.cancelled() and waiter.result():
-                self._under_way -= 1
+                self._lobby.under_way -= 1
                 self._let_in()
             raise
         if not admitted:
@@ -151,7 +163,7 @@ class Admission:
             turn = self._waiting.next(self._clock())
             if turn is not None and not turn[0].done():
                 waiter, in_time = turn
-                self._under_way += in_time
+                self._lobby.under_way += in_time
                 waiter.set_result(in_time)
 
     def _turn_away(self, now: float) -> None:
@@ -181,7 +193,7 @@ class Admission:
     def _tell(self) -> None:
         for name, documentation, value in (
             ("limit", "Requests that may be under way to a service.", self._gradient.limit),
-            ("under_way", "Requests under way to a service with a limit.", self._under_way),
+            ("under_way", "Requests under way to a service with a limit.", self._lobby.under_way),
             ("waiting", "Requests that wait for a place.", len(self._waiting)),
         ):
             self._means.metrics.gauge(

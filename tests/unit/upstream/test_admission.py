@@ -11,8 +11,7 @@ import pytest
 from proxy.config.protection import Concurrency
 from proxy.contract import PRIORITIES, PRIORITY, Request, Response
 from proxy.errors import Unanswered, Unsent
-from proxy.upstream.admission import Admission
-from proxy.upstream.gradient import Gradient
+from proxy.upstream.admission import Admission, Lobby
 from proxy.wire.deadlines import Deadlines
 from tests.unit.paused_loop import PausedLoop, settle
 from tests.unit.policies.world import World, a_request, upstream_response
@@ -37,12 +36,21 @@ class Stage:
         self.asked: list[str] = []
         self.most = 0
         self.now = 0
-        means = some_means(self.world, loop.time, self.deadlines, loop)
+        self._means = some_means(self.world, loop.time, self.deadlines, loop)
         settings = {"start": 4, "least": 4, "most": 4, "queue": 3, **options}
-        chosen = Concurrency.model_validate(settings)
-        gradient = Gradient(chosen.start, chosen.least, chosen.most, chosen.tolerance)
-        self.admission = Admission("users", chosen, gradient, self._ask, means)
-        self.admission.start()
+        self._options = Concurrency.model_validate(settings)
+        self._lobby = Lobby(self._options, loop.time())
+        self.admission = self._configured()
+
+    def _configured(self) -> Admission:
+        admission = Admission("users", self._options, self._lobby, self._ask, self._means)
+        admission.start()
+        return admission
+
+    def take_over(self) -> None:
+        """As a reload does it."""
+        self.admission.stop()
+        self.admission = self._configured()
 
     async def _ask(self, request: Request) -> Response:
         self.asked.append(request.path)
@@ -205,18 +213,39 @@ def test_in_shadow_all_pass_and_are_counted(loop: PausedLoop) -> None:
     assert stage.shed("full") == 2
 
 
-def test_when_another_configuration_takes_over_those_who_wait_are_let_in(
-    loop: PausedLoop,
-) -> None:
+def test_another_configuration_counts_on_where_the_one_before_was(loop: PausedLoop) -> None:
+    """Else each reload would let as many in again."""
+    stage = Stage(loop)
+
+    async def story() -> None:
+        before = await stage.send(*"abcdef")
+        stage.take_over()
+        after = await stage.send(*"gh")
+        assert stage.asked == ["/a", "/b", "/c", "/d"]
+        stage.free.set()
+        told = [await task for task in before + after]
+        assert told == ["200"] * 7 + ["upstream_overloaded"], "three may wait"
+        assert stage.most == 4
+        stage.deadlines.sweep()
+        assert len(stage.deadlines) == 1, "the present one's"
+
+    loop.run(story())
+
+
+def test_whoever_waits_when_it_ends_is_turned_away_in_time(loop: PausedLoop) -> None:
     stage = Stage(loop)
 
     async def story() -> None:
         tasks = await stage.send(*"abcdef")
         stage.admission.stop()
-        await settle()
-        assert len(stage.asked) == 6
-        stage.free.set()
-        assert [await task for task in tasks] == ["200"] * 6
+        stage.deadlines.sweep()
+        assert not tasks[4].done()
+        loop.now += 1.0
+        stage.deadlines.sweep()
+        assert [await task for task in tasks[4:]] == ["upstream_overloaded"] * 2
+        stage.deadlines.sweep()
         assert len(stage.deadlines) == 0
+        stage.free.set()
+        assert [await task for task in tasks[:4]] == ["200"] * 4
 
     loop.run(story())

@@ -10,8 +10,7 @@ import pytest
 from proxy.config.protection import Concurrency
 from proxy.contract import Request, Response
 from proxy.errors import Unsent
-from proxy.upstream.admission import Admission
-from proxy.upstream.gradient import Gradient
+from proxy.upstream.admission import Admission, Lobby
 from proxy.wire.deadlines import INTERVAL, Deadlines
 from tests.unit.paused_loop import PausedLoop
 from tests.unit.policies.world import World, a_request, upstream_response
@@ -38,9 +37,8 @@ class Crowd:
         self.asked = 0
         self.deadlines = Deadlines(loop.time)
         chosen = Concurrency.model_validate(options)
-        gradient = Gradient(chosen.start, chosen.least, chosen.most, chosen.tolerance)
         means = some_means(World(), loop.time, self.deadlines, loop)
-        self.admission = Admission("users", chosen, gradient, self._answer, means)
+        self.admission = Admission("users", chosen, Lobby(chosen, loop.time()), self._answer, means)
         self.admission.start()
         self.seconds: list[float] = []
         self.refused = 0
