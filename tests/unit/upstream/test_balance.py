@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -252,9 +253,26 @@ def test_the_cost_of_a_choice_does_not_grow_with_the_endpoints(count: int) -> No
     assert Counting.looks == 200
 
 
-@pytest.mark.parametrize(
-    "make", [*SAMPLED, pytest.param(lambda seats, _: hashed(seats), id="hash")]
-)
+ALL: list[Any] = [*SAMPLED, pytest.param(lambda seats, _: Hashed(seats, 1.5, int), id="hash")]
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_no_choice_takes_much_longer_among_a_thousand_than_among_ten(make: Make) -> None:
+    def seconds(count: int) -> float:
+        choice = make(chairs(*(1 + number % 3 for number in range(count))), seeded().random)
+        least = float("inf")
+        for _ in range(5):
+            began = time.thread_time()
+            for number in range(300):
+                choice.pick(b"%d" % number)
+            least = min(least, time.thread_time() - began)
+        return least
+
+    # A look at each would take a hundred times as long.
+    assert seconds(1000) < 10 * seconds(10)
+
+
+@pytest.mark.parametrize("make", ALL)
 def test_looking_for_another_is_bounded(make: Make) -> None:
     looked = 0
 
