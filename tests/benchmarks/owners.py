@@ -23,7 +23,7 @@ from typing import Final
 import uvloop
 
 from tests.benchmarks.cost import Cost, table
-from tests.benchmarks.pipeline import CONFIGURATION, WORKLOADS, Pipeline
+from tests.benchmarks.pipeline import CASES, Case, Pipeline
 
 REQUESTS: Final = 60_000
 INTERVAL: Final = 0.0005
@@ -91,15 +91,15 @@ def shares(samples: Counter[str]) -> dict[str, float]:
     return {who: count / total for who, count in kept.items()}
 
 
-def costs(request: bytes, requests: int = REQUESTS) -> list[Cost]:
+def costs(case: Case, requests: int = REQUESTS) -> list[Cost]:
     """Microseconds of each owner."""
     samples: Counter[str] = Counter()
-    spent = profile(request, requests, samples)
+    spent = profile(case, requests, samples)
     rows = [Cost(who, share * spent) for who, share in shares(samples).items()]
     return [*rows, Cost("all of them", sum(row.microseconds for row in rows))]
 
 
-def profile(request: bytes, requests: int, samples: Counter[str]) -> float:
+def profile(case: Case, requests: int, samples: Counter[str]) -> float:
     """Count whose each sample is; the microseconds of CPU that a request took, paper included."""
 
     def sample(number: int, frame: FrameType | None) -> None:
@@ -114,16 +114,16 @@ def profile(request: bytes, requests: int, samples: Counter[str]) -> float:
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(loop),
-        closing(Pipeline(loop, Path(folder), CONFIGURATION)) as pipeline,
+        closing(Pipeline(loop, Path(folder), case.configuration)) as pipeline,
     ):
-        loop.run_until_complete(pipeline.run(max(64, requests // 10), request))
+        loop.run_until_complete(pipeline.run(max(64, requests // 10), case.request, case.status))
         gc.collect()
         began = time.process_time()
-        loop.run_until_complete(pipeline.run(requests // 4, request))
+        loop.run_until_complete(pipeline.run(requests // 4, case.request, case.status))
         spent = (time.process_time() - began) / (requests // 4) * 1e6
         signal.setitimer(signal.ITIMER_REAL, INTERVAL, INTERVAL)
         try:
-            loop.run_until_complete(pipeline.run(requests, request))
+            loop.run_until_complete(pipeline.run(requests, case.request, case.status))
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
             signal.signal(signal.SIGALRM, before)
@@ -132,8 +132,8 @@ def profile(request: bytes, requests: int, samples: Counter[str]) -> float:
 
 def main() -> int:
     """Print a table for each workload."""
-    for name, request in WORKLOADS.items():
-        print("\n".join(table(f"{name}: whose", costs(request))), end="\n\n")
+    for name, case in CASES.items():
+        print("\n".join(table(f"{name}: whose", costs(case))), end="\n\n")
     return 0
 
 

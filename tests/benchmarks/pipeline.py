@@ -12,7 +12,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from unittest import mock
 
 import yaml
@@ -41,6 +41,31 @@ CONFIGURATION: Final[dict[str, Any]] = {
 """What `make bench` measures: the policies that are on by default, and a local rate limit."""
 
 WORKLOADS: Final = {"small GET": SMALL, "browser GET": BROWSER, "POST of 10 KiB": POST}
+"""What is forwarded."""
+
+
+class Case(NamedTuple):
+    """A workload with the configuration that answers it, and the status of its answers."""
+
+    request: bytes
+    configuration: dict[str, Any] = CONFIGURATION
+    status: int = 200
+
+
+_POLICIES: Final = CONFIGURATION["policies"]
+CASES: Final = {
+    **{name: Case(request) for name, request in WORKLOADS.items()},
+    "refusal, 429": Case(
+        SMALL, {**CONFIGURATION, "policies": {"rate_limit": {"limit": "1/day"}}}, 429
+    ),
+    "answer from the cache": Case(
+        SMALL, {**CONFIGURATION, "policies": {**_POLICIES, "cache": True}}
+    ),
+}
+"""What is forwarded, and what Sidegate answers by itself."""
+
+# So long a cache may keep what the service of paper answers: its answers bear an old date.
+_MAX_AGE: Final = 2_000_000_000
 
 
 class _Paper(asyncio.Transport):
@@ -77,7 +102,7 @@ class _Service(_Paper):
     def __init__(self, loop: asyncio.AbstractEventLoop, body: bytes) -> None:
         super().__init__()
         self._loop = loop
-        self._answer = answer(body, 0)
+        self._answer = answer(body, _MAX_AGE)
         self.connection: UpstreamConnection
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -131,8 +156,8 @@ class Pipeline:
             client.connection.connection_made(client)
         self.last = b""
 
-    async def run(self, requests: int, request: bytes = SMALL) -> None:
-        """Have so many requests answered. Raises ValueError for an answer that isn't 200."""
+    async def run(self, requests: int, request: bytes = SMALL, status: int = 200) -> None:
+        """Have so many requests answered. Raises ValueError when the last has another status."""
         clients = self._clients[:requests]
         self.request = request
         self._to_ask, self._to_answer = requests - len(clients), requests
@@ -141,7 +166,7 @@ class Pipeline:
             for client in clients:
                 client.ask()
             await self._done
-        if not self.last.startswith(b"HTTP/1.1 200 "):
+        if not self.last.startswith(b"HTTP/1.1 %d " % status):
             raise ValueError(f"answered {self.last[:60]!r}")
 
     def answered(self, data: bytes) -> bool:

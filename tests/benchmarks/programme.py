@@ -29,7 +29,7 @@ from tests.benchmarks.peers.peer import Duty, Peer
 from tests.benchmarks.peers.plain_aiohttp import PlainAiohttp
 from tests.benchmarks.peers.sidegate import Sidegate
 from tests.benchmarks.peers.varnish import Varnish
-from tests.benchmarks.pipeline import WORKLOADS as PAPER
+from tests.benchmarks.pipeline import CASES
 from tests.benchmarks.record import Record
 from tests.benchmarks.stages import parts
 from tests.benchmarks.workload import WORKLOADS, Workload
@@ -157,8 +157,8 @@ def _interpreters(plan: Plan, record: Record) -> None:
 
 def _stages(plan: Plan, record: Record) -> None:
     requests = int(10_000 * plan.seconds)
-    for name, request in PAPER.items():
-        _keep(record, f"{name}: whose", partial(owners.costs, request, 3 * requests))
+    for name, case in CASES.items():
+        _keep(record, f"{name}: whose", partial(owners.costs, case, 3 * requests))
     _keep(record, "small GET: without it", partial(parts, requests, plan.rounds))
 
 
@@ -203,7 +203,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "interpreters": Section(
         _interpreters, lambda plan: 8 * (_START + plan.rounds * (plan.seconds + _ASK))
     ),
-    "stages": Section(_stages, lambda plan: plan.seconds * (9 + 4 * plan.rounds)),
+    "stages": Section(_stages, lambda plan: plan.seconds * (14 + 4 * plan.rounds)),
     "costs": Section(_costs, lambda plan: 20.0),
     "counts": Section(_counts, lambda plan: 15.0),
 }

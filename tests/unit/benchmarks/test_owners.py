@@ -8,7 +8,7 @@ import pytest
 
 from tests.benchmarks import owners
 from tests.benchmarks.owners import costs, owner, shares
-from tests.benchmarks.pipeline import WORKLOADS
+from tests.benchmarks.pipeline import CASES
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,16 @@ def test_the_benchmarks_own_part_is_left_out() -> None:
 
 
 def test_whatever_a_request_does_is_told() -> None:
-    rows = {row.what: row.microseconds for row in costs(WORKLOADS["small GET"], requests=6_000)}
+    rows = {row.what: row.microseconds for row in costs(CASES["small GET"], requests=6_000)}
     assert {owners.PARSE, owners.LOG, owners.CONNECTIONS, "policy rate_limit"} <= rows.keys()
     whole = rows.pop("all of them")
     assert sum(rows.values()) == pytest.approx(whole)
     assert 0 < rows[owners.LOOP] < whole / 2
+
+
+@pytest.mark.parametrize(("name", "policy"), [("refusal, 429", "rate_limit"),
+                                              ("answer from the cache", "cache")])  # fmt: skip
+def test_what_is_answered_without_the_upstream_is_told_too(name: str, policy: str) -> None:
+    rows = {row.what: row.microseconds for row in costs(CASES[name], requests=3_000)}
+    assert rows[f"policy {policy}"] > 0
+    assert rows.get(owners.UPSTREAM, 0.0) == 0
