@@ -8,7 +8,6 @@ old one and says why; draining lets every request finish.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -28,6 +27,7 @@ from proxy.control.line import Unanswered
 from proxy.process import handover
 from proxy.process.cores import cores
 from proxy.process.crash import flush_on_crash
+from proxy.process.heap import settle_heap
 from proxy.process.notify import notify
 from proxy.process.operations import Operations
 from proxy.process.solo import Serving, Solo, Unready
@@ -153,9 +153,7 @@ class App:
         self._admin = await self._open_admin()
         self._spawn(self._watch_files())
         self._disclaim()
-        # What exists now lives until the end; the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
+        settle_heap()
         self._unready = ""
         if predecessor is not None:
             predecessor.relieve()

@@ -8,7 +8,6 @@ group: the supervisor says when to stop. When the supervisor is gone it drains a
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import socket
 import sys
@@ -24,6 +23,7 @@ from proxy.control.line import Line, Unanswered
 from proxy.control.segments import HandedSegments, SegmentError
 from proxy.process.counts import open_ledger
 from proxy.process.crash import flush_on_crash
+from proxy.process.heap import settle_heap
 from proxy.process.source import Generation
 from proxy.process.worker import Worker
 from proxy.runtime.plan import make_plan
@@ -115,9 +115,7 @@ class Child:
             self._line.on(name, handler)
         await self._worker.commit(told["shares"])
         self._collect(self._worker)
-        # What exists now lives until the end; the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
+        settle_heap()
         return []
 
     def _prepare(self, told: dict[str, Any]) -> list[str]:

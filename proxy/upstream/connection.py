@@ -212,6 +212,10 @@ class UpstreamConnection(asyncio.Protocol):
                 if not self._turn.planned:
                     self._turn.plan()
             self._heads.data += data
+            if len(self._heads.data) > HIGH_WATER:
+                # A turn of the loop would bring megabytes of a body, each read joined to all
+                # before it: a download of 10 MiB took 2.5 times the CPU time.
+                self._gate(False)
         else:
             self._early += data
 
@@ -256,6 +260,8 @@ class UpstreamConnection(asyncio.Protocol):
         if asker is None or not self._head_waits:
             return
         self._head_waits = False
+        if len(self._heads.data) > HIGH_WATER:
+            self._gate(True)
         try:
             read = self._heads.read(self._method, asker.interim)
         except GatewayError as error:

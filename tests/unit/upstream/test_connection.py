@@ -78,3 +78,35 @@ def test_a_tunnel_that_nobody_joins_is_closed_in_time(loop: PausedLoop) -> None:
         assert wire.closed
 
     loop.run(story())
+
+
+@pytest.mark.parametrize("length", [250_000, 300_000], ids=["all of it came", "more is to come"])
+def test_no_more_is_read_behind_a_head_until_somebody_reads_that(
+    loop: PausedLoop, length: int
+) -> None:
+    async def story() -> None:
+        owner, told, wire = Owner(), Told(), Wire()
+        connection = UpstreamConnection(
+            loop, loop.time, Deadlines(loop.time), Turn(loop), owner, 15.0, 30.0
+        )
+        connection.connection_made(wire)
+        connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", True, False, told, loop.time())
+        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
+        paused = []
+        for piece in (bytes(100_000), bytes(150_000)):
+            connection.data_received(piece)
+            paused.append(wire.paused)
+        assert paused == [False, True]
+        await settle()
+        assert told.response is not None
+        body = told.response.body
+        if isinstance(body, bytes):
+            assert body == bytes(length)
+            assert owner.told == ["release"]
+        else:
+            assert wire.paused
+            assert await anext(body) == bytes(250_000)
+        paused.append(wire.paused)
+        assert not paused[-1]
+
+    loop.run(story())
