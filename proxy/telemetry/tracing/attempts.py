@@ -7,6 +7,7 @@ only its end tells whether its trace is kept.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable
 
 from proxy.asking import Asked, Asker, Prompt
@@ -15,6 +16,9 @@ from proxy.errors import GatewayError
 
 SAMPLED = 1
 """The bit of a trace's flags (Trace Context, 3.2.2.5)."""
+CANCELLED = "cancelled"
+"""In place of an error: nobody wanted the answer any more. Another came first, or the client
+left."""
 
 _NOTES = "attempts"
 
@@ -22,7 +26,7 @@ _NOTES = "attempts"
 class Attempt:
     """One request to an endpoint. began, ended: monotonic seconds; span_id: 16 hex digits,
     empty unless the trace is sampled. status: of the response, 0 for none. error: the code,
-    or the class of the exception, that came instead.
+    or the class of the exception, that came instead; or `CANCELLED`.
     """
 
     __slots__ = ("began", "ended", "endpoint", "error", "span_id", "status")
@@ -94,7 +98,12 @@ class Noting:
         return attempt
 
     def _failed(self, attempt: Attempt, error: BaseException) -> None:
-        attempt.error = error.code if isinstance(error, GatewayError) else type(error).__name__
+        if isinstance(error, GatewayError):
+            attempt.error = error.code
+        elif isinstance(error, CancelledError):
+            attempt.error = CANCELLED
+        else:
+            attempt.error = type(error).__name__
         attempt.ended = self._clock()
 
 
@@ -157,7 +166,7 @@ class _Heard:
     def abort(self, reason: str, asker: Asker | None = None) -> None:
         """Whoever asked wants no answer any more."""
         if self.asked is not None:
-            self._failed(self._attempt, GatewayError("upstream_closed", cause=reason))
+            self._failed(self._attempt, CancelledError())
             self.asked.abort(reason, self)
 
 

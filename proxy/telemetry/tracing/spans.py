@@ -14,7 +14,7 @@ from proxy.contract import Request
 from proxy.http1.host import read_authority
 from proxy.telemetry.redaction import QueryRedaction, redact_text, redact_url
 from proxy.telemetry.route_cells import METHODS
-from proxy.telemetry.tracing.attempts import Attempt, attempts_of
+from proxy.telemetry.tracing.attempts import CANCELLED, Attempt, attempts_of
 
 Value = str | int | float | bool
 Attributes = dict[str, Value]
@@ -175,6 +175,9 @@ class SpanWriter:
         if attempt.status:
             attributes["http.response.status_code"] = attempt.status
         error = attempt.error or (str(attempt.status) if attempt.status >= _CLIENT_ERROR else "")
+        if error == CANCELLED:
+            attributes["sidegate.cancelled"] = True
+            error = ""
         if error:
             attributes["error.type"] = error
         if number:

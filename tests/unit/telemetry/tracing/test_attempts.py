@@ -32,7 +32,7 @@ async def test_an_answer_is_noted(request_in: Request) -> None:
     ("error", "noted"),
     [
         (GatewayError("upstream_closed"), "upstream_closed"),
-        (asyncio.CancelledError(), "CancelledError"),
+        (asyncio.CancelledError(), "cancelled"),
     ],
 )
 async def test_a_failure_is_noted_and_goes_on(
@@ -135,7 +135,7 @@ def test_breaking_off_reaches_what_was_asked(request_in: Request) -> None:
     assert asked is not None
     asked.abort("cancelled", Hearing())
     assert endpoint.aborted == ["cancelled"]
-    assert [attempt.error for attempt in attempts_of(request_in)] == ["upstream_closed"]
+    assert [attempt.error for attempt in attempts_of(request_in)] == ["cancelled"]
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,15 @@ def test_each_attempt_is_a_client_span_under_it(request_in: Request) -> None:
     )
 
 
+def test_an_attempt_that_nobody_wanted_any_more_is_no_failure(request_in: Request) -> None:
+    attempted(request_in, "http://a:1", error="cancelled")
+    attempted(request_in, "http://b:1", 200)
+    _, lost, won = described(request_in)
+    assert (lost.error, won.error) == ("", "")
+    assert lost.attributes["sidegate.cancelled"] is True
+    assert "error.type" not in lost.attributes
+
+
 def test_a_socket_is_an_address_without_a_port(request_in: Request) -> None:
     attempted(request_in, "unix:/run/app.sock", 200)
     _, span = described(request_in)
