@@ -101,6 +101,10 @@ class Worker:
             loop, counted, trove, self._state.spawn, os.urandom, self.counts,
             lambda: self._state.log,
         )  # fmt: skip
+        self._turned_away = self.counts.counter(
+            "sidegate_connections_refused_total",
+            "Connections that ended before HTTP, by a failed handshake or a bad PROXY header.",
+        )
         self.ports = Ports(loop, self._listener, self._refused)
         self._encryption: Encryption | None = None
         self._certificates = CertificateDates(self.counts)
@@ -217,6 +221,7 @@ class Worker:
         return self._state.pools()
 
     def _refused(self, peer: str, reason: str) -> None:
+        self._turned_away.inc()
         self.log.warning("connection refused", peer=peer, reason=reason)
 
     def _sweep(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from proxy.http1.networks import Network, Networks, range_of
 from proxy.wire.proxy_header import measure, read_source
+from proxy.wire.tls import tell
 
 BACKLOG: Final = 2048
 """Connections that may wait to be accepted, at each socket."""
@@ -66,7 +67,8 @@ PLAIN: Final = Entrance()
 class Acceptor:
     """Makes a protocol for each connection of a listening socket, which it owns.
 
-    refused: told the address of whom, and why a PROXY header of theirs can't be used.
+    refused: told the address of whom, and why a PROXY header of theirs can't be used, or why
+    their handshake failed.
     """
 
     def __init__(
@@ -88,16 +90,18 @@ class Acceptor:
 
     async def start(self) -> None:
         """Begin to accept."""
-        loop, sock, options = self._loop, self.socket, self._entrance.options()
-        if self._announces("") if sock.family == socket.AF_UNIX else self._entrance.sources:
+        loop, sock = self._loop, self.socket
+        announced = self._announces("") if sock.family == socket.AF_UNIX else self._entrance.sources
+        # A server of the loop's tells nobody of a handshake that failed.
+        if announced or self._entrance.tls is not None:
             loop.add_reader(sock, self._accept)
         elif sock.family == socket.AF_UNIX:
             self._server = await loop.create_unix_server(
-                self._protocol, sock=sock.dup(), backlog=BACKLOG, **_UNIX_OPTIONS, **options
+                self._protocol, sock=sock.dup(), backlog=BACKLOG, **_UNIX_OPTIONS
             )
         else:
             self._server = await loop.create_server(
-                self._protocol, sock=sock.dup(), backlog=BACKLOG, **options
+                self._protocol, sock=sock.dup(), backlog=BACKLOG
             )
 
     def close(self) -> None:
@@ -161,11 +165,16 @@ class Acceptor:
             if self._refused is not None:
                 self._refused(peer, str(error) or "no PROXY header came in time")
             return
-        # A handshake that fails is the client's matter.
-        with contextlib.suppress(OSError):
+        try:
             await self._loop.connect_accepted_socket(
                 lambda: self._make(source), connection, **entrance.options()
             )
+        except ssl.SSLError as error:
+            if self._refused is not None:
+                self._refused(source or peer, f"TLS: {tell(error)}")
+        except OSError:
+            # Who only leaves, or says nothing, is no more than a look at whether one can connect.
+            pass
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

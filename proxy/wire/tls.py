@@ -105,7 +105,7 @@ def load_pair(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:
         # An empty passphrase, or OpenSSL would ask for one on the terminal.
         context.load_cert_chain(cert_file, key_file, password="")
     except (ssl.SSLError, ValueError) as error:
-        raise TlsError(cert_file, f"can't be used with {key_file}: {_reason(error)}") from None
+        raise TlsError(cert_file, f"can't be used with {key_file}: {tell(error)}") from None
 
 
 def _ask_clients(
@@ -117,7 +117,7 @@ def _ask_clients(
         try:
             context.load_verify_locations(file)
         except ssl.SSLError as error:
-            raise TlsError(file, f"can't be used: {_reason(error)}") from None
+            raise TlsError(file, f"can't be used: {tell(error)}") from None
     if revoked is not None:
         context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
 
@@ -154,13 +154,13 @@ def _read(context: ssl.SSLContext, cert_file: str) -> tuple[tuple[str, ...], flo
                 except ssl.SSLWantReadError:
                     pass
     except ssl.SSLError as error:
-        raise TlsError(cert_file, f"no client could use it: {_reason(error)}") from None
+        raise TlsError(cert_file, f"no client could use it: {tell(error)}") from None
     told: dict[str, Any] = ends[0].getpeercert() or {}
     names = [value.lower() for kind, value in told.get("subjectAltName", ()) if kind == "DNS"]
     return tuple(names), float(ssl.cert_time_to_seconds(told["notAfter"]))
 
 
-def _reason(error: Exception) -> str:
+def tell(error: Exception) -> str:
     """What OpenSSL says, without the numbers and the lines of its source."""
     reason = getattr(error, "verify_message", None) or getattr(error, "reason", None)
     if reason is None:

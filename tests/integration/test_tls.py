@@ -258,6 +258,13 @@ async def test_required_certificates(authority: Authority, local: Pair, tmp_path
         for pair in (None, strangers):
             with pytest.raises(REFUSED):
                 await certified(gateway, authority, pair)
+        lines = await gateway.lines("connection refused", 2)
+        assert [line["peer"] for line in lines] == ["127.0.0.1"] * 2
+        assert [line["reason"] for line in lines] == [
+            "TLS: peer did not return a certificate",
+            "TLS: unable to get local issuer certificate",
+        ]
+        assert (await gateway.metrics())["sidegate_connections_refused_total"] == 2
 
 
 async def test_what_certificates_say_reaches_policies_and_services(
