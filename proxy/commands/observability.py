@@ -51,6 +51,8 @@ def run(options: argparse.Namespace) -> int:
         latency = parse_duration(options.latency)
     except ValueError as error:
         return _fail(f"--latency: {error}")
+    if latency == 0:
+        return _fail("--latency: no request takes no time; write a duration such as 1s")
     try:
         paths = write_files(Path(options.out), make_files(options.objective, latency))
     except OSError as error:

@@ -315,6 +315,7 @@ class TestObservability:
         ("arguments", "named"),
         [
             (("--out", "a", "--objective", "100"), "--objective"),
+            (("--out", "a", "--latency", "0s"), "--latency"),
             (("--out", "a", "--latency", "soon"), "--latency"),
             (("--out", "/dev/null/a"), "/dev/null/a"),
         ],

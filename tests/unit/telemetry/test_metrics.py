@@ -150,6 +150,27 @@ def test_lost_log_lines_are_a_metric(metrics: Metrics, lines: Lines) -> None:
     assert scrape(metrics)["sidegate_log_dropped_total"] == 1
 
 
+@pytest.mark.parametrize(
+    ("accept", "told"),
+    [
+        ("", "text/plain; version=0.0.4"),
+        ("text/html", "text/plain; version=0.0.4"),
+        ("application/openmetrics-text;version=1.0.0,*/*;q=0.1", "application/openmetrics-text; v"),
+        # Versions that are none, or that nothing here writes.
+        ("application/openmetrics-text;version=abc", "text/plain; version=0.0.4"),
+        ("text/plain; version=", "text/plain; version=0.0.4"),
+        (
+            "application/openmetrics-text;version=2.0.0,application/openmetrics-text;version=1.0.0",
+            "application/openmetrics-text; version=1.0.0",
+        ),
+    ],
+)
+def test_scrapers_get_a_format_that_they_know(metrics: Metrics, accept: str, told: str) -> None:
+    content_type, body = metrics.render(accept)
+    assert content_type.startswith(told)
+    assert body
+
+
 def test_both_formats_tell_the_same(metrics: Metrics) -> None:
     metrics.route("a").finished(200, "GET", 0.03, 0.0002, 1, 1, TRACE)
     plain, _ = metrics.render("text/plain")
