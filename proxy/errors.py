@@ -138,6 +138,14 @@ class GatewayError(Exception):
         self.close = close
         self.violations = violations
 
+    @property
+    def rule(self) -> str:
+        """What it goes by, for operators: the code, and behind a colon the cause, if there is one.
+
+        Metrics take the code from it. A cause may hold what a client made up.
+        """
+        return f"{self.code}: {self.cause}" if self.cause else self.code
+
     def __str__(self) -> str:
         return f"{self.status} {self.code}: {self.detail}" + (
             f" ({self.cause})" if self.cause else ""

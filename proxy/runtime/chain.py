@@ -227,10 +227,10 @@ class _Verdicts:
         """Note what the check raised; False when it has to be raised on."""
         if self._shadow is None:
             if isinstance(error, Refused):
-                request.decide(self._name, "refused", error.cause or error.code)
+                request.decide(self._name, "refused", error.rule)
             return False
         if isinstance(error, Refused):
-            request.decide(self._name, "would_refuse", error.cause or error.code)
+            request.decide(self._name, "would_refuse", error.rule)
         else:
             self._shadow.note(request, error)
         return True

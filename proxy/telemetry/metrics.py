@@ -43,6 +43,7 @@ _SERIES_MAX: Final = 10_000
 _CUSTOM_NAME: Final = re.compile(r"sidegate_[a-z0-9_]+")
 _LABEL_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _LABEL_MAX: Final = 128
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}").fullmatch
 _PROMISED: Final = {family.name: family for family in FEATURES}
 
 
@@ -109,7 +110,7 @@ class Metrics:
 
     def refused(self, policy: str, code: str, mode: str) -> None:
         """Count a refusal by a policy. mode: `enforce`, or `shadow` for what would have been."""
-        self._refusals.count(policy, code, mode)
+        self._refusals.count(policy, code if _CODE(code) else OTHER, mode)
 
     def reloaded(self, ok: bool, digest: str = "") -> None:
         """Note that a configuration was taken, at start as well, or turned down."""

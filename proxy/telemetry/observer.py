@@ -62,7 +62,7 @@ class Observer:
         route.finished(status, request.method, seconds, overhead, sent, received, trace_id)
         for policy, outcome, detail in request.decisions:
             if outcome in _MODES:
-                self._metrics.refused(policy, detail, _MODES[outcome])
+                self._metrics.refused(policy, detail.partition(":")[0], _MODES[outcome])
         if error:
             self._metrics.failed(error)
         if self.line is not None:

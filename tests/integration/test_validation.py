@@ -53,7 +53,7 @@ async def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         assert b"/&lt;b&gt;" in shown
         assert stage.witness.heard == []
         [line, _] = await stage.gateway.lines(count=2)
-        assert line["details"]["validate"].startswith("body ")
+        assert line["details"]["validate"].startswith("invalid_input: body ")
 
 
 async def test_what_is_right_reaches_the_service_as_it_was(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ class Shield:
 
         def note(refused: GatewayError) -> bool:
             outcome = "would_refuse" if self._shadow else "refused"
-            request.decide("shield", outcome, refused.cause or refused.code)
+            request.decide("shield", outcome, refused.rule)
             return self._shadow
 
         request.body = CheckedStream(body, request.length, [check], note)

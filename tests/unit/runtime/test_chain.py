@@ -333,6 +333,12 @@ class PromptGate(Gate):
         ("enforce", Refused("rate_limited"), ("gate", "refused", "rate_limited"), True),
         ("shadow", None, ("gate", "admitted", ""), False),
         ("shadow", Refused("rate_limited"), ("gate", "would_refuse", "rate_limited"), False),
+        (
+            "shadow",
+            Refused("invalid_input", status=400, cause="/a"),
+            ("gate", "would_refuse", "invalid_input: /a"),
+            False,
+        ),
         ("shadow", KeyError("k"), ("gate", "would_fail", "KeyError"), False),
         (
             "shadow",

@@ -88,6 +88,18 @@ def test_refusals_are_counted_by_policy_in_both_modes(
     }
 
 
+def test_nothing_that_a_client_made_up_is_a_label(
+    observer: Observer, metrics: Metrics, request_in: Request
+) -> None:
+    request_in.decide("validate", "refused", "invalid_input: body /hunter2: unknown")
+    request_in.decide("custom", "would_refuse", "hunter2 is no name")
+    observer.finished(request_in, 400, 10, 10, 100.5)
+    assert metrics.snapshot().families[REFUSALS] == {
+        ("validate", "invalid_input", "enforce"): [1],
+        ("custom", "_OTHER", "shadow"): [1],
+    }
+
+
 def test_a_malformed_request_counts_under_no_route(
     observer: Observer, metrics: Metrics, lines: Lines
 ) -> None:
