@@ -91,6 +91,7 @@ class SpanQueue:
             self._log.error("traces can't be exported", exc_info=error)
             self._closing = True
             self._lose(len(self._waiting))
+            self._waiting.clear()
             return
         while not (self._closing and not self._waiting):
             self._wanted.wait(_WAIT_SECONDS)
