@@ -8,6 +8,7 @@ old one and says why; draining lets every request finish.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -39,8 +40,7 @@ from proxy.telemetry.logs import BoundLogger
 from proxy.telemetry.sink import FLUSH_SECONDS, Sink
 from proxy.wire.parser import EngineError, require_c_parsers
 
-_SETTLE_SECONDS: Final = 0.2
-_WATCH_SECONDS: Final = 1.0
+_PATIENCE_SECONDS: Final = 5.0
 # What these ask for while nothing runs, no longer or not yet, is no reason to end.
 _REQUESTS: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -151,7 +151,7 @@ class App:
         self.crew.counts.reloaded(True, plan.digest)
         self.operations = Operations(self, self._generation)
         self._admin = await self._open_admin()
-        self._spawn(self._watch_files())
+        self._spawn(self._source.watch(self.reload))
         self._disclaim()
         settle_heap()
         self._unready = ""
@@ -199,9 +199,10 @@ class App:
         if self._successor is not None:
             self._successor.kill()
         elif not self._relieved.is_set():
-            # A change that has begun is finished first.
-            async with self._reloading:
-                pass
+            # A change that has begun is finished first, unless that takes too long.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_SECONDS), self._reloading:
+                    pass
         self.log.info("draining", delay=options.delay, timeout=options.timeout)
         if options.delay and not self._relieved.is_set():
             await self.crew.leave()
@@ -357,15 +358,6 @@ class App:
         problems = [problem for problem in await self.crew.ask_all("log_reopen") if problem]
         if problems:
             self.log.error("the log file can't be opened anew", problems=problems)
-
-    async def _watch_files(self) -> None:
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            if self._source.changed():
-                # Writers may still be at it: the file is read once it has settled.
-                await asyncio.sleep(_SETTLE_SECONDS)
-                self._source.changed()
-                await self.reload()
 
     # -- what goes on beside -------------------------------------------------------------
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from proxy.catalog import Catalog
 from proxy.config.load import Document
 from proxy.runtime.plan import Plan, make_plan
 from proxy.runtime.watch import Watch
+
+_SETTLE_SECONDS: Final = 0.2
+_WATCH_SECONDS: Final = 1.0
 
 Load = Callable[[], Document]
 
@@ -40,9 +45,15 @@ class Source:
         self._read_last = _files(generation)
         return generation
 
-    def changed(self) -> bool:
-        """Whether a file differs from the last look."""
-        return self._watch.changed()
+    async def watch(self, act: Callable[[], Awaitable[object]]) -> None:
+        """Act whenever a file has changed, without end."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if self._watch.changed():
+                # Writers may still be at it: the file is read once it has settled.
+                await asyncio.sleep(_SETTLE_SECONDS)
+                self._watch.changed()
+                await act()
 
     def follow(self, used: Generation, *, attempted: bool = False) -> None:
         """Watch the files of the configuration in use, and with `attempted` those that were
