@@ -46,6 +46,7 @@ from proxy.body import CheckedStream as CheckedStream
 from proxy.body import Checks as Checks
 from proxy.body import gather as gather
 from proxy.errors import GatewayError
+from proxy.facts import AHEAD as AHEAD
 from proxy.facts import Decision as Decision
 from proxy.facts import RouteInfo as RouteInfo
 from proxy.facts import Timings as Timings

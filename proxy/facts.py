@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+AHEAD: Final = "ahead"
+"""In `Request.state`: nobody waits for the answer, which is only to be stored."""
+
 # Switching Protocols (RFC 9110, 15.2.2).
 _TUNNEL: Final = 101
 

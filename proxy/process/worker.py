@@ -24,6 +24,7 @@ from proxy.process.limits import open_memory
 from proxy.process.remotes import Remotes
 from proxy.process.source import Generation
 from proxy.process.version import VERSION
+from proxy.process.warming import Warmer
 from proxy.runtime.compile import Compiler
 from proxy.runtime.encryption import Encryption, dates, make_encryption
 from proxy.runtime.gateway import Gateway
@@ -105,6 +106,9 @@ class Worker:
             "sidegate_connections_refused_total",
             "Connections that ended before HTTP, by a failed handshake or a bad PROXY header.",
         )
+        self._warmer = Warmer(
+            time.monotonic, self._state.spawn, self.counts, lambda: self._state.log
+        )
         self.ports = Ports(loop, self._listener, self._refused)
         self._encryption: Encryption | None = None
         self._certificates = CertificateDates(self.counts)
@@ -117,7 +121,7 @@ class Worker:
             "balance": lambda _: self._state.balance(),
             "collect": lambda _: self.counts.collect(),
             **self.journal.commands(),
-            "cache": lambda _: self._state.trove.facts(),
+            "cache": lambda _: trove.facts() | {"warming": self._warmer.facts()},
             "purge": lambda asked: trove.purge_all(*asked),
             "forget": self._state.trove.forgotten,
             "limits": lambda _: self._desks.describe(),
@@ -173,6 +177,7 @@ class Worker:
         await self._state.loop.run_in_executor(None, self._observation.keep_only, telemetry)
         memory = prepared.generation.plan.config.cache
         self._state.trove.resize(memory.memory, memory.object)
+        self._warmer.use(self._gateway, prepared.generation.plan.config)
 
     def close(self) -> None:
         """Close what is open. Traces that wait are sent, for which this may block 2 s."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.contract import Decision, Request, Response, Toolkit
+from proxy.contract import AHEAD, Decision, Request, Response, Toolkit
 from proxy.http1.date import show_date
 from proxy.http1.precondition import not_modified
 from proxy.policies.cache.answer import aged, respond, ttl_of, unchanged, whole
@@ -37,7 +37,7 @@ class Delivery:
         response = self._of(entry, request)
         if response is None:
             return None
-        self._counts.saved(entry.cost)
+        self._saves(request, entry.cost)
         entry.visits = min(entry.visits + 1, 3)
         outcome = "hit" if now < entry.fresh_until else "stale"
         return self.told(request, response, outcome, show_hit(ttl_of(entry, now)))
@@ -96,15 +96,21 @@ class Delivery:
 
     def told(self, request: Request, response: Response, outcome: str, status: bytes) -> Response:
         """The response with its Cache-Status, counted and noted by one of `OUTCOMES`."""
-        self._counts.count(outcome)
+        if AHEAD not in request.state:
+            self._counts.count(outcome)
         request.decisions.append(_DECISIONS[outcome])
         if self._status:
             response.headers.append(b"Cache-Status", status)
         return response
 
+    def _saves(self, request: Request, seconds: float) -> None:
+        """So long a fetch wasn't needed, for a client that there is."""
+        if AHEAD not in request.state:
+            self._counts.saved(seconds)
+
     def _recalled(self, request: Request, response: Response, landing: Landing) -> Response:
         """The answer is another instance's."""
-        self._counts.saved(landing.when.taken if landing.when is not None else 0.0)
+        self._saves(request, landing.when.taken if landing.when is not None else 0.0)
         return self.told(request, response, "hit", show_hit(self._ttl(landing) or 0, _SHARED))
 
     def _of(self, entry: Entry, request: Request) -> Response | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.contract import Request
+from proxy.contract import AHEAD, Request
 from proxy.policies.cache.control import request_control
 from proxy.policies.cache.options import Options
 from proxy.policies.cache.reuse import Wish, read_wish
@@ -17,4 +17,5 @@ class Wishes:
     def of(self, request: Request) -> Wish:
         """What a request wants, as far as it is obeyed."""
         obeyed = self._honor == "always" or (self._honor == "trusted" and request.trusted)
+        obeyed = obeyed or AHEAD in request.state
         return read_wish(request_control(request.headers), obeyed)

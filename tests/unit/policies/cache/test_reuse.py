@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.contract import AHEAD
 from proxy.errors import GatewayError
 from tests.unit.policies.cache.stage import Reply, Stage, field, reply, status
+from tests.unit.policies.world import a_request
 
 CC = "Cache-Control"
 DOWN = GatewayError("upstream_closed")
@@ -75,6 +77,22 @@ async def test_only_if_cached_is_refused_when_nothing_is() -> None:
         await stage.ask("/a/b", (CC, "only-if-cached"))
     assert (raised.value.status, raised.value.code) == (504, "not_stored")
     assert stage.asked == []
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(50, 1), (51, 2)])
+async def test_who_asks_ahead_is_obeyed_and_is_no_client(seconds: int, asked: int) -> None:
+    stage = Stage(reply(200, (CC, "max-age=60")), honor_request_directives="never")
+    requests = [a_request("/a/b", (CC, f"min-fresh={seconds}")) for _ in range(2)]
+    for request in requests:
+        request.state[AHEAD] = True
+        await stage.send(request)
+        stage.wait(10)
+    assert len(stage.asked) == asked
+    outcomes = [decision.outcome for request in requests for decision in request.decisions]
+    assert outcomes == ["miss", "hit" if asked == 1 else "miss"]
+    assert {stage.count("requests", "shop", outcome) for outcome in ("hit", "miss")} == {0}
+    assert stage.count("saved_seconds", "shop") == 0
+    assert stage.count("stores", "shop") == asked
 
 
 async def test_what_an_obeyed_client_wants_not_stored_is_not() -> None:
