@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
-from proxy.contract import Request
+from proxy.contract import CERTIFICATE, Request
 from proxy.http1.headers import Headers
 from proxy.policies.cache.options import Key, Query
 
@@ -29,6 +29,9 @@ _MISLEADING: Final = frozenset({
     "x-host", "x-http-host-override", "x-original-host", "x-original-path", "x-http-method",
     "x-http-method-override", "x-method-override", "x-middleware-subrequest",
 })  # fmt: skip
+
+# Whether nothing is known of who a client is.
+_UNKNOWN: Final = frozenset({IDENTITY, CERTIFICATE}).isdisjoint
 
 # Lines that tell who the client is, and not what it asked for.
 _WHO: Final = (b"X-Forwarded-For:", b"Forwarded:", b"X-Real-IP:")
@@ -68,7 +71,7 @@ class KeyPlan:
     def key(self, request: Request, url: str) -> str:
         """The key of a request, of which `url` is what the method of that name says."""
         state = request.state
-        if self._plain and not request.trusted and IDENTITY not in state:
+        if self._plain and not request.trusted and _UNKNOWN(state):
             return url + self._zone
         parts = [url, self._zone]
         if request.trusted:
@@ -80,8 +83,8 @@ class KeyPlan:
             parts += [_written(jar.get(name)) for name in self._cookies]
         claims: Mapping[str, Any] = state.get(CLAIMS) or {}
         parts += [_written(claims.get(name)) for name in self._claims]
-        if self._identity and state.get(IDENTITY) is not None:
-            parts.append("i" + _written(state[IDENTITY]))
+        if self._identity and not _UNKNOWN(state):
+            parts.append("i" + _written(_who(state)))
         return "".join(parts)
 
     def shared(self, request: Request) -> Request:
@@ -99,6 +102,12 @@ class KeyPlan:
                 twin.target = kept.encode("latin-1")
                 twin.query = kept.partition("?")[2]
         return twin
+
+
+def _who(state: Mapping[str, Any]) -> object:
+    """Who the client is: as a policy calls it, or by the certificate that services may see."""
+    name, certificate = state.get(IDENTITY), state.get(CERTIFICATE)
+    return name if name or certificate is None else certificate.fingerprint
 
 
 @lru_cache(maxsize=1024)

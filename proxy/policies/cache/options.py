@@ -75,8 +75,9 @@ class Key(_Part):
     claims: _Names = ()
     """Claims of the authenticated client whose values count, such as its tenant."""
     identity: bool = True
-    """Whether clients that a policy has authenticated each have responses of their own. Off only
-    where what the service answers is the same for all of them, or for all of equal `claims`."""
+    """Whether clients that a policy has authenticated, or that have shown a certificate, each have
+    responses of their own. Off only where what the service answers is the same for all of them, or
+    for all of equal `claims`."""
 
 
 class Rule(_Part):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from proxy.contract import Request
+from proxy.contract import CERTIFICATE, ClientCertificate, Request
 from proxy.policies.cache.key import read_cookies
 from proxy.policies.cache.options import Options
 from tests.unit.policies.cache.stage import Stage, status
@@ -26,6 +26,12 @@ def with_state(**state: Any) -> Request:
     request = a_request()
     request.state = state
     return request
+
+
+def certified(fingerprint: str, **state: Any) -> Request:
+    """A request of a client that has shown a certificate."""
+    certificate = ClientCertificate("CN=x", "x", (), "1", fingerprint, b"")
+    return with_state(**{CERTIFICATE: certificate}, **state)
 
 
 def at(authority: str, target: str = "/a/b") -> Request:
@@ -113,6 +119,13 @@ FROM = b"X-Forwarded-For: 192.0.2.%d\r\nX-Forwarded-Proto: http\r\n%b"
             a_request(),
             False,
         ),
+        # So has who has shown a certificate, of which services may be told.
+        ({}, certified("a"), certified("a"), True),
+        ({}, certified("a"), certified("b"), False),
+        ({}, certified("a"), a_request(), False),
+        ({}, certified("a", identity=""), certified("b", identity=""), False),
+        ({}, certified("a", identity="both"), certified("b", identity="both"), True),
+        ({"identity": False}, certified("a"), certified("b"), True),
         # A trusted proxy has the service told about the URL.
         ({}, told(FROM % (1, b"")), told(FROM % (2, b"")), True),
         ({}, told(FROM % (1, b"")), told(FROM % (1, b"X-Forwarded-Host: evil\r\n")), False),
