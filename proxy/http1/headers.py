@@ -189,7 +189,7 @@ class Headers:
     def drop(self, keys: frozenset[str]) -> None:
         """Remove every field whose key is among `keys`."""
         index = self.index
-        for key in [key for key in index if key in keys]:
+        for key in index.keys() & keys:
             del index[key]
             self._cut(key)
 
