@@ -20,7 +20,8 @@ class Case(NamedTuple):
 
     url: as keys have it. key: of that URL. place: where the answer stands or would. held:
     what of it can be used to fetch less. reason: why it is fetched, as Cache-Status has it.
-    record: of what another instance has.
+    record: of what another instance has. others: answers to requests that said something else
+    in the fields of Vary, of which the one that is wanted may be a copy.
     """
 
     request: Request
@@ -32,6 +33,7 @@ class Case(NamedTuple):
     held: Entry | None
     reason: str
     record: Record | None = None
+    others: tuple[Entry, ...] = ()
 
 
 def plain(request: Request, wish: Wish) -> bool:

@@ -11,16 +11,17 @@ class Errand:
     """One fetch.
 
     key: of the URL. place: where the answer is looked for. ask: the request as it is sent.
-    held: what is stored already, stale or in part. wish: what the client wants of the cache.
-    ticket: void when the URL was purged meanwhile. keep: the answer may be stored. mark: what
-    was known to be purged when it began. collecting: it will be stored, once its body has been
-    read. recalled: another instance has it. claim: who fetches it, for all instances. kept: it
-    is being written for them. unshared: seconds for which its like can't be shared.
+    held: what is stored already, stale or in part. others: as in `Case`. wish: what the client
+    wants of the cache. ticket: void when the URL was purged meanwhile. keep: the answer may be
+    stored. mark: what was known to be purged when it began. collecting: it will be stored, once
+    its body has been read. recalled: another instance has it. claim: who fetches it, for all
+    instances. kept: it is being written for them. unshared: seconds for which its like can't be
+    shared.
     """
 
     __slots__ = (
-        "ask", "claim", "collecting", "held", "keep", "kept", "key", "mark", "place", "recalled",
-        "ticket", "unshared", "wish",
+        "ask", "claim", "collecting", "held", "keep", "kept", "key", "mark", "others", "place",
+        "recalled", "ticket", "unshared", "wish",
     )  # fmt: skip
 
     def __init__(
@@ -33,6 +34,7 @@ class Errand:
         ticket: Ticket,
         keep: bool = True,
         mark: str = "",
+        others: tuple[Entry, ...] = (),
     ) -> None:
         self.key = key
         self.place = place
@@ -42,6 +44,7 @@ class Errand:
         self.ticket = ticket
         self.keep = keep
         self.mark = mark
+        self.others = others
         self.collecting = False
         self.recalled = False
         self.claim = ""

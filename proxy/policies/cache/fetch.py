@@ -27,10 +27,12 @@ from proxy.policies.cache.reuse import usable_on_error
 from proxy.policies.cache.shelf import Shelf, variant_key
 from proxy.policies.cache.storing import Storing, Terms
 from proxy.policies.cache.validation import (
+    ask_for_other,
     ask_for_rest,
     describes,
     make_conditional,
     renewed,
+    selected,
 )
 
 # Answers that say that the service fails (RFC 5861, 4).
@@ -74,6 +76,8 @@ class Fetcher:
             return await self._fetch_rest(forward, errand, held)
         if held is not None:
             make_conditional(errand.ask, held)
+        elif errand.others:
+            return await self._fetch_variant(forward, errand)
         asked = self._clock()
         response = await forward(errand.ask)
         return await self._judged(errand, response, asked)
@@ -217,6 +221,21 @@ class Fetcher:
         errand.held = None
         return await self._judged(errand, response, asked)
 
+    async def _fetch_variant(self, forward: Handler, errand: Errand) -> Landing:
+        """Ask for an answer of which there may be a copy, stored for other requests."""
+        plain = errand.ask.copy()
+        ask_for_other(errand.ask, errand.others)
+        asked = self._clock()
+        response = await forward(errand.ask)
+        if response.status == 304:
+            one = selected(errand.others, response.headers)
+            if one is not None:
+                return self._renew(errand, one, response.headers, asked)
+            errand.ask = plain
+            asked = self._clock()
+            response = await forward(plain)
+        return await self._judged(errand, response, asked)
+
     def _part(self, errand: Errand, response: Response, when: When) -> Landing:
         """A part was asked for, and is kept if it says what it is a part of."""
         landing = Landing(response=response, status=206, why="partial")
@@ -324,14 +343,14 @@ class Fetcher:
         if isinstance(terms, str):
             # It may answer this request, which the service was asked for, and no other.
             terms = held.terms._replace(lifetime=0.0, validate=True)
-        key = held.key
-        if terms.vary != held.terms.vary:
+        key, copied = held.key, held is not errand.held
+        if copied or terms.vary != held.terms.vary:
             key = variant_key(errand.key, terms.vary, errand.ask.headers)
         entry = Entry(
             key, held.url, held.status, stored_fields(merged, terms.drop, date), held.body, terms,
             when.received, when.wall, max(held.cost, when.taken), self._early,
         )  # fmt: skip
-        if why or key != held.key:
+        if not copied and (why or key != held.key):
             self._shelf.remove(held.key, "replaced")
         entry.chunks = held.chunks
         if not why and not errand.ticket.void and errand.keep:

@@ -20,7 +20,7 @@ from proxy.http1.headers import Headers
 from proxy.http1.networks import Networks, range_of
 from proxy.policies.cache.afar import Afar
 from proxy.policies.cache.answer import aged, render_hit, whole
-from proxy.policies.cache.case import Case, completes, shareable
+from proxy.policies.cache.case import Case, completes, plain, shareable
 from proxy.policies.cache.control import control_of
 from proxy.policies.cache.counts import Counts
 from proxy.policies.cache.delivery import Delivery
@@ -136,6 +136,8 @@ class Cache:
         case = case._replace(held=entry)
         if entry is None:
             case = case._replace(reason="vary-miss" if place.differs else "uri-miss")
+            if place.differs and plain(request, wish):
+                case = case._replace(others=self._shelf.others(key))
         else:
             now = self._clock()
             use = judge(entry, wish, now)
@@ -215,7 +217,8 @@ class Cache:
         ticket = self._trove.begin(case.url)
         mark = "" if self._afar is None else self._afar.mark
         return Errand(
-            case.key, case.place.key, ask, case.held, case.wish, ticket, case.wish.keep, mark
+            case.key, case.place.key, ask, case.held, case.wish, ticket, case.wish.keep, mark,
+            case.others,
         )  # fmt: skip
 
     def _done(self, case: Case | None, errand: Errand) -> None:

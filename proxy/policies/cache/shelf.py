@@ -9,8 +9,10 @@ from typing import Final, NamedTuple
 from proxy.contract import Trove
 from proxy.http1.headers import Headers
 from proxy.policies.cache.entry import Entry, Signpost, Unshared
+from proxy.policies.cache.validation import named
 from proxy.policies.cache.vary import favourite_language, for_language, selection
 
+_OTHERS_MAX: Final = 8
 # A longer text of what a request says is kept as its hash.
 _SAID_MAX: Final = 64
 _CHOICES_MAX: Final = 4
@@ -52,6 +54,13 @@ class Shelf:
             if isinstance(found, (Entry, Unshared)):
                 return Place(found.key, found)
         return Place(variant_key(key, item.choices[0], asked), None, True)
+
+    def others(self, key: str) -> tuple[Entry, ...]:
+        """The latest responses of a key, whoever they are for, that can be told by their ETags."""
+        post = self.find(key)
+        variants = reversed(post.variants) if isinstance(post, Signpost) else ()
+        found = [item for item in map(self.find, variants) if isinstance(item, Entry)]
+        return tuple([entry for entry in found if named(entry)][:_OTHERS_MAX])
 
     def put(self, key: str, entry: Entry, asked: Headers) -> bool:
         """Keep an entry under the key of its URL, or of its variant; False if it is too heavy.

@@ -95,7 +95,9 @@ class Together:
         flight = Flight(ticket, self._trove.object_limit, self._trove.reserve, background)
         self._flights[place] = flight
         mark = "" if self._afar is None else self._afar.mark
-        errand = Errand(case.key, place, ask, case.held, NO_WISH, ticket, mark=mark)
+        errand = Errand(
+            case.key, place, ask, case.held, NO_WISH, ticket, mark=mark, others=case.others
+        )
 
         async def fly() -> None:
             task = asyncio.current_task()

@@ -9,6 +9,7 @@ that are stored keep the tag that they came with.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from proxy.contract import Request, Response
@@ -38,6 +39,40 @@ def make_conditional(request: Request, entry: Entry) -> None:
     modified = entry.headers.raw("last-modified")
     if modified is not None:
         headers.append(b"If-Modified-Since", modified)
+
+
+def named(entry: Entry) -> bool:
+    """A representation that a service can say by its ETag to be the one that is wanted.
+
+    Some services give it the same ETag in each of its codings, or a weak one; a client must not
+    be sent a coding that it doesn't know on their word.
+    """
+    tag = entry.headers.raw("etag") or b""
+    return (
+        tag.startswith(b'"')
+        and entry.status == 200
+        and entry.span is None
+        and "content-encoding" not in entry.headers
+    )
+
+
+def ask_for_other(request: Request, others: Sequence[Entry]) -> None:
+    """Have a request ask for nothing if the answer is one of these (RFC 9111, 4.3.1)."""
+    tags = dict.fromkeys(entry.headers.raw("etag") or b"" for entry in others)
+    request.headers.append(b"If-None-Match", b", ".join(tags))
+
+
+def selected(others: Sequence[Entry], news: Headers) -> Entry | None:
+    """The one of these that a 304 is about (RFC 9111, 4.3.4); None if it doesn't say.
+
+    One that names none can only mean the one that it was asked about.
+    """
+    tag = news.raw("etag")
+    if tag is None:
+        return others[0] if len(others) == 1 else None
+    return next(
+        (one for one in others if match_strongly(tag, one.headers.raw("etag") or b"")), None
+    )
 
 
 def ask_for_rest(request: Request, entry: Entry) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from proxy.contract import Request, Response
 from proxy.policies.cache.shelf import variant_key
 from proxy.policies.cache.vary import favourite_language, rank, read_vary, selection
 from tests.unit.policies.cache.stage import FRESH, Stage, reply, status
@@ -99,7 +102,7 @@ async def test_a_stale_variant_is_validated_by_its_own_tag() -> None:
     assert stage.asked[2].headers.get("if-none-match") == '"1"'
     assert stage.asked[2].headers.get("foo") == "1"
     await stage.ask("/a/b", ("Foo", "3"))
-    assert stage.asked[3].headers.get("if-none-match") is None
+    assert stage.asked[3].headers.get("if-none-match") == '"1", "2"'
 
 
 @pytest.mark.parametrize(
@@ -183,3 +186,84 @@ def test_rows_of_values_are_told_apart() -> None:
 def test_the_favourite_language() -> None:
     assert favourite_language(some_headers()) == ""
     assert favourite_language(some_headers(("Accept-Language", "de;q=0.5, FR"))) == "fr"
+
+
+LANGUAGES = {"de": '"1"', "fr": '"2"', "nl": '"1"'}
+
+
+def speaking(*more: tuple[str, str], weak: bool = False) -> Callable[[Request], Response]:
+    """A service that has two texts for three languages, and tells them by their ETags."""
+
+    def answer(request: Request) -> Response:
+        tag = LANGUAGES[request.headers.get("accept-language") or ""]
+        told = "W/" + tag if weak else tag
+        fields = [FRESH, ("Vary", "Accept-Language"), ("ETag", told), *more]
+        if tag in (request.headers.get("if-none-match") or ""):
+            return reply(304, *fields, body=b"")
+        return reply(200, *fields, body=tag.encode())
+
+    return answer
+
+
+async def test_a_variant_may_be_a_copy_of_another() -> None:
+    stage = Stage(speaking())
+    for language in ("de", "fr"):
+        await stage.ask("/", ("Accept-Language", language))
+    response = await stage.ask("/", ("Accept-Language", "nl"))
+    assert stage.asked[-1].headers.get("if-none-match") == '"2", "1"'
+    assert (response.status, response.body) == (200, b'"1"')
+    assert status(response) == "fwd=vary-miss; fwd-status=304; stored; ttl=60"
+    # All three have one of their own now.
+    for language, tag in LANGUAGES.items():
+        response = await stage.ask("/", ("Accept-Language", language))
+        assert (status(response), response.body) == ("hit; ttl=60", tag.encode())
+    assert len(stage.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("service", "own"),
+    [
+        (speaking(weak=True), []),
+        # A client must not get a coding that it may not know.
+        (speaking(("Content-Encoding", "gzip")), []),
+        (speaking(), [("If-None-Match", '"9"')]),
+        (speaking(), [("Range", "bytes=0-0")]),
+    ],
+)
+async def test_where_that_would_be_unsafe_it_is_fetched(
+    service: Callable[[Request], Response], own: list[tuple[str, str]]
+) -> None:
+    stage = Stage(service)
+    await stage.ask("/", ("Accept-Language", "de"))
+    await stage.ask("/", ("Accept-Language", "nl"), *own)
+    conditions = dict(own).get("If-None-Match")
+    assert stage.asked[1].headers.get("if-none-match") == conditions
+
+
+async def test_a_304_without_a_tag_means_the_only_one_that_was_asked_about() -> None:
+    stage = Stage(speaking(), reply(304, body=b""))
+    await stage.ask("/", ("Accept-Language", "de"))
+    response = await stage.ask("/", ("Accept-Language", "nl"))
+    assert (response.status, response.body, len(stage.asked)) == (200, b'"1"', 2)
+
+
+@pytest.mark.parametrize("tag", [None, '"3"', 'W/"1"'])
+async def test_a_304_that_does_not_say_of_which_it_is_is_no_answer(tag: str | None) -> None:
+    told = [] if tag is None else [("ETag", tag)]
+    stage = Stage(speaking(), speaking(), reply(304, *told, body=b""), speaking())
+    for language in ("de", "fr"):
+        await stage.ask("/", ("Accept-Language", language))
+    response = await stage.ask("/", ("Accept-Language", "nl"))
+    assert (response.status, response.body, len(stage.asked)) == (200, b'"1"', 4)
+    assert "if-none-match" not in stage.asked[3].headers
+
+
+async def test_a_copy_that_may_not_be_kept_answers_once() -> None:
+    news = reply(304, ("Cache-Control", "no-store"), ("ETag", '"1"'), body=b"")
+    stage = Stage(speaking(), news, speaking())
+    await stage.ask("/", ("Accept-Language", "de"))
+    response = await stage.ask("/", ("Accept-Language", "nl"))
+    assert (response.status, response.body) == (200, b'"1"')
+    assert status(await stage.ask("/", ("Accept-Language", "de"))).startswith("hit")
+    await stage.ask("/", ("Accept-Language", "nl"))
+    assert len(stage.asked) == 3
