@@ -17,6 +17,7 @@ from urllib.parse import unquote_plus
 
 from proxy.contract import CERTIFICATE, Request
 from proxy.http1.headers import Headers
+from proxy.policies.cache.control import SURROGATE
 from proxy.policies.cache.options import Key, Query
 
 IDENTITY: Final = "identity"
@@ -28,7 +29,12 @@ CLAIMS: Final = "claims"
 _MISLEADING: Final = frozenset({
     "x-host", "x-http-host-override", "x-original-host", "x-original-path", "x-http-method",
     "x-http-method-override", "x-method-override", "x-middleware-subrequest",
+    # Services write for caches that can do what it says, such as ESI.
+    "surrogate-capability",
 })  # fmt: skip
+
+# So that services that know of it send Surrogate-Control.
+_CAPABILITY: Final = b'%b="Surrogate/1.0"' % SURROGATE.encode("ascii")
 
 # Whether nothing is known of who a client is.
 _UNKNOWN: Final = frozenset({IDENTITY, CERTIFICATE}).isdisjoint
@@ -87,6 +93,13 @@ class KeyPlan:
             parts.append("i" + _written(_who(state)))
         return "".join(parts)
 
+    def plain(self, request: Request) -> bool:
+        """The request, as it is, says nothing that isn't in its key and would shape an answer."""
+        target = request.target.decode("latin-1")
+        return request.headers.lacks(self._misleading) and (
+            self._query is None or "?" not in target or self._query(target) == target
+        )
+
     def shared(self, request: Request) -> Request:
         """The request as it is sent for an answer that others may get as well.
 
@@ -95,6 +108,7 @@ class KeyPlan:
         """
         twin = request.copy()
         twin.headers.drop(self._misleading)
+        twin.headers.append(b"Surrogate-Capability", _CAPABILITY)
         target = request.target.decode("latin-1")
         if self._query is not None and "?" in target:
             kept = self._query(target)

@@ -108,10 +108,10 @@ class Options(PolicyOptions):
     """Keep responses and answer with them, as RFC 9111 has it for a shared cache.
 
     What may be kept, and for how long, is the service's word: `Sidegate-Cache-Control`, else
-    `CDN-Cache-Control`, else `Cache-Control` and `Expires`; where it says nothing, a tenth of
-    the age that `Last-Modified` gives, or what is set here. Each response tells in
-    `Cache-Status` what became of it. The memory is shared by all routes; `cache.memory` of the
-    configuration bounds it.
+    `CDN-Cache-Control`, else `Surrogate-Control`, else `Cache-Control` and `Expires`; where it
+    says nothing, a tenth of the age that `Last-Modified` gives, or what is set here. Each response
+    tells in `Cache-Status` what became of it. The memory is shared by all routes; `cache.memory`
+    of the configuration bounds it.
     """
 
     model_config = ConfigDict(

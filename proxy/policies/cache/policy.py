@@ -196,7 +196,7 @@ class Cache:
         asked = self._clock()
         response = await forward(request)
         self._trove.forget([self._keys.normal(each) for each in outdated(request, response, url)])
-        if request.method == "POST" and _is_of(response, url):
+        if request.method == "POST" and self._keys.plain(request) and _is_of(response, url):
             key = self._key(request, url)
             place = Place(key, None)
             errand = self._errand(Case(request, forward, url, key, place, NO_WISH, None, "method"))

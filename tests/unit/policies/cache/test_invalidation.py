@@ -141,6 +141,17 @@ async def test_the_answer_to_a_post_may_be_that_to_a_get(
     assert stage.asked[-1].method == "POST"
 
 
+@pytest.mark.parametrize(
+    ("target", "fields"),
+    [("/a/b", [("X-Host", "evil")]), ("/a/b?utm_x=evil", []), ("/a/b", [("X-HTTP-Method", "x")])],
+)
+async def test_a_post_poisons_nothing(target: str, fields: list[tuple[str, str]]) -> None:
+    posted = reply(200, FRESH, ("Content-Location", "/a/b"), body=b"evil")
+    stage = Stage(posted, reply(200), key={"query": {"ignore": "utm_*"}})
+    await stage.ask(target, *fields, method="POST")
+    assert (await stage.ask()).body != b"evil"
+
+
 # -- PURGE ----------------------------------------------------------------------------------------
 
 

@@ -176,6 +176,12 @@ async def test_what_does_not_count_is_not_sent(
     assert stage.asked[1].target.decode() == target
 
 
+async def test_services_are_told_what_caches_they_write_for() -> None:
+    stage = Stage()
+    await stage.ask("/a/b", ("Surrogate-Capability", 'evil="ESI/1.0"'))
+    assert stage.asked[0].headers.get("surrogate-capability") == 'sidegate="Surrogate/1.0"'
+
+
 @pytest.mark.parametrize("name", ["X-Host", "X-Original-Host", "X-HTTP-Method-Override"])
 async def test_fields_that_mislead_services_are_not_sent(name: str) -> None:
     stage = Stage()

@@ -118,6 +118,18 @@ def field_of(stage: Stage, key: str) -> str | None:
         ([("CDN-Cache-Control", ""), (CC, "max-age=60")], True),
         ([("Sidegate-Cache-Control", "&"), ("CDN-Cache-Control", "max-age=60")], True),
         ([("CDN-Cache-Control", "foo"), (CC, "max-age=60")], False),
+        # So is what Surrogate-Control says to another cache.
+        ([("Surrogate-Control", "max-age=60"), (CC, "no-store")], True),
+        ([("Surrogate-Control", "no-store"), (CC, "max-age=60")], False),
+        ([("Surrogate-Control", "max-age=0"), ("Expires", "later")], False),
+        ([("Surrogate-Control", 'max-age=60, content="ESI/1.0"')], True),
+        ([("Surrogate-Control", "max-age=60;sidegate")], True),
+        ([("Surrogate-Control", "max-age=60 ; sidegate, max-age=0")], True),
+        ([("Surrogate-Control", "max-age=60;other")], False),
+        ([("Surrogate-Control", "no-store;other"), (CC, "max-age=60")], True),
+        ([("Surrogate-Control", "max-age=60;other, max-age=0"), (CC, "max-age=60")], False),
+        ([("Surrogate-Control", "max-age =60"), (CC, "no-store")], False),
+        ([("CDN-Cache-Control", "no-store"), ("Surrogate-Control", "max-age=60")], False),
     ],
 )
 async def test_targeted_control(fields: list[Field], stored: bool) -> None:
