@@ -40,6 +40,7 @@ WORDS: Final = (
 )
 DAY: Final = 86_400.0
 DOWN: Final = "upstream_unreachable"
+UNSHARED: Final = 10.0
 # The dates that services send are cut to seconds.
 SLACK: Final = 1.0
 TOOK: Final = 2**-10
@@ -137,6 +138,9 @@ class CacheAndOracle(RuleBasedStateMachine):
         self.things = {path: Thing() for path in PATHS}
         self.records: list[Record] = []
         self.failing = ""
+        # Until when an instance doesn't look whether another has something at a path, since
+        # what it got last was for nobody else.
+        self.alone: dict[tuple[int, str], float] = {}
 
     def teardown(self) -> None:
         self.loop.close()
@@ -290,7 +294,8 @@ class CacheAndOracle(RuleBasedStateMachine):
             fields.append(("Range", ranged))
         asked = words_of(wish) if trusted else {}
         before, sent = len(self.records), self.sent()
-        fresh = not asked and self.has_fresh(path, language)
+        alone = self.alone.get((instance, path), 0) > self.stage.world.now
+        fresh = not asked and not alone and self.has_fresh(path, language)
 
         codes: set[str] = set()
         stage = self.stages[instance]
@@ -316,6 +321,7 @@ class CacheAndOracle(RuleBasedStateMachine):
         for response, body in self.loop.run(send_all()):
             if response is None or response.status == 503:
                 assert not fresh, "it had a fresh response"
+                self.leave_alone(instance, path)
                 continue
             serial = int(response.headers.get("x-serial") or "")
             record = self.records[serial]
@@ -324,12 +330,18 @@ class CacheAndOracle(RuleBasedStateMachine):
                 self.check_reuse(record, response, asked)
             elif not record.kept():
                 own.append(serial)
+                self.leave_alone(instance, path)
             if method == "HEAD":
                 assert body == b""
             else:
                 self.check_body(record, response, body, ranged)
         assert codes <= ({"not_stored"} if "only-if-cached" in asked else {self.failing and DOWN})
         assert len(own) == len(set(own)), "what was for one was given to several"
+
+    def leave_alone(self, instance: int, path: str) -> None:
+        """An instance of several got something that was for nobody else."""
+        if len(self.stages) > 1:
+            self.alone[instance, path] = self.stage.world.now + UNSHARED
 
     def sent(self) -> int:
         """How often the service was asked."""
