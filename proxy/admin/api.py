@@ -21,7 +21,7 @@ from proxy.admin.pages import SECURITY_HEADERS, show_error, show_json, show_text
 from proxy.contract import Log
 from proxy.store.purge import Purge
 from proxy.telemetry.redaction import redact
-from proxy.telemetry.timestamp import make_timestamp
+from proxy.timestamp import make_timestamp
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _BODY_MAX: Final = 64 * 1024

@@ -10,6 +10,7 @@ has any. Pure.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, Literal
 
 Format = Literal["json", "html", "text"]
@@ -18,6 +19,7 @@ FORMATS: Final[tuple[Format, ...]] = ("json", "text", "html")
 
 _RANGES_MAX: Final = 32
 _LENGTH_MAX: Final = 2048
+_USUAL_MAX: Final = 256
 # RFC 9110, 12.4.2: qvalue.
 _WEIGHT: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?").fullmatch
 _EXACT: Final[dict[str, Format]] = {
@@ -34,6 +36,10 @@ def choose_format(accept: str | None) -> Format:
     """The format for an Accept value; None stands for no such field."""
     if accept is None or accept == "*/*":
         return "json"
+    return _usual(accept) if len(accept) <= _USUAL_MAX else _choose(accept)
+
+
+def _choose(accept: str) -> Format:
     best: dict[Format, tuple[int, float, int]] = {}
     for place, media in enumerate(accept[:_LENGTH_MAX].split(",", _RANGES_MAX)[:_RANGES_MAX]):
         name, weight = _read_range(media)
@@ -54,6 +60,10 @@ def choose_format(accept: str | None) -> Format:
             if weight > 0 and rank > highest:
                 chosen, highest = offered, rank
     return chosen
+
+
+# Browsers and clients say the same each time.
+_usual: Final = lru_cache(256)(_choose)
 
 
 def _read_range(text: str) -> tuple[str, float]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextlib import suppress
-from datetime import UTC, datetime
 from html import escape
 from typing import Any, Final, Literal
 
@@ -20,6 +19,7 @@ from proxy.errors import CODES, Aborted, GatewayError, Violation
 from proxy.http1.headers import Headers
 from proxy.http1.negotiation import choose_format
 from proxy.http1.status import REASONS
+from proxy.timestamp import make_timestamp
 
 # Fields that describe the body that is replaced, or how long it may be kept.
 _OF_THE_BODY: Final = frozenset({
@@ -30,6 +30,8 @@ _OF_THE_BODY: Final = frozenset({
 })  # fmt: skip
 # A body that may be an envelope already is read up to here to find out.
 _ENVELOPE_MAX: Final = 16 * 1024
+# How many sets of fields are remembered: they hold times to wait, which change by the second.
+_FIELDS_MAX: Final = 256
 _ENVELOPE_KEYS: Final = frozenset({"error", "detail", "status", "request_id"})
 _TYPES: Final = {
     "json": "application/json",
@@ -68,7 +70,8 @@ class ErrorEnvelope:
         self._always = options.upstream == "always"
         self._least = {"never": 600, "non_json": 500, "always": 400}[options.upstream]
         self._shadow = options.mode == "shadow"
-        self._wall = toolkit.wall
+        self._timestamp = make_timestamp(toolkit.wall)
+        self._fields: dict[tuple[str, tuple[tuple[str, str], ...]], Headers] = {}
         self._log = toolkit.log
 
     def replace(self, request: Request, response: Response) -> Response | Awaitable[Response]:
@@ -96,13 +99,25 @@ class ErrorEnvelope:
                 route=request.route.name,
                 request_id=request.id,
             )
-        response = self._envelope(
-            request, error.status, error.code, error.detail, Headers(), error.violations
-        )
-        for name, value in error.headers:
-            response.headers.add(name, value)
+        status, code = error.status, error.code
+        form, body = self._body(request, status, code, error.detail, error.violations)
+        headers = self._fields_of(form, error.headers)
+        response = _respond(request, status, code, headers, body)
         response.close = error.close
         return response
+
+    def _fields_of(self, form: str, headers: tuple[tuple[str, str], ...]) -> Headers:
+        """The fields of an envelope that has these besides. Many refusals have the same."""
+        known = self._fields.get((form, headers))
+        if known is None:
+            known = Headers()
+            _describe(known, form)
+            for name, value in headers:
+                known.add(name, value)
+            if len(self._fields) >= _FIELDS_MAX:
+                self._fields.clear()
+            self._fields[form, headers] = known
+        return known.copy()
 
     def _of_exception(self, request: Request, error: Exception) -> Response:
         self._log.error(
@@ -159,13 +174,25 @@ class ErrorEnvelope:
         code: str,
         detail: str,
         headers: Headers,
-        violations: tuple[Violation, ...] = (),
     ) -> Response:
+        form, body = self._body(request, status, code, detail)
+        _describe(headers, form)
+        return _respond(request, status, code, headers, body)
+
+    def _body(
+        self,
+        request: Request,
+        status: int,
+        code: str,
+        detail: str,
+        violations: tuple[Violation, ...] = (),
+    ) -> tuple[str, bytes]:
+        """In the form that the client prefers."""
         facts: dict[str, Any] = {
             "error": code,
             "detail": _sound(detail),
             "status": status,
-            "timestamp": _timestamp(self._wall()),
+            "timestamp": self._timestamp(),
             "path": _sound(request.path),
             "request_id": request.id,
         }
@@ -185,24 +212,26 @@ class ErrorEnvelope:
             body = orjson.dumps({"type": "about:blank", "title": title, **facts})
         else:
             body = orjson.dumps(facts)
-        headers.set("Content-Type", _TYPES[form])
-        headers.set("Cache-Control", "no-store")
-        length = len(body)
-        # RFC 9110, 9.3.2: HEAD has the fields that GET would have, and no body.
-        response = Response(
-            status, headers, b"" if request.method == "HEAD" else body, length=length
-        )
-        response.error = code
-        return response
+        return form, body
+
+
+def _describe(headers: Headers, form: str) -> None:
+    headers.set("Content-Type", _TYPES[form])
+    headers.set("Cache-Control", "no-store")
+
+
+def _respond(request: Request, status: int, code: str, headers: Headers, body: bytes) -> Response:
+    length = len(body)
+    # RFC 9110, 9.3.2: HEAD has the fields that GET would have, and no body.
+    sent = b"" if request.method == "HEAD" else body
+    response = Response(status, headers, sent, length=length)
+    response.error = code
+    return response
 
 
 def _sound(text: str) -> str:
     """Text that JSON can carry: bytes that weren't UTF-8 become question marks."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _timestamp(wall: float) -> str:
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def _place(error: Exception) -> str:

@@ -28,7 +28,7 @@ from proxy.telemetry.redaction import (
     redact_url,
 )
 from proxy.telemetry.sink import Sink
-from proxy.telemetry.timestamp import make_timestamp
+from proxy.timestamp import make_timestamp
 
 _TARGET_MAX: Final = 2048
 _QUESTION_MARK: Final = ord("?")
@@ -44,6 +44,7 @@ _TEMPLATE: Final[dict[str, Any]] = {
     "connect_ms": 0.0, "upstream_ms": 0.0,
 }  # fmt: skip
 _OUTCOMES_MAX: Final = 1024
+_DETAILS_MAX: Final = 1024
 _QUERIES_MAX: Final = 1024
 _QUERY_KEPT: Final = 128
 _AGENTS_MAX: Final = 1024
@@ -76,6 +77,7 @@ class AccessLog:
         self._agents: dict[bytes | None, str] = {}
         self._route = NO_ROUTE
         self._outcomes: dict[tuple[Decision, ...], dict[str, str]] = {}
+        self._details: dict[str, str] = {}
         # Queries that came before and hide nothing.
         self._harmless: set[str] = set()
         self._redact_query = QueryRedaction(options.redact_query)
@@ -231,8 +233,9 @@ class AccessLog:
         details: dict[str, str] = {}
         for policy, _, detail in request.decisions:
             if detail:
-                # Some are URLs: where a redirect leads, for one.
-                text = self._shown_text(_shorten(detail, _TEXT_MAX))
+                text = self._details.get(detail)
+                if text is None:
+                    text = self._explain(detail)
                 # Several decisions of one policy are told in their order.
                 details[policy] = f"{details[policy]}; {text}" if policy in details else text
         if details:
@@ -244,6 +247,16 @@ class AccessLog:
                 headers[name] = REDACTED if secret else self._shown_text(_text(value))
         if headers:
             record["headers"] = headers
+
+    def _explain(self, detail: str) -> str:
+        """How a detail that wasn't seen for a while is shown."""
+        # Some are URLs: where a redirect leads, for one.
+        shown = self._shown_text(_shorten(detail, _TEXT_MAX))
+        if len(detail) <= _TEXT_MAX:
+            if len(self._details) >= _DETAILS_MAX:
+                self._details.clear()
+            self._details[detail] = shown
+        return shown
 
     def _shown_text(self, text: str) -> str:
         return printable(redact_url(redact_text(text), self._redact_query))

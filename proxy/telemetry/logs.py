@@ -32,7 +32,7 @@ from proxy.telemetry.context import current
 from proxy.telemetry.levels import Level, Levels
 from proxy.telemetry.redaction import REDACTED, is_secret, redact, redact_text, redact_tokens
 from proxy.telemetry.sink import Sink
-from proxy.telemetry.timestamp import make_timestamp
+from proxy.timestamp import make_timestamp
 
 BoundLogger = FilteringBoundLogger
 Format = Literal["auto", "json", "console"]

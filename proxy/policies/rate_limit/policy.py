@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from proxy.contract import Counter, Handler, PolicySpec, Request, Response, Toolkit
 from proxy.errors import Refused
 from proxy.http1.networks import Networks, range_of
-from proxy.limits import Pending, Reading
+from proxy.limits import Pending, Reading, Verdict
 from proxy.policies.rate_limit.desk import LimitDesk
 from proxy.policies.rate_limit.groups import Group, Taken, lease_of, make_groups
 from proxy.policies.rate_limit.keys import Key
@@ -22,6 +22,8 @@ from proxy.policies.rate_limit.replies import Replies
 from proxy.policies.rate_limit.settlement import STATE, Guard
 
 _NAME: Final = "rate_limit"
+# How many of those who were refused are remembered by what the log calls them.
+_MET_MAX: Final = 1024
 
 
 class RateLimit:
@@ -62,6 +64,7 @@ class RateLimit:
             self._cost = self.groups[0].fixed_cost or 1
             self._only = self._replies_of(self.groups)
             self._admitted = self._tally.admitted.inc
+            self._met: dict[str, str] = {}
             self.check = self._check_plainly
         else:
             self.check = check
@@ -91,6 +94,8 @@ class RateLimit:
             return self._wait(request, [(self.groups[0], key, self._cost, reading)])
         for verdict in reading:
             if not verdict.allowed or verdict.source == "local":
+                if self._only.brief and verdict.source == "store":
+                    raise self._refuse_plainly(request, key, verdict)
                 break
         else:
             if reading:
@@ -194,8 +199,23 @@ class RateLimit:
         _undo(told)
         rule = replies.rules[index]
         self._tally.refused(rule.name)
-        request.decide(_NAME, "limited", self._for_log(request, told, rule.name))
+        met = next(one.group for one in told if rule.name in [own.name for own in one.group.rules])
+        request.decide(_NAME, "limited", self._for_log(request, met, rule.name))
         raise replies.refusal(index, verdicts)
+
+    def _refuse_plainly(self, request: Request, key: str, verdict: Verdict) -> Refused:
+        """Note the refusal by the only rule; who is refused is often refused again."""
+        group = self.groups[0]
+        rule = group.rules[0].name
+        self._tally.refused(rule)
+        who = self._met.get(key)
+        if who is None:
+            who = self._for_log(request, group, rule)
+            if len(self._met) >= _MET_MAX:
+                self._met.clear()
+            self._met[key] = who
+        request.decide(_NAME, "limited", who)
+        return self._only.refusal_of_one(verdict)
 
     def _tell_plainly(self, request: Request, response: Response) -> None:
         """Write what is left of the only limit into a response."""
@@ -224,11 +244,10 @@ class RateLimit:
             replies = self._replies[groups] = Replies(rules, self._options.fields)
         return replies
 
-    def _for_log(self, request: Request, told: Sequence[Taken], rule: str) -> str:
+    def _for_log(self, request: Request, group: Group, rule: str) -> str:
         """Which limit was met by whom, as `log_key` says."""
         if self._options.log_key == "none":
             return rule
-        group = next(one.group for one in told if rule in [own.name for own in one.group.rules])
         values = ", ".join(group.key.values(request))
         if self._options.log_key == "hash":
             values = blake2b(values.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
+from math import ceil, inf
 from typing import Final, Literal
 
 from proxy.errors import Refused
@@ -21,6 +21,7 @@ from proxy.policies.rate_limit.rules import Rule
 
 Fields = Literal["draft", "legacy", "none"]
 
+_REFUSALS_MAX: Final = 256
 _STATE_START: Final = STATE + b": "
 _STATE_KEY: Final = key_of(STATE)
 _POLICY_KEY: Final = key_of(POLICY)
@@ -36,7 +37,9 @@ class Replies:
         self._draft = DraftFields(self._policies)
         self._described = POLICY + b": " + self._draft.policy
         self.brief = fields == "draft" and len(rules) == 1 and bool(self._policies[0].window)
-        """Whether `tell_one` does."""
+        """Whether `tell_one` and `refusal_of_one` do."""
+        # By what their numbers are: within a second all refusals say the same.
+        self._refusals: dict[tuple[int, int, int], tuple[tuple[str, str], ...]] = {}
 
     def tell_one(self, headers: Headers, verdict: Verdict) -> None:
         """As `tell`, in the common case: one rule, which admitted."""
@@ -69,6 +72,20 @@ class Replies:
         self.tell(headers, verdicts)
         fields = tuple((name.decode(), value.decode()) for name, value in headers.fields())
         return Refused("rate_limited", detail, headers=fields)
+
+    def refusal_of_one(self, verdict: Verdict) -> Refused:
+        """As `refusal`, in the common case: one rule."""
+        wait, reset = verdict.retry_after, verdict.reset_after
+        if wait == inf:
+            return self.refusal(0, (verdict,))
+        told = (ceil(wait), verdict.remaining, ceil(reset))
+        fields = self._refusals.get(told)
+        if fields is None:
+            fields = self.refusal(0, (verdict,)).headers
+            if len(self._refusals) >= _REFUSALS_MAX:
+                self._refusals.clear()
+            self._refusals[told] = fields
+        return Refused("rate_limited", self.rules[0].detail, headers=fields)
 
 
 def _state(verdict: Verdict) -> QuotaState:

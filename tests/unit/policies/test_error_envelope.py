@@ -59,6 +59,20 @@ async def test_a_refusal_becomes_the_envelope(world: World) -> None:
     }
 
 
+async def test_refusals_that_are_alike_share_no_fields(world: World) -> None:
+    twice = (("WWW-Authenticate", "Basic"), ("WWW-Authenticate", "Bearer"))
+    error = Refused("forbidden", headers=twice)
+    policy = standing(ErrorEnvelope(Options(), world.toolkit), failing(error))
+    first = await policy(a_request())
+    first.headers.set("X-Of-The-First", "1")
+    second = await policy(a_request())
+    assert second.headers.get_all("www-authenticate") == ["Basic", "Bearer"]
+    assert "x-of-the-first" not in second.headers
+    page = await policy(a_request("/", ("Accept", "text/html")))
+    assert page.headers.get("content-type") == "text/html; charset=utf-8"
+    assert page.headers.get_all("www-authenticate") == ["Basic", "Bearer"]
+
+
 async def test_problem_details_carry_the_same_facts(world: World) -> None:
     response = await answered(world, failing(REFUSAL), format="problem")
     assert response.headers.get("content-type") == "application/problem+json"

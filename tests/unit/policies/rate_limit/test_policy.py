@@ -470,6 +470,15 @@ class TestRecords:
         else:
             assert decision.detail == detail
 
+    def test_whom_each_of_many_refusals_met(self, world: World) -> None:
+        limit = policy(world, limit="1/min", key="header:X-Key", log_key="plain")
+        for name in ("a", "b", "a", "b", "a"):
+            request = a_request("/", ("X-Key", name))
+            if admitted(limit, request):
+                continue
+            assert request.decisions[-1].detail == f"1/minute for {name}"
+        assert count(world, "exceeded", "*", "1/minute") == 3
+
     def test_counts(self, world: World) -> None:
         limit = policy(world, scope="login", limit="2/min")
         for _ in range(5):

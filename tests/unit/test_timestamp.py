@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.telemetry.timestamp import make_timestamp
+from proxy.timestamp import make_timestamp
 
 
 @pytest.mark.parametrize(
