@@ -284,6 +284,11 @@ class Exchange(Protocol):
         """Leave that word to the upstream for so long, instead of giving it at the first read."""
         ...
 
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Call this when the exchange is over, unless it has become a tunnel: whatever was
+        asked for its sake, and nobody let go of, ends then."""
+        ...
+
 
 class _NoExchange:
     """Stands for the client where there is none, as in `explain` and unit tests."""
@@ -294,6 +299,9 @@ class _NoExchange:
         return None
 
     def interim(self, status: int, headers: Headers) -> None:
+        return None
+
+    def at_end(self, call: Callable[[], None]) -> None:
         return None
 
 

@@ -96,7 +96,7 @@ class Gateway:
             request.failure = GatewayError("route_not_found")
         return self._fallback
 
-    def unexpected(self, request: Request, error: Exception) -> None:
+    def unexpected(self, request: Request, error: BaseException) -> None:
         """Log what escaped every policy."""
         self._log.error(
             "unexpected failure",

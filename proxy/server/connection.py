@@ -83,7 +83,7 @@ class ClientConnection(asyncio.Protocol):
             self._exchange.lost()
             return
         if self._tunnel is not None:
-            self._tunnel.lost("client")
+            self._tunnel.lost(self.broken_by)
         self._listener.closed(self)
 
     def pause_writing(self) -> None:
@@ -293,7 +293,9 @@ class ClientConnection(asyncio.Protocol):
         """Become the client's end of the tunnel that the response opens."""
         end = cast("TunnelEnd", response.tunnel)
         listener = self._listener
-        if self._transport is None or end.transport is None:
+        if self._transport is None:
+            raise ConnectionResetError("the client is gone")
+        if end.transport is None:
             raise Aborted("upstream_closed")
         self.sender.write(frame_response(exchange.request, response, True, listener.date)[0])
         head_sent, head_received = self.sender.sent, exchange.received
@@ -308,6 +310,7 @@ class ClientConnection(asyncio.Protocol):
         )  # fmt: skip
         self._tunnel = tunnel
         self._exchange = None
+        self.deadline = NEVER
         early = end.join(tunnel)
         if early:
             tunnel.from_upstream(early)
@@ -357,20 +360,16 @@ class ClientConnection(asyncio.Protocol):
         """Finish what is going on, then close; with `tunnels`, ask those to end too."""
         if tunnels and self._tunnel is not None:
             self._tunnel.shut_down()
-        busy = (
-            self._exchange
-            or self._waiting
-            or self._tunnel
-            or self._lingering >= 0
-            or self._arrival.partial
-        )
-        if not busy:
+        busy = self._exchange or self._waiting or self._tunnel or self._arrival.partial
+        if not busy and self._lingering < 0:
             self._close("draining")
 
     def abort(self, reason: str = "draining") -> None:
         """Close at once, by default because the time for draining is over."""
         if self._transport is not None:
             self.broken_by = reason
+            # Nothing that is written from now on is sent, and nothing shall be told as sent.
+            self.sender.transport = None
             reset(self._transport)
 
     def _break_slow_reader(self) -> None:

@@ -13,7 +13,9 @@ a policy that says so, a client that reads slowly.
 from __future__ import annotations
 
 import asyncio
-from typing import Literal, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Literal, Protocol
 
 from proxy.asking import Asked
 from proxy.contract import NO_EXCHANGE, Request, Response
@@ -23,6 +25,10 @@ from proxy.server.listener import Given, Level, Listener
 from proxy.server.reply import Sender, frame_response
 from proxy.telemetry.context import enter
 from proxy.wire.flow import Inflow
+
+# Of a step that can't be cancelled it is a failure too: it asked what was cancelled for its
+# result.
+_FAILURES: Final = (Exception, asyncio.CancelledError)
 
 
 class Client(Protocol):
@@ -58,8 +64,8 @@ class Exchange:
     received: bytes of the request so far. keep_alive: the client's connection goes on.
     """
 
-    __slots__ = ("_asked", "_client", "_ending", "_expects", "_inflow", "_level", "_listener",
-                 "_task", "keep_alive", "received", "request")  # fmt: skip
+    __slots__ = ("_asked", "_at_end", "_client", "_ending", "_expects", "_inflow", "_level",
+                 "_listener", "_task", "keep_alive", "received", "request")  # fmt: skip
 
     def __init__(
         self, client: Client, listener: Listener, request: Request, received: int, keep_alive: bool
@@ -72,6 +78,7 @@ class Exchange:
         self._level: Level
         self._ending: tuple[int, int, int, float, str, str]
         self._asked: Asked | None = None
+        self._at_end: tuple[Callable[[], None], ...] = ()
         self._task: asyncio.Task[None] | None = None
         self._expects: Literal["", "wanted", "deferred"] = ""
         self._inflow: Inflow | None = None
@@ -100,7 +107,7 @@ class Exchange:
                 given = self._ask(level)
                 if given is None:
                     return
-        except Exception as error:
+        except _FAILURES as error:
             self._break(error)
         else:
             self._give(given)
@@ -127,6 +134,8 @@ class Exchange:
 
     def answered(self, response: Response) -> None:
         """The upstream's answer to what was asked at once."""
+        if not isinstance(response.body, bytes) or response.tunnel is not None:
+            self._keep(self._asked)
         self._asked = None
         self.request.timings.first_byte = self._listener.clock()
         turn = self._listener.turn
@@ -134,11 +143,15 @@ class Exchange:
         if not turn.planned:
             turn.plan()
 
+    def _keep(self, asked: Asked | None) -> None:
+        if asked is not None:
+            self.at_end(partial(asked.abort, "abandoned", self))
+
     def _ascend(self, response: Response) -> None:
         enter(self.request)
         try:
             given = self._level.ascend(self.request, response)
-        except Exception as error:
+        except _FAILURES as error:
             self._break(error)
         else:
             self._give(given)
@@ -152,7 +165,7 @@ class Exchange:
         enter(self.request)
         try:
             given = self._again(error)
-        except Exception as unanswered:
+        except _FAILURES as unanswered:
             self._break(unanswered)
         else:
             self._give(given)
@@ -216,54 +229,62 @@ class Exchange:
         response: Response | None = None
         status, error, aborted = 0, "", ""
         try:
-            response = given if isinstance(given, Response) else await given
-            status, error = response.status, response.error
-            if response.tunnel is not None:
-                client.join(self, response)
+            try:
+                response = given if isinstance(given, Response) else await given
+                status, error = response.status, response.error
+                if response.tunnel is not None:
+                    client.join(self, response)
+                    # Now all of it belongs to the tunnel.
+                    response, self._at_end = None, ()
+                    self.request.timings.responded = self._listener.clock()
+                    return
+                keep = self.keep_alive and client.persists(response)
+                data, self.keep_alive, framing = frame_response(
+                    self.request, response, keep, self._listener.date
+                )
+                client.sender.write(data)
                 self.request.timings.responded = self._listener.clock()
-                return
-            keep = self.keep_alive and client.persists(response)
-            data, self.keep_alive, framing = frame_response(
-                self.request, response, keep, self._listener.date
-            )
-            client.sender.write(data)
-            self.request.timings.responded = self._listener.clock()
-            if framing and not isinstance(response.body, bytes):
-                await client.sender.stream(response.body, response.length, framing == "chunked")
-            elif client.sender.outflow.full:
-                await client.sender.outflow.drain()
-        except (asyncio.CancelledError, ConnectionResetError):
-            aborted = client.broken_by
-            client.abort()
-        except Exception as broken:
-            told, error = self._broken(broken)
-            status, aborted = told or status, error
-        if response is not None and not isinstance(response.body, bytes):
-            await response.body.aclose()
+                if framing and not isinstance(response.body, bytes):
+                    await client.sender.stream(response.body, response.length, framing == "chunked")
+                elif client.sender.outflow.full:
+                    await client.sender.outflow.drain()
+            finally:
+                if response is not None and not isinstance(response.body, bytes):
+                    await response.body.aclose()
+        except _FAILURES as failure:
+            told, code, aborted = self._broken(failure)
+            status, error = told or status, code or error
         self._end(status, error, aborted)
 
-    def _break(self, error: Exception) -> None:
+    def _break(self, error: BaseException) -> None:
         """End an exchange that came to no response, or to one that can't be sent."""
-        if isinstance(error, ConnectionResetError):
-            self._client.abort()
-            self._end(0, "", self._client.broken_by)
-        else:
-            status, code = self._broken(error)
-            self._end(status, code, code)
+        self._end(*self._broken(error))
 
-    def _broken(self, error: Exception) -> tuple[int, str]:
+    def _broken(self, error: BaseException) -> tuple[int, str, str]:
         """Close the client's connection, in the most telling way left.
 
-        The status that was sent for it, 0 for none, and the error's code.
+        The status that was sent for it, 0 for none, the error's code, and what broke it off.
         """
         self.keep_alive = False
+        client, task = self._client, self._task
+        # Either may be a policy's own as well.
+        gone = isinstance(error, ConnectionResetError) and client.sender.transport is None
+        ended = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
+        if gone or ended:
+            broken_by = client.broken_by
+            client.abort()
+            return 0, "", broken_by
         if not isinstance(error, GatewayError):
             self._listener.gateway.unexpected(self.request, error)
             error = GatewayError("internal_error")
-        return self._client.sender.break_off(error, self.request), error.code
+        return client.sender.break_off(error, self.request), error.code, error.code
 
     def _end(self, status: int, error: str, aborted: str) -> None:
         self._task = None
+        if self._at_end:
+            calls, self._at_end = self._at_end, ()
+            for call in calls:
+                call()
         now = self._listener.clock()
         self.count(status, self._client.sender.sent, self.received, now, error, aborted)
         self._client.ended(now)
@@ -286,6 +307,10 @@ class Exchange:
         self._listener.gateway.finished(self.request, *self._ending)
 
     # -- what forwarding may ask ---------------------------------------------------------------
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Call this when the exchange is over, unless it has become a tunnel."""
+        self._at_end += (call,)
 
     def expect(self, inflow: Inflow) -> None:
         """The client waits for `100 Continue`: say it when the body is first wanted."""

@@ -97,7 +97,7 @@ class Gateway(Protocol):
         """An exchange is over: count and log it."""
         ...
 
-    def unexpected(self, request: Request, error: Exception) -> None:
+    def unexpected(self, request: Request, error: BaseException) -> None:
         """Something escaped every policy: log it."""
         ...
 

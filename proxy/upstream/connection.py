@@ -233,7 +233,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = None
         self.outflow.lose()
         if self._tunnel is not None:
-            self._tunnel.lost("upstream")
+            self._tunnel.lost("upstream_closed")
             self._owner.discard(self, "tunnel")
         else:
             self._ended(clean=error is None)

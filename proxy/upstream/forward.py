@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from proxy.asking import Asked, Asker, Awaited
@@ -138,6 +139,8 @@ class Forwarder:
                 connection.abort("cancelled", asker)
                 raise
             timings.first_byte = self._clock()
+            if response.tunnel is not None or not isinstance(response.body, bytes):
+                request.exchange.at_end(partial(connection.abort, "abandoned", asker))
             return response
 
     async def _pump(

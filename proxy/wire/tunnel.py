@@ -102,9 +102,9 @@ class Tunnel:
         """The upstream's transport takes no more, or takes more again."""
         self._gate(self._client, full)
 
-    def lost(self, side: str) -> None:
+    def lost(self, reason: str) -> None:
         """A transport is gone, and so is the tunnel."""
-        self._finish(f"{side}_closed")
+        self._finish(reason)
 
     def shut_down(self) -> None:
         """Ask a WebSocket client to go, at the next end of a frame; close after a grace."""

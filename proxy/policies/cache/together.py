@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import log
 
 from proxy.contract import NO_EXCHANGE, Exchange, Request, Timings, Toolkit
@@ -150,3 +151,6 @@ class _Relay:
 
     def defer_continue(self, seconds: float) -> None:
         """There is none to be deferred."""
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """What is shared goes on without this client."""

@@ -166,7 +166,8 @@ class _Heard:
     def abort(self, reason: str, asker: Asker | None = None) -> None:
         """Whoever asked wants no answer any more."""
         if self.asked is not None:
-            self._failed(self._attempt, CancelledError())
+            if not self._attempt.ended:
+                self._failed(self._attempt, CancelledError())
             self.asked.abort(reason, self)
 
 

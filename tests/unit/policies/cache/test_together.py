@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
@@ -490,6 +490,9 @@ class Client:
     def defer_continue(self, seconds: float) -> None:
         raise AssertionError("there is no body")
 
+    def at_end(self, call: Callable[[], None]) -> None:
+        raise AssertionError("others may still read it")
+
 
 def test_interim_responses_go_to_whoever_had_the_service_asked() -> None:
     async def story() -> None:
@@ -507,6 +510,7 @@ def test_interim_responses_go_to_whoever_had_the_service_asked() -> None:
         assert len(stage.asked) == 1
         assert not stage.asked[0].exchange.expects_continue
         stage.asked[0].exchange.defer_continue(1)
+        stage.asked[0].exchange.at_end(stage.asked.clear)
         # Its connection may be at another request by now.
         stage.asked[0].exchange.interim(103, Headers())
         assert clients[0].interims == [103]
