@@ -4,8 +4,10 @@ May live here: the search as a whole and its explanation. Must not live here: wh
 does with a request. The order in which routes are tried is written down in `precedence`.
 
 The cost of a look-up depends on the request and on the routes that share its host and its
-path, not on the number of routes. Routes with the very same host and path, which differ in
-methods and conditions alone, are tried one after another, as are regular expressions.
+path, not on the number of routes. What is tried one after another: regular expressions that
+begin with the same fixed characters, or with none; and routes with the very same host and
+path that differ in methods, in regular expressions for a field or parameter, or in the texts
+of several of those, where one look-up by the most usual one (`sieve`) leaves many.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from proxy.routing.host import HostIndex
 from proxy.routing.match import MatchError, Rule, problems, read_rules
 from proxy.routing.path import PathPattern
 from proxy.routing.precedence import arrange, explain_order, find_places
+from proxy.routing.sieve import Sifting, find_sieves
 from proxy.routing.tree import PathTree
 
 __all__ = [
@@ -106,7 +109,7 @@ class _Entry(Generic[T]):
 class Table(Generic[T]):
     """Values by what they match. Raises MatchError for a pattern that is wrong."""
 
-    __slots__ = ("_entries", "_hosts", "_only")
+    __slots__ = ("_entries", "_hosts", "_only", "_sieves")
 
     def __init__(self, entries: Sequence[tuple[Match, T]]) -> None:
         rules = arrange(read_rules([match for match, _ in entries]))
@@ -114,6 +117,7 @@ class Table(Generic[T]):
         for rank, rule in enumerate(rules):
             groups.setdefault(rule.host, []).append((rank, rule.path))
         self._hosts = HostIndex({host: PathTree(paths) for host, paths in groups.items()})
+        self._sieves = find_sieves(rules)
         self._entries = [_Entry(rule, entries[rule.index][1]) for rule in rules]
         # A sidecar's whole table is one route that takes everything: nothing to look up.
         self._only = self._entries[0] if len(rules) == 1 and rules[0].takes_all else None
@@ -128,8 +132,9 @@ class Table(Generic[T]):
         entries = self._entries
         passed_over: list[_Entry[T]] = []
         parameters: Parameters | None = None
+        sift = Sifting(request, self._sieves) if self._sieves else None
         for tree in self._hosts.find(request.host):
-            for ranks in tree.find(path):
+            for ranks in tree.find(path, sift):
                 for rank in ranks:
                     entry = entries[rank]
                     if entry.methods and method not in entry.methods:
@@ -137,7 +142,9 @@ class Table(Generic[T]):
                         continue
                     if entry.conditional:
                         if entry.query and parameters is None:
-                            parameters = read_query(request.query)
+                            parameters = (
+                                read_query(request.query) if sift is None else sift.parameters
+                            )
                         if not entry.rule.holds(request, parameters):
                             continue
                     if entry.capture is None:

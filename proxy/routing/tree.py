@@ -4,7 +4,7 @@ May live here: the index over path patterns. Must not live here: methods, condit
 who wins: patterns are known by their rank in the order of `precedence`, and come out in it.
 
 Exact paths are found by one dictionary access, templates and prefixes by a walk down a tree
-of segments, regular expressions one after another. Each node of the tree is reached in one
+of segments, regular expressions by how they begin. Each node of the tree is reached in one
 way only, and the path is split no deeper than the deepest pattern, so a walk costs at most
 as many steps as the patterns that share their beginning with the path have segments,
 however long the path is.
@@ -13,12 +13,15 @@ however long the path is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from proxy.routing.path import PathKind, PathPattern
+from proxy.routing.regexes import RegexIndex
 
 Ranks = list[int]
+Sift = Callable[[Ranks], Ranks]
+"""What is left of a run of ranks, which all have the same pattern, for the request at hand."""
 
 
 class _Node:
@@ -53,7 +56,7 @@ class PathTree:
                 regexes.setdefault(pattern.text, (pattern.regex, []))[1].append(rank)
             else:
                 self._plant(rank, pattern)
-        self._regexes = tuple(regexes.values())
+        self._regexes = RegexIndex(regexes.values())
         self._searches = bool(self._exact or self._depth or self._regexes)
         self._always = (self._any,)
 
@@ -69,31 +72,29 @@ class PathTree:
         (node.under if pattern.kind is PathKind.PREFIX else node.whole).append(rank)
         self._depth = max(self._depth, len(pattern.segments))
 
-    def find(self, path: str) -> Iterable[Ranks]:
+    def find(self, path: str, sift: Sift | None = None) -> Iterable[Ranks]:
         """The ranks of the patterns that take `path`, in rising order, in runs.
 
         What is seldom needed is computed only when it is asked for: what follows an exact
         path, and regular expressions.
         """
         if not self._searches:
-            return self._always
+            return self._always if sift is None else (sift(self._any),)
         exact = self._exact.get(path)
-        if exact is not None or self._regexes:
-            return self._search(path, exact)
+        if exact is not None or self._regexes or sift is not None:
+            return self._search(path, exact, sift)
         runs = self.walk(path)
         runs.append(self._any)
         return runs
 
-    def _search(self, path: str, exact: Ranks | None) -> Iterator[Ranks]:
+    def _search(self, path: str, exact: Ranks | None, sift: Sift | None) -> Iterator[Ranks]:
         if exact is not None:
-            yield exact
-        yield from self.walk(path)
-        for regex, ranks in self._regexes:
-            if regex.fullmatch(path) is not None:
-                yield ranks
-        yield self._any
+            yield exact if sift is None else sift(exact)
+        yield from self.walk(path, sift)
+        rest = chain(self._regexes.find(path), self._always)
+        yield from rest if sift is None else map(sift, rest)
 
-    def walk(self, path: str) -> list[Ranks]:
+    def walk(self, path: str, sift: Sift | None = None) -> list[Ranks]:
         """As `find`, for templates and prefixes alone."""
         # One more part than the deepest pattern has: a longer path must not end on it.
         parts = path.split("/", self._depth + 1)
@@ -126,6 +127,8 @@ class PathTree:
             if not branches:
                 break
             node, at = branches.pop()
+        if sift is not None:
+            runs = list(map(sift, runs))
         if len(runs) < 2:
             return runs
         if branched:

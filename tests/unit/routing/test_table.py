@@ -227,6 +227,42 @@ def test_a_thousand_routes_cost_no_more_than_ten(host: str | None, path: str, na
     assert 0 < count_steps(lambda: many.find(request)) <= steps * 1.2
 
 
+def alike(size: int, **of_each: Callable[[int], Any]) -> Table[int]:
+    """A table of `size` routes that differ in this alone, and of one that differs in it too."""
+    first = {key: value(-1) for key, value in of_each.items()}
+    return table(
+        Match(**{"path": "/**", **first}),
+        *(
+            Match(**{"path": "/alike", **{key: value(n) for key, value in of_each.items()}})
+            for n in range(size)
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_each", "request_"),
+    [
+        ({"path": lambda n: f"~/alike/{n}/[a-z]+"}, ask("/alike/7/x")),
+        ({"path": lambda n: f"~/v{n}(/|/.*)"}, ask("/v7/x")),
+        ({"headers": lambda n: {"X-Tenant": f"t{n}"}}, ask("/alike", **{"x-tenant": "t7"})),
+        (
+            {"headers": lambda n: {"X-Tenant": f"t{n}", "X-Beta": "*"}},
+            ask("/alike", **{"x-tenant": "t7", "x-beta": "1"}),
+        ),
+        ({"query": lambda n: {"do": f"a{n}"}}, ask("/alike", query="do=a7")),
+        ({"query": lambda n: {"do": f"a{n}"}}, ask("/alike", query="do=a7&do=b")),
+        ({"query": lambda n: {"do": f"a{n}", "x": "1"}}, ask("/alike", query="do=a7&x=1")),
+    ],
+)
+def test_a_thousand_that_differ_in_one_thing_cost_no_more_than_ten(
+    of_each: dict[str, Callable[[int], Any]], request_: Request
+) -> None:
+    few, many = alike(10, **of_each), alike(1000, **of_each)
+    assert taken(few.find(request_)) == taken(many.find(request_)) == 8
+    steps = count_steps(lambda: few.find(request_))
+    assert 0 < count_steps(lambda: many.find(request_)) <= steps * 1.2
+
+
 HOSTILE = table(
     # Every way to write five segments as `a` or a capture: the widest tree of this depth.
     *(
