@@ -151,7 +151,7 @@ class Pool(Settings):
     size: int = Field(default=64, ge=1)
     """Connections that are kept when idle."""
     overflow: int = Field(default=64, ge=0)
-    """Connections beyond `size` in a rush; closed once they are free."""
+    """Connections beyond `size` in a rush; closed once they are free for a second."""
     acquire_timeout: Duration = 2.0
     """How long a request waits for a free connection; then 503 `pool_exhausted`."""
     max_lifetime: Duration = 1800.0

@@ -1,6 +1,6 @@
 """The connections kept to one endpoint.
 
-`size` are kept when idle and `overflow` more are opened in a rush; beyond that, requests
+`size` are kept when idle, and `overflow` more for as long as a rush lasts; beyond that, requests
 wait in order of arrival. Idle connections are taken last in, first out, so that a quiet
 pool shrinks. What has become a tunnel is counted apart, since it may last for hours and do
 nothing. Everything a request needs is O(1). The pool knows connections by what it
@@ -13,11 +13,16 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
 
 from proxy.cells import Histogram
 from proxy.config.upstream import Pool as PoolOptions
 from proxy.errors import Unsent
 from proxy.upstream.connection import UpstreamConnection
+
+# Seconds for which a rush that pauses is no less a rush: closed at once, connections beyond
+# `size` were opened anew at every turn of it.
+_RUSH: Final = 1.0
 
 _Waiter = asyncio.Future[UpstreamConnection | None]
 
@@ -156,14 +161,14 @@ class Pool:
             self._busy.add(connection)
             waiter.set_result(connection)
             return
-        elif len(self._idle) >= self.size:
-            self._retire(connection, "overflow")
         else:
-            self._idle[connection] = None
             keep = self._options.max_idle
             if connection.keep >= 0:
                 # The upstream said when it hangs up; be a second earlier.
                 keep = min(keep, max(connection.keep - 1.0, 0.5))
+            if len(self._idle) >= self.size:
+                keep = min(keep, _RUSH)
+            self._idle[connection] = None
             connection.deadline = now + keep
             return
         self._free_slot()
@@ -191,7 +196,11 @@ class Pool:
             self._busy.discard(connection)
         elif connection in self._tunnels:
             self._tunnels.discard(connection)
-        elif self._idle.pop(connection, False) is False:
+        elif connection in self._idle:
+            if reason == "idle" and len(self._idle) > self.size:
+                reason = "overflow"
+            del self._idle[connection]
+        else:
             return
         self.closed[reason] = self.closed.get(reason, 0) + 1
         self._free_slot()

@@ -152,13 +152,21 @@ def test_the_one_used_last_is_used_next(loop: PausedLoop) -> None:
 def test_overflow_is_opened_in_a_rush_and_closed_after_it(loop: PausedLoop) -> None:
     async def story() -> None:
         upstream = Upstream(loop, size=1, overflow=2)
-        connections = await upstream.full()
+        kept, *spare = await upstream.full()
         assert upstream.state == (3, 0, 0)
-        for connection in connections:
+        for connection in (kept, *spare):
             upstream.release(connection)
-        assert upstream.state == (0, 1, 0)
-        assert [connection.open for connection in connections] == [True, False, False]
-        assert upstream.pool.closed == {"overflow": 2}
+        # The rush may go on.
+        assert upstream.state == (0, 3, 0)
+        assert kept.deadline == loop.now + 60.0
+        assert [connection.deadline for connection in spare] == [loop.now + 1.0] * 2
+        assert upstream.take() is spare[-1]
+        loop.now += 5.0
+        upstream.release(spare[-1])
+        assert spare[-1].deadline == loop.now + 1.0
+        for connection in (*spare, kept):
+            connection.close("idle")
+        assert upstream.pool.closed == {"overflow": 2, "idle": 1}
 
     loop.run(story())
 
