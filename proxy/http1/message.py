@@ -246,9 +246,9 @@ def read_response_head(
     idle = -1
     for text, key, kind, value in lines:
         if kind == LENGTH:
-            # Equal repeats are one length said twice; anything else was tampered with.
-            if length is not None and length != value:
-                raise GatewayError("upstream_invalid", cause="unequal Content-Length")
+            # Equal ones too, as the parser does: what is plain must make no difference.
+            if length is not None:
+                raise GatewayError("upstream_invalid", cause="repeated Content-Length")
             length = value
             continue
         if kind == CODING:

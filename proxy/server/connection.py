@@ -166,10 +166,11 @@ class ClientConnection(asyncio.Protocol):
             return
         request = self._visitor.request(head)
         exchange = Exchange(self, listener, request, head.size, head.keep_alive)
-        request.exchange = self._exchange = exchange
+        request.exchange = exchange
         self.sender.reset(request.version)
-        self.deadline = NEVER
         route = listener.gateway.resolve(request)
+        self._exchange = exchange
+        self.deadline = NEVER
         if head.framing != 0:
             rest = self._begin_body(exchange, head.framing, head.expects, rest, route.body_limit)
         if rest:
@@ -371,6 +372,10 @@ class ClientConnection(asyncio.Protocol):
             # Nothing that is written from now on is sent, and nothing shall be told as sent.
             self.sender.transport = None
             reset(self._transport)
+
+    def give_up(self) -> None:
+        """Close at once: something failed that there are no words for."""
+        self.abort("internal_error")
 
     def _break_slow_reader(self) -> None:
         self._listener.count_close("slow_reader")

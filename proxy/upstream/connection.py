@@ -157,6 +157,10 @@ class UpstreamConnection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def give_up(self) -> None:
+        """Break off: something failed that there are no words for."""
+        self.abort("internal_error")
+
     def close(self, reason: str) -> None:
         """Take no further part in anything, and close; `reason` labels a metric."""
         self._asker = None

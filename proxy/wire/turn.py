@@ -24,7 +24,8 @@ _ROUNDS: Final = 4
 
 
 class Turn:
-    """The stages of one event loop; add to one by appending `(call, argument)`.
+    """The stages of one event loop; add to one by appending `(call, argument)`. When the call
+    fails, the argument's `give_up` is called if it has one.
 
     responses: bytes of upstreams. answers: responses to be sent on. requests: bytes of
     clients. begun: requests to be answered. ended: exchanges to be counted and logged.
@@ -71,6 +72,7 @@ class Turn:
 
     def _do(self, work: list[Work]) -> None:
         rest = iter(work)
+        argument: Any = None
         while True:
             try:
                 for call, argument in rest:
@@ -82,3 +84,7 @@ class Turn:
                 self._loop.call_exception_handler(
                     {"message": "unexpected failure in a turn", "exception": error}
                 )
+                # Nobody would ever go on with what was to be done.
+                give_up = getattr(argument, "give_up", None)
+                if give_up is not None:
+                    give_up()

@@ -438,7 +438,6 @@ def test_impossible_versions_of_responses_are_refused(version: tuple[int, int]) 
     ("texts", "method", "status", "framing", "length"),
     [
         (["Content-Length: 5"], "GET", 200, 5, 5),
-        (["Content-Length: 5", "Content-Length: 5"], "GET", 200, 5, 5),
         (["Content-Length: 5"], "HEAD", 200, 0, 5),
         (["Content-Length: 5"], "GET", 304, 0, 5),
         ([], "HEAD", 200, 0, None),
@@ -459,6 +458,7 @@ def test_a_response_tells_its_length_even_without_a_body(
     [
         ["Content-Length: 5", "Content-Length: 6"],
         ["Content-Length: 5", "Content-Length: 05"],
+        ["Content-Length: 5", "Content-Length: 5"],
         ["Content-Length: 5", "Transfer-Encoding: chunked"],
         ["Transfer-Encoding: gzip", "Transfer-Encoding: chunked"],
         ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],

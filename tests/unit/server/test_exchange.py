@@ -12,6 +12,7 @@ import pytest
 
 from proxy.contract import Handler, Policy, Request, Response
 from proxy.errors import GatewayError
+from proxy.upstream.heads import Heads
 from proxy.wire.flow import Inflow
 from tests.unit.paused_loop import PausedLoop, settle
 from tests.unit.server.scene import GET, OK, POST, SWITCH, UPGRADE, Line, Scene
@@ -384,6 +385,48 @@ def test_a_body_that_can_not_be_let_go_of_ends_its_exchange(loop: PausedLoop) ->
         await settle()
         assert [told.error for told in scene.told] == ["internal_error"]
         scene.world.journal.lines.clear()
+        scene.clean()
+
+    loop.run(story())
+
+
+# -- what fails where nothing may -----------------------------------------------------------------
+
+
+def test_a_connection_whose_request_can_not_even_be_begun_is_closed(
+    loop: PausedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        scene = Scene(loop)
+        with monkeypatch.context() as patch:
+            patch.setattr(scene.gateway, "resolve", dict[str, str]().__getitem__)
+            client = scene.client()
+            client.say(GET)
+            await settle()
+        assert client.aborted
+        assert [type(told["exception"]) for told in scene.failures] == [KeyError]
+        scene.failures.clear()
+        assert (await scene.asked())[0].open
+        await scene.leave()
+        scene.clean()
+
+    loop.run(story())
+
+
+def test_an_answer_that_can_not_even_be_read_is_a_failed_one(
+    loop: PausedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        scene = Scene(loop)
+        client, service = await scene.asked()
+        with monkeypatch.context() as patch:
+            patch.setattr(Heads, "read", dict[str, str]().__getitem__)
+            service.say(OK)
+            await settle()
+        assert client.data.startswith(b"HTTP/1.1 502 ")
+        assert [type(told["exception"]) for told in scene.failures] == [TypeError]
+        scene.failures.clear()
+        await scene.leave()
         scene.clean()
 
     loop.run(story())

@@ -90,6 +90,29 @@ def test_one_failure_keeps_nothing_else_from_being_done(loop: PausedLoop) -> Non
     assert told == ["ValueError('b')", "ValueError('c')"]
 
 
+class Failing:
+    """What was to be done for it fails."""
+
+    def __init__(self) -> None:
+        self.gave_up = 0
+
+    def do(self) -> None:
+        raise ValueError
+
+    def give_up(self) -> None:
+        self.gave_up += 1
+
+
+def test_whoever_waits_for_what_failed_gives_up(loop: PausedLoop) -> None:
+    turn, failing = Turn(loop), Failing()
+    loop.set_exception_handler(lambda _, context: None)
+    turn.requests.append((Failing.do, failing))
+    turn.plan()
+    loop.run(settle())
+    assert failing.gave_up == 1
+    assert not turn.planned
+
+
 def test_a_cancelled_result_keeps_nothing_else_from_being_done(loop: PausedLoop) -> None:
     turn, done, told = Turn(loop), list[str](), list[str]()
     loop.set_exception_handler(lambda _, context: told.append(repr(context["exception"])))
