@@ -29,7 +29,7 @@ from proxy.process import handover
 from proxy.process.cores import cores
 from proxy.process.crash import flush_on_crash
 from proxy.process.heap import settle_heap
-from proxy.process.notify import notify
+from proxy.process.notify import notify, prove_life
 from proxy.process.operations import Operations
 from proxy.process.solo import Serving, Solo, Unready
 from proxy.process.source import Generation, Load, Source
@@ -158,6 +158,7 @@ class App:
         if predecessor is not None:
             predecessor.relieve()
         notify(os.environ, "READY=1")
+        self._spawn(prove_life(os.environ, self._relieved))
         self.log.info(
             "ready",
             listen=self.addresses.shown,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Mapping
 
 
 def notify(environ: Mapping[str, str], state: str) -> None:
-    """Say `READY=1`, `STOPPING=1` or `MAINPID=…`, if there is anybody who wants to know."""
+    """Say `READY=1`, `STOPPING=1` and the like, if there is anybody who wants to know."""
     name = environ.get("NOTIFY_SOCKET", "")
     if not name.startswith(("/", "@")):
         return
@@ -17,3 +18,13 @@ def notify(environ: Mapping[str, str], state: str) -> None:
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         sock.sendto(state.encode(), address)
+
+
+async def prove_life(environ: Mapping[str, str], relieved: asyncio.Event) -> None:
+    """Say at each half of the time that it allows that this process is well, to one that wants
+    to hear it (`WatchdogSec`). relieved: another process says so from then on."""
+    allowed = environ.get("WATCHDOG_USEC", "")
+    if allowed.isdigit():
+        while not relieved.is_set():
+            notify(environ, "WATCHDOG=1")
+            await asyncio.sleep(int(allowed) / 2e6)

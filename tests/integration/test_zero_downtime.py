@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -174,12 +175,22 @@ async def test_sockets_of_a_service_manager_are_used(workers: int, tmp_path: Pat
 
 
 async def test_a_service_manager_is_told_how_things_stand(tmp_path: Path) -> None:
-    """As systemd's `Type=notify` wants it, upgrades included."""
+    """As systemd's `Type=notify` and `WatchdogSec` want it, upgrades included."""
+    beats = 0
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(30)
-        told = iter(lambda: manager.recv(256).decode(), "")
-        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+
+        def states() -> Iterator[str]:
+            nonlocal beats
+            for state in iter(lambda: manager.recv(256).decode(), ""):
+                if state == "WATCHDOG=1":
+                    beats += 1
+                else:
+                    yield state
+
+        told = states()
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
         config = {"routes": [{"name": "all", "policies": {"respond": {"status": 204}}}]}
         with process(config, tmp_path, environ=environ) as sidegate:
             assert next(told) == "READY=1"
@@ -187,7 +198,11 @@ async def test_a_service_manager_is_told_how_things_stand(tmp_path: Path) -> Non
             said = {await asyncio.to_thread(next, told) for _ in range(2)}
             [line] = sidegate.lines("upgraded; the old process takes no new connections")
             assert said == {"READY=1", f"MAINPID={line['pid']}"}
+            assert beats > 2, "it takes longer than that to start a process"
             # What the old one does from now on is nothing that the service does.
+            heard = asyncio.ensure_future(asyncio.to_thread(next, told))
             assert await asyncio.to_thread(sidegate.wait) == 0
+            beats = 0
+            await until(lambda: beats > 2, "the new one's signs of life")
             os.kill(line["pid"], signal.SIGTERM)
-            assert await asyncio.to_thread(next, told) == "STOPPING=1"
+            assert await heard == "STOPPING=1"
