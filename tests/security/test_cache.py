@@ -70,6 +70,7 @@ def hit(answer: Answer) -> bool:
         "X-HTTP-Method: POST",
         "X-Method-Override: POST",
         "X_Forwarded_Host: evil.test",
+        'Surrogate-Capability: evil="ESI/1.0"',
     ],
 )
 async def test_fields_that_would_poison_everybody_never_arrive(line: str, tmp_path: Path) -> None:
