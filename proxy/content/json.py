@@ -91,6 +91,13 @@ def read_json(data: bytes, limits: JsonLimits = UNLIMITED) -> Any:
     return value
 
 
+def repeated_name(data: bytes, value: Any) -> str:
+    """Pointer to a name that is given twice in one object of a text, given with its value; empty
+    if there is none. Raises RecursionError for what is nested too deeply."""
+    written = _STRINGS.sub(b'"', data).count(b":")
+    return _first_duplicate(data) if written != _measure(value)[0] else ""
+
+
 def _check_depth(skeleton: bytes, limit: int) -> None:
     brackets = skeleton.translate(_NESTING, _NO_BRACKET)
     # Each round takes the innermost level away.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict
 
 from proxy.config.listing import ONE_OR_MANY, at_least_one
 from proxy.contract import PolicyOptions, PolicySpec, Request, Toolkit
 from proxy.errors import Refused
+from proxy.http1.override import other_methods
 
 _KNOWN: Final = (
     "GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "PROPFIND", "PROPPATCH", "MKCOL",
@@ -41,21 +42,27 @@ class Options(PolicyOptions):
         ONE_OR_MANY,
     ]
     """The methods, in capitals."""
+    overrides: Literal["check", "pass"] = "check"
+    """Fields that name another method to services which take it from there, such as
+    `X-HTTP-Method-Override`. `check`: what they name has to be allowed too."""
 
 
 class Methods:
-    """A gate of one look-up."""
+    """A gate of a few look-ups."""
 
     def __init__(self, options: Options, toolkit: Toolkit) -> None:
         allowed = list(dict.fromkeys(options.allow))
         if "GET" in allowed and "HEAD" not in allowed:
             allowed.insert(allowed.index("GET") + 1, "HEAD")
         self._allowed = frozenset(allowed)
+        self._overrides = options.overrides == "check"
         self._headers = (("Allow", ", ".join(allowed)),)
 
     def check(self, request: Request) -> None:
         """Raise Refused `method_not_allowed` for other methods."""
-        if request.method not in self._allowed:
+        if request.method not in self._allowed or (
+            self._overrides and not self._allowed.issuperset(other_methods(request.headers))
+        ):
             raise Refused("method_not_allowed", headers=self._headers)
 
 

@@ -128,12 +128,26 @@ async def test_a_large_upload_streams_and_is_checked_on_its_way(tmp_path: Path) 
         assert heard.body == data
 
 
+ZIP: Final = ("a.zip", b"PK\x03\x04" + bytes(400_000))
+COUNT: Final = {"body": {"properties": {"count": {"type": "integer"}}}}
+
+
 @pytest.mark.parametrize("length", [True, False])
+@pytest.mark.parametrize(
+    ("options", "data", "pointer"),
+    [
+        ({"multipart": {"types": ["application/zip"]}},
+         upload(ZIP, ("b.zip", b"MZ" + bytes(600))), "/f"),
+        ({"schema": COUNT},
+         upload(ZIP).replace(b"--b--", b"--b") +
+         b"Content-Disposition: form-data; name=count\r\n\r\nmany\r\n--b--\r\n", "/count"),
+    ],
+    ids=["file", "value"],
+)  # fmt: skip
 async def test_an_upload_that_turns_out_wrong_never_becomes_whole(
-    tmp_path: Path, length: bool
+    tmp_path: Path, options: dict[str, Any], data: bytes, pointer: str, length: bool
 ) -> None:
-    config = validating(multipart={"types": ["application/zip"]})
-    data = upload(("a.zip", b"PK\x03\x04" + bytes(400_000)), ("b.zip", b"MZ" + bytes(600)))
+    config = validating(**options)
     head = request("POST", "/", None, content_type="multipart/form-data; boundary=b")[:-2]
     if length:
         head += b"Content-Length: %d\r\n\r\n" % len(data)
@@ -143,7 +157,7 @@ async def test_an_upload_that_turns_out_wrong_never_becomes_whole(
     async with staged(tmp_path, config=config) as stage:
         answer = await ask(stage.gateway.url, head + data)
         assert (answer.status, answer.error) == (422, "invalid_input")
-        assert answer.json["errors"][0]["pointer"] == "/f"
+        assert answer.json["errors"][0]["pointer"] == pointer
         assert answer.headers["connection"] == "close"
         await until(lambda: bool(stage.witness.unfinished))
         assert stage.witness.heard == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from proxy.content.charset import codec_of
 from proxy.content.form import Pair, read_pairs
 from proxy.content.json import JsonError, JsonLimits, read_json
 from proxy.content.media import Media
@@ -72,6 +73,10 @@ def _sentence(error: JsonError) -> str:
 
 def check_form(entity: Entity, limits: FormLimits) -> list[Pair]:
     """The pairs of a form. Raises Refused when it exceeds the limits."""
+    charset = entity.media.parameters.get("charset", "") if entity.media else ""
+    if codec_of(charset):
+        # Other readers would read another text.
+        raise Refused("unsupported_media_type", "The form is to be in UTF-8.")
     try:
         text = entity.data.decode("utf-8")
     except UnicodeDecodeError:

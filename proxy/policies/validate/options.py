@@ -85,7 +85,7 @@ class Schemas(Section):
     """JSON Schemas (2020-12) for parts of the request: written here, or paths of files."""
 
     body: dict[str, Any] | str | None = None
-    """Of JSON bodies, and of forms as objects."""
+    """Of JSON bodies, and of forms as objects, in parts too; files are only there or not."""
     query: dict[str, Any] | str | None = None
     """Of the query as an object; texts become numbers and booleans where it asks for them."""
     path: dict[str, Any] | str | None = None
@@ -115,10 +115,11 @@ class Options(PolicyOptions):
     Types and limits of bodies, and then what they hold: by JSON Schemas written here, or by
     an OpenAPI document (`validate: openapi.yaml` is all it takes). Wrong bodies give 422
     `invalid_input`, wrong parameters 400; each violation is listed under `errors`, with its
-    place, its JSON pointer and what is wrong.
+    place, its JSON pointer and what is wrong; of a large body only the first.
 
     JSON and plain forms are read whole, up to `buffer`. Forms in parts are checked as they
-    pass; one that turns out wrong is broken off, and the service gets no end of it.
+    pass; one that turns out wrong is broken off, and the service gets no end of it. Their values
+    are held against schemas as those of other forms are, once all of them have come.
     """
 
     model_config = ConfigDict(
@@ -150,7 +151,8 @@ class Options(PolicyOptions):
     size: Size | None = None
     """Length of a body; 413 `body_too_large`. Absent: the route's `limits.body`."""
     buffer: Size = Field(default=1024 * 1024, ge=1024, le=64 * 1024 * 1024)
-    """Length of a JSON body or a form, which are held in memory; 413."""
+    """Length of a JSON body, of a form, or of the values of one in parts, which are held in
+    memory; 413."""
     json_body: Json = Field(default=Json(), alias="json")
     """Limits of JSON bodies."""
     form: Form = Form()

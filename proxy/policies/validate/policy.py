@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from proxy.content.form import Pair, read_pairs
 from proxy.content.json import JsonLimits
@@ -11,12 +10,14 @@ from proxy.content.media import Media, read_media
 from proxy.contract import CheckedStream, Checks, PolicySpec, Request, Response, Toolkit
 from proxy.entity import Entity, read_entity
 from proxy.errors import GatewayError, Refused, Violation
+from proxy.http1.override import other_methods
 from proxy.policies.validate.bodies import FormLimits, admit_type, check_form, check_json, fits
+from proxy.policies.validate.fields import PartValues
 from proxy.policies.validate.openapi import Content, OpenApi, Operation
 from proxy.policies.validate.options import Options
-from proxy.policies.validate.parameters import object_of
+from proxy.policies.validate.parameters import Kind, object_of
 from proxy.policies.validate.responses import ResponseCheck
-from proxy.policies.validate.schemas import VIOLATIONS_MAX
+from proxy.policies.validate.schemas import VIOLATIONS_MAX, Validate
 from proxy.policies.validate.uploads import SizeCheck, UploadCheck, UploadLimits
 
 # Of a form in parts so much is looked at before any of it goes on.
@@ -89,6 +90,9 @@ class Validating:
         if method == "HEAD" and "HEAD" not in methods:
             method = "GET"
         operation = methods.get(method)
+        if self._must_be_known and any(name != method for name in other_methods(request.headers)):
+            # The service may take it for another operation than this one.
+            operation = None
         if operation is None:
             if self._must_be_known:
                 allow = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
@@ -124,11 +128,12 @@ class Validating:
         media = read_media(request.headers.get("content-type"))
         content = self._content(media, operation)
         whole = media is not None and (media.is_json or media.is_form)
-        if not whole and "body" in self._validators:
+        in_parts = media is not None and media.is_multipart
+        if not whole and not in_parts and "body" in self._validators:
             raise Refused("unsupported_media_type", "The body must be JSON or a form.")
         if whole:
             limit = options.buffer if size is None else min(options.buffer, size)
-        elif media is not None and media.is_multipart:
+        elif in_parts:
             limit = _FIRST_LOOK
         elif required or options.body == "forbidden":
             limit = 1
@@ -143,7 +148,7 @@ class Validating:
         if whole:
             return self._check_whole(entity, content)
         if media is not None and media.is_multipart:
-            self._check_upload(request, entity, media)
+            self._check_upload(request, entity, media, content)
         else:
             self._watch(request, [])
         return []
@@ -169,31 +174,45 @@ class Validating:
         if not entity.whole:
             raise Refused("body_too_large")
         media = entity.media
-        validators: list[Callable[[Any], list[Violation]]] = []
-        if "body" in self._validators:
-            validators.append(self._validators["body"])
-        if content is not None and content.validate is not None:
-            validators.append(content.validate)
+        validators, kind = self._of_body(content)
         if media is not None and media.is_json:
             check_json(entity, self._json)
             return [row for validate in validators for row in validate(entity.json())]
         pairs = check_form(entity, self._form)
-        kind = content.kind if content is not None else self._kinds.get("body")
         if kind is None:
             return []
         return [row for validate in validators for row in validate(object_of(pairs, kind))]
 
-    def _check_upload(self, request: Request, entity: Entity, media: Media) -> None:
+    def _of_body(self, content: Content | None) -> tuple[list[Validate], Kind | None]:
+        """What a body is held against, and how the texts of a form become values for it."""
+        validators: list[Validate] = []
+        if "body" in self._validators:
+            validators.append(self._validators["body"])
+        if content is not None and content.validate is not None:
+            validators.append(content.validate)
+        return validators, content.kind if content is not None else self._kinds.get("body")
+
+    def _check_upload(
+        self, request: Request, entity: Entity, media: Media, content: Content | None
+    ) -> None:
         """A form in parts: at once as far as it is here, the rest as it passes."""
         if "content-encoding" in request.headers:
             raise Refused("unsupported_media_type", "A form in parts can't be coded.")
-        first = UploadCheck(media, self._uploads)
+        validators, kind = self._of_body(content)
+
+        def check() -> UploadCheck:
+            values = None
+            if validators and kind is not None:
+                values = PartValues(validators, kind, self._json, self._options.buffer)
+            return UploadCheck(media, self._uploads, values)
+
+        first = check()
         if isinstance(request.body, bytes):
             first.feed(request.body)
             first.finish()
             return
         first.feed(entity.data)
-        self._watch(request, [UploadCheck(media, self._uploads)])
+        self._watch(request, [check()])
 
     def _watch(self, request: Request, checks: list[Checks]) -> None:
         """Check what comes of a body on its way, its size too."""

@@ -7,13 +7,14 @@ or which part of a request is held against one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from proxy.content.json import escape
 from proxy.errors import Violation
 
 VIOLATIONS_MAX: Final = 20
+_LISTED_MAX: Final = 400
 _POINTER_MAX: Final = 200
 _DETAIL_MAX: Final = 300
 _MASK: Final = "\x00"
@@ -32,6 +33,8 @@ def shown(pointer: str) -> str:
 
 def compile_schema(schema: Any, place: str, resources: Iterable[tuple[str, Any]] = ()) -> Validate:
     """A validator of values in this place. Raises ValueError when the schema is none.
+
+    Of values with more than 400 parts it tells the first violation alone.
 
     resources: documents that `$ref` may lead to, by URI; nothing else is fetched.
     """
@@ -54,11 +57,21 @@ def compile_schema(schema: Any, place: str, resources: Iterable[tuple[str, Any]]
     kinds = jsonschema_rs.ValidationErrorKind
     listing = (kinds.AdditionalProperties, kinds.UnevaluatedProperties)
 
+    def errors(value: Any) -> Iterable[jsonschema_rs.ValidationError]:
+        if not _is_large(value):
+            return validator.iter_errors(value)
+        # All errors are made before the first can be seen, each with those of its branches.
+        try:
+            validator.validate(value)
+        except jsonschema_rs.ValidationError as error:
+            return (error,)
+        return ()
+
     def validate(value: Any) -> list[Violation]:
         if validator.is_valid(value):
             return []
         found: list[Violation] = []
-        for error in validator.iter_errors(value):
+        for error in errors(value):
             pointer = "".join(f"/{escape(str(step))}" for step in error.instance_path)
             if isinstance(error.kind, listing):
                 found += [
@@ -79,6 +92,20 @@ def compile_schema(schema: Any, place: str, resources: Iterable[tuple[str, Any]]
         return found
 
     return validate
+
+
+def _is_large(value: Any) -> bool:
+    waiting, seen = [value], 0
+    while waiting:
+        current = waiting.pop()
+        seen += 1
+        members: Collection[Any] = ()
+        if isinstance(current, (dict, list)):
+            members = current.values() if isinstance(current, dict) else current
+        if seen + len(waiting) + len(members) > _LISTED_MAX:
+            return True
+        waiting += members
+    return False
 
 
 def _words(message: str) -> str:

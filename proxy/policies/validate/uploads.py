@@ -1,7 +1,8 @@
 """Bodies that are checked as they pass: forms in parts (how many, how large, what kind of
 files), and the length of any.
 
-Nothing is kept but the beginning of a file, until it is clear what it is. Of a body that
+Nothing is kept but the beginning of a file, until it is clear what it is, and the values that
+schemas speak of. Of a body that
 is refused on its way the service gets no end, and so no body.
 """
 
@@ -16,6 +17,7 @@ from proxy.content.magic import NEEDED, is_a, kind_of
 from proxy.content.media import Media
 from proxy.content.multipart import MultipartError, MultipartReader, Part
 from proxy.errors import Refused, Violation
+from proxy.policies.validate.fields import PartValues
 from proxy.policies.validate.schemas import shown
 
 _UNSAFE_NAME: Final = re.compile(r"[/\\\x00-\x1f\x7f]|^\.{1,2}$")
@@ -49,10 +51,11 @@ class UploadLimits:
 
 
 class UploadCheck:
-    """Checks one body, piece by piece."""
+    """Checks one body, piece by piece. values: takes those that are no files, if any does."""
 
-    def __init__(self, media: Media, limits: UploadLimits) -> None:
+    def __init__(self, media: Media, limits: UploadLimits, values: PartValues | None) -> None:
         self._limits = limits
+        self._values = values
         self._part: Part | None = None
         self._size = 0
         self._head = b""
@@ -76,6 +79,8 @@ class UploadCheck:
                 self._take(event)
             else:
                 self._settle()
+                if self._values is not None and self._part is not None:
+                    self._values.end(self._part)
 
     def finish(self) -> None:
         """There is no more. Raises Refused."""
@@ -83,6 +88,8 @@ class UploadCheck:
             self._reader.finish()
         except MultipartError as error:
             raise _malformed(error) from None
+        if self._values is not None:
+            self._values.finish()
 
     def _begin(self, part: Part) -> None:
         limits = self._limits
@@ -107,6 +114,8 @@ class UploadCheck:
             raise Refused(
                 "body_too_large", f"A {what} of the form exceeds the limit of {limit} bytes."
             )
+        if self._values is not None and not is_file:
+            self._values.take(data)
         if not self._settled:
             self._head += data[: NEEDED - len(self._head)]
             if len(self._head) >= NEEDED:

@@ -36,6 +36,18 @@ def test_which_methods_come_in(world: World, allow: Any, method: str, told: str 
     assert raised.value.headers == (("Allow", told),)
 
 
+@pytest.mark.parametrize("field", ["X-HTTP-Method-Override", "x-http-method", "X-Method-Override"])
+def test_what_a_field_names_has_to_be_allowed_too(world: World, field: str) -> None:
+    policy = Methods(Options(allow=("GET", "POST", "PATCH")), world.toolkit)
+    for value in ("PATCH", "patch", " POST ", "HEAD"):
+        policy.check(a_request("/", (field, value), method="POST"))
+    for value in ("DELETE", "delete", "PATCH, DELETE", ""):
+        with pytest.raises(Refused):
+            policy.check(a_request("/", (field, value), method="POST"))
+    lenient = Methods(Options(allow=("POST",), overrides="pass"), world.toolkit)
+    lenient.check(a_request("/", (field, "DELETE"), method="POST"))
+
+
 @pytest.mark.parametrize(
     ("allow", "words"),
     [

@@ -42,10 +42,30 @@ paths:
     parameters: [{name: id, in: path, required: true, schema: {type: integer}}]
     get: {responses: {default: {description: any}}}
     delete: {responses: {"204": {description: gone}}}
+  /photos:
+    post:
+      requestBody:
+        content:
+          multipart/form-data:
+            schema:
+              type: object
+              required: [title, photo]
+              properties:
+                title: {type: string, maxLength: 10}
+                count: {type: integer}
+                tags: {type: array, items: {type: string, enum: [a, b]}}
+                sizes: {type: array, items: {type: integer}}
+                place: {$ref: "#/components/schemas/Place"}
+                places: {type: array, items: {$ref: "#/components/schemas/Place"}}
+                photo: {type: string, format: binary, minLength: 1}
+                more: {type: array, items: {type: string, format: binary, minLength: 1}}
+              additionalProperties: false
+      responses: {}
   /upload:
     post: {requestBody: {content: {image/*: {}}}, responses: {}}
 components:
   schemas:
+    Place: {type: object, required: [city], properties: {city: {type: string}}}
     Order:
       type: object
       required: [id, item]

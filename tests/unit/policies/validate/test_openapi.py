@@ -46,6 +46,12 @@ def wrong(document: OpenApi, request: Request, *, strict: bool = False) -> list[
         ("filter[since]=5", []),
         ("filter[since]=x", [("query/filter/since", 'type "integer"')]),
         ("filter[until]=5", [("query/filter/until", "is not allowed here")]),
+        # Services take the first or the last of what is given twice.
+        ("filter[since]=x&filter[since]=5", [("query/filter/since", 'type "integer"')]),
+        ("filter[since]=5&filter[since]=x", [("query/filter/since", 'type "integer"')]),
+        ("where=%7B%7D&where=x", [("query/where", "is given twice")]),
+        ("ids=1,2&ids=x", [("query/ids", "is given twice")]),
+        ("ids=1&ids=2", [("query/ids", "is given twice")]),
         ("where=%7B%7D", []),
         ("where=%5B%5D", [("query/where", 'type "object"')]),
         ("where=%7B", [("query/where", "is no JSON")]),
@@ -141,7 +147,7 @@ def test_the_dialect_of_3_0_and_references_to_files(tmp_path: Path) -> None:
 def test_json_is_read_as_well(tmp_path: Path) -> None:
     file = tmp_path / "openapi.json"
     file.write_text(json.dumps(yaml.safe_load(NEW)))
-    assert OpenApi(str(file), None).operations == 5
+    assert OpenApi(str(file), None).operations == 6
 
 
 @pytest.mark.parametrize(

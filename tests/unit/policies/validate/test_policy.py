@@ -231,6 +231,80 @@ async def test_forms_in_parts(
     assert await told(world, posting(pieces, PARTS), multipart=options) == expected
 
 
+PHOTO = ('name="photo"; filename="a.png"', PNG)
+TITLE = ('name="title"', b"sunset")
+AS_JSON = "\r\nContent-Type: application/json"
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([TITLE, PHOTO], []),
+        ([PHOTO, TITLE, ('name="count"', b"3")], []),
+        ([TITLE], ["/"]),
+        ([PHOTO], ["/"]),
+        ([TITLE, PHOTO, ('name="count"', b"many")], ["/count"]),
+        ([TITLE, PHOTO, ('name="count"', b"1"), ('name="count"', b"2")], ["/count"]),
+        ([TITLE, PHOTO, ('name="count"; filename="x"', b"1")], ["/count"]),
+        ([('name="title"', b"x" * 11), PHOTO, ('name="count"', b"x")], ["/count", "/title"]),
+        ([TITLE, PHOTO, ('name="admin"', b"1")], ["/admin"]),
+        ([TITLE, PHOTO, ('name="tags"', b"a")], []),
+        ([TITLE, PHOTO, ('name="tags"', b"a"), ('name="tags"', b"c")], ["/tags/1"]),
+        ([TITLE, PHOTO, ('name="sizes"', b"1"), ('name="sizes"', b"2")], []),
+        ([TITLE, PHOTO, ('name="sizes"', b"1"), ('name="sizes"', b"x")], ["/sizes/1"]),
+        ([TITLE, PHOTO, ('name="place"', b'{"city": "Oslo"}')], []),
+        ([TITLE, PHOTO, (f'name="place"{AS_JSON}', b'{"city": 1}')], ["/place/city"]),
+        ([TITLE, PHOTO, ('name="place"', b"Oslo")], ["/place"]),
+        ([TITLE, PHOTO, ('name="place"', b'{"city": "a", "city": "b"}')], ["/place/city"]),
+        ([TITLE, PHOTO, ('name="places"', b'{"city": "Oslo"}')], []),
+        ([TITLE, PHOTO, ('name="places"', b'[{"city": "Oslo"}, {}]')], ["/places/1"]),
+        ([TITLE, PHOTO, (f'name="count"{AS_JSON}', b"3")], []),
+        ([TITLE, PHOTO, (f'name="count"{AS_JSON}', b'"3"')], ["/count"]),
+        ([TITLE, PHOTO, ('name="more"; filename="a"', b""), ('name="more"; filename="b"', b"")],
+         []),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [0, 70])
+async def test_the_values_of_a_form_in_parts_are_held_against_a_schema(
+    world: World, tmp_path: Path, rows: list[tuple[str, bytes]], expected: list[str], size: int
+) -> None:
+    body = parts(*rows)
+    data = [body[at : at + size] for at in range(0, len(body), size)] if size else body
+    error = await refused(
+        world, posting(data, PARTS, target="/v1/photos"), openapi=written(tmp_path)
+    )
+    found = [] if error is None else sorted(row.pointer or "/" for row in error.violations)
+    assert found == expected
+    assert error is None or (error.status, error.code) == WRONG
+
+
+async def test_values_of_a_form_in_parts_have_to_be_readable(world: World) -> None:
+    options: dict[str, Any] = {"schema": {"body": ORDER}, "buffer": "1KiB"}
+    assert await told(world, posting(parts(('name="item"', b"a")), PARTS), **options) == FINE
+    assert (
+        await told(world, posting(parts(('name="item"', b"\xff")), PARTS), **options) == MALFORMED
+    )
+    ebcdic = ('name="item"\r\nContent-Type: text/plain; charset=ibm037', b"a")
+    assert await told(world, posting(parts(ebcdic), PARTS), **options) == OTHER_TYPE
+    much = parts(*[('name="item"', b"x" * 300)] * 4)
+    assert await told(world, posting(much, PARTS), **options) == TOO_LARGE
+
+
+async def test_a_form_in_parts_that_is_wrong_at_its_end_never_becomes_whole(world: World) -> None:
+    body = parts(('name="f"; filename="a"', bytes(300_000)), ('name="count"', b"x"))
+    request = posting([body[at : at + 10_000] for at in range(0, len(body), 10_000)], PARTS)
+    request.length = len(body)
+    schema = {"properties": {"count": {"type": "integer"}}}
+    await Validating(Options.model_validate({"schema": {"body": schema}}), world.toolkit).check(
+        request
+    )
+    passed: list[bytes] = []
+    with pytest.raises(Refused) as raised:
+        await drain(request, passed)
+    assert [row.pointer for row in raised.value.violations] == ["/count"]
+    assert len(b"".join(passed)) < len(body)
+
+
 async def test_a_form_in_parts_is_not_held(world: World) -> None:
     """What is wrong far behind is found on its way, and the service gets no end of it."""
     big = parts(('name="f"; filename="a.bin"', bytes(300_000)), ('name="g"; filename="/x"', b"y"))
@@ -328,6 +402,11 @@ TENANT = ("X-Tenant", "acme")
         (a_request("/v1/nope"), (404, "route_not_found")),
         (a_request("/orders", TENANT), (404, "route_not_found")),
         (a_request("/v1/orders", TENANT, method="PUT"), (405, "method_not_allowed")),
+        (
+            a_request("/v1/orders", TENANT, ("X-HTTP-Method-Override", "DELETE"), method="GET"),
+            (405, "method_not_allowed"),
+        ),
+        (a_request("/v1/orders", TENANT, ("X-HTTP-Method-Override", "get"), method="GET"), FINE),
         (posting(b'{"item": "x"}', JSON, TENANT, target="/v1/orders"), FINE),
         (posting(b"item=x", FORM, TENANT, target="/v1/orders"), FINE),
         (posting(b"{}", JSON, TENANT, target="/v1/orders"), WRONG),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -54,11 +55,40 @@ def test_complaints(schema: Any, value: Any, expected: list[tuple[str, str]]) ->
 
 
 def test_complaints_are_bounded() -> None:
-    found = compile_schema({"items": {"type": "string"}}, "body")(list(range(1000)))
+    found = compile_schema({"items": {"type": "string"}}, "body")(list(range(300)))
     assert len(found) == 20
     [row] = compile_schema({"additionalProperties": {"type": "string"}}, "body")({"x" * 5000: 1})
     assert len(row.pointer) < 250
     assert len(shown("/" + "x" * 5000)) < 250
+
+
+@pytest.mark.parametrize("count", [20, 401])
+def test_what_is_wrong_with_much_is_not_listed(count: int) -> None:
+    validate = compile_schema({"items": {"type": "string"}}, "body")
+    assert len(validate([1] * count)) == (20 if count < 400 else 1)
+    assert validate([1] * count)[0].pointer == "/0"
+
+
+def test_large_values_of_many_branches_are_cheap() -> None:
+    """It would be thousands of times what a list of violations costs for a few."""
+    branches = [{"properties": {"a": {"const": place}}, "required": ["a"]} for place in range(20)]
+    validate = compile_schema({"items": {"oneOf": branches}}, "body")
+
+    def seconds(value: list[Any]) -> float:
+        began = time.process_time()
+        assert validate(value)
+        return time.process_time() - began
+
+    assert seconds([{"a": -1}] * 10_000) < 100 * max(seconds([{"a": -1}] * 20), 0.001)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"$ref": "#"}, {"allOf": [{"$ref": "#"}]},
+     {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}],
+)  # fmt: skip
+def test_references_in_a_circle_end(schema: Any) -> None:
+    assert compile_schema(schema, "body")({"a": [1]}) == []
 
 
 @pytest.mark.parametrize(
