@@ -19,8 +19,8 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 class Options(PolicyOptions):
     """Refuse what pages of other sites send with a visitor's cookies; 403 `cross_site`.
 
-    Looked at are requests that may change something (all but GET, HEAD and OPTIONS) and
-    carry a cookie. Browsers say where they come from, in `Sec-Fetch-Site`, else in
+    Looked at are requests that may change something (all but GET, HEAD and OPTIONS, and
+    WebSockets) and carry a cookie. Browsers say where they come from, in `Sec-Fetch-Site`, else in
     `Origin`; no token and no change of the service is needed. Programs say neither and pass.
     """
 
@@ -57,7 +57,7 @@ class Csrf:
 
     def check(self, request: Request) -> None:
         """Raise Refused `cross_site`."""
-        if request.method in _SAFE:
+        if request.method in _SAFE and not request.upgrade:
             return
         cookie = request.headers.get("cookie")
         if cookie is None or (self._cookies and self._cookies.isdisjoint(_names(cookie))):

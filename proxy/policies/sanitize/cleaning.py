@@ -25,6 +25,7 @@ _CONTROLS: Final = re.compile(
 _INVISIBLE: Final = re.compile(
     "[\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
 )
+_ROUNDS_MAX: Final = 5
 _LINES: Final = re.compile(r"(?:\r\n|[\r\n\x0b\x0c\x85\u2028\u2029])+")
 _BLANKS: Final = re.compile(r"[^\S\r\n]+")
 _PLAIN: Final = re.compile(r"[!-~]+(?: [!-~]+)*").fullmatch
@@ -66,6 +67,16 @@ class Cleaner:
 
     def clean(self, text: str, changes: set[str]) -> str:
         """The text made clean; what was done to it is added to `changes`."""
+        for _ in range(_ROUNDS_MAX):
+            # What is left once something went may not be clean: blanks that were inner ones,
+            # letters that make one with what follows them now.
+            cleaned = self._clean(text, changes)
+            if cleaned == text:
+                break
+            text = cleaned
+        return text
+
+    def _clean(self, text: str, changes: set[str]) -> str:
         if self.is_plain(text):
             return text
         if self.form != "none" and not text.isascii():

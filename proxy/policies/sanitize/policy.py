@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from proxy.config.listing import ONE_OR_MANY
 from proxy.config.units import Size
-from proxy.content.json import JsonError, texts
+from proxy.content.charset import codec_of
+from proxy.content.json import JsonError, strings
 from proxy.content.parameter import check_pattern, compile_pattern
 from proxy.contract import Handler, PolicyOptions, PolicySpec, Request, Response, Toolkit
 from proxy.entity import read_entity
@@ -21,10 +22,12 @@ from proxy.policies.sanitize.rewriting import clean_json, clean_pairs
 _PLACES: Final = ("query", "form", "json")
 _CHANGES: Final = (
     "unicode", "controls", "invisible", "confusables", "lines", "collapse", "trim", "allowed",
-    "length", "unknown",
+    "length", "unknown", "repeated",
 )  # fmt: skip
 # They describe the body as it came.
-_OF_THE_BODY: Final = frozenset({"content-encoding", "content-md5", "content-digest", "digest"})
+_OF_THE_BODY: Final = frozenset({
+    "content-encoding", "content-md5", "content-digest", "repr-digest", "digest",
+})  # fmt: skip
 _TOLD_MAX: Final = 8
 _NAME_MAX: Final = 64
 
@@ -86,6 +89,8 @@ class Options(PolicyOptions):
     can't be seen and blanks at their ends; nothing else. Values that were clean are sent as
     they came, byte for byte. What was changed stands in the access line's `details`, and is
     counted. Forms in parts, names and the path are left alone; `validate` can refuse them.
+    Of a name that is given twice in one JSON object the last stays, since services differ in
+    which one they take.
     """
 
     model_config = ConfigDict(
@@ -130,6 +135,10 @@ class Options(PolicyOptions):
     stay. An object or a list of JSON is known if anything below it may be."""
     buffer: Size = Field(default=1024 * 1024, ge=1024, le=64 * 1024 * 1024)
     """Length of a JSON body or a form, which are held in memory; 413 `body_too_large`."""
+    unreadable: Literal["refuse", "pass"] = "refuse"
+    """Bodies that say they are JSON or a form and can't be read as such, so that they can't be
+    cleaned: malformed (400 `malformed_body`), or in another charset or an unknown content coding
+    (415 `unsupported_media_type`)."""
 
     @model_validator(mode="after")
     def _does_something(self) -> Options:
@@ -146,6 +155,7 @@ class Sanitize:
     def __init__(self, options: Options, toolkit: Toolkit) -> None:
         self._shadow = options.mode == "shadow"
         self._buffer = options.buffer
+        self._lenient = options.unreadable == "pass"
         self._default = _cleaner(options, None)
         self._fields = tuple(
             (compile_pattern(row.parameter), _cleaner(options, row)) for row in options.fields
@@ -203,7 +213,10 @@ class Sanitize:
             return None
         entity = await read_entity(request, self._buffer)
         media = entity.media
-        if media is None or entity.coding or not (media.is_json or media.is_form):
+        if media is not None and not (media.is_json or media.is_form):
+            return None
+        if media is None or entity.coding or codec_of(media.parameters.get("charset", "")):
+            self._refuse_unreadable(request, "unsupported_media_type")
             return None
         if not entity.whole:
             self._refuse(request, "body_too_large")
@@ -213,15 +226,23 @@ class Sanitize:
             cleaned = encode(clean_pairs("form", text, visit))
         else:
             try:
-                if self._simple and all(map(self._default.is_plain, texts(entity.json()))):
+                value = entity.json()
+                if self._simple and all(
+                    map(self._default.is_plain, strings(entity.data.decode(), value))
+                ):
                     return None
-                cleaned = clean_json(entity.data, entity.json(), visit)
+                cleaned = clean_json(entity.data, value, visit)
             except JsonError:
+                self._refuse_unreadable(request, "malformed_body")
                 return None
             except RecursionError:
                 self._refuse(request, "body_too_complex")
                 return None
         return None if cleaned == entity.data else cleaned
+
+    def _refuse_unreadable(self, request: Request, code: str) -> None:
+        if not self._lenient:
+            self._refuse(request, code)
 
     def _refuse(self, request: Request, code: str) -> None:
         """What can't be cleaned doesn't go on as if it were clean."""
@@ -270,6 +291,10 @@ class _Visit:
     def drop(self, parameter: str) -> None:
         """It is left out."""
         self.told.setdefault(parameter, set()).add("unknown")
+
+    def repeat(self, parameter: str) -> None:
+        """It was given twice, and the last stays."""
+        self.told.setdefault(parameter, set()).add("repeated")
 
     def __str__(self) -> str:
         return "; ".join(

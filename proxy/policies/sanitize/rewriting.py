@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 import orjson
 
 from proxy.content.form import decode_part
-from proxy.content.json import escape
+from proxy.content.json import escape, repeated_name
 
 
 class Rules(Protocol):
@@ -29,6 +29,10 @@ class Rules(Protocol):
 
     def drop(self, parameter: str) -> None:
         """It is left out."""
+        ...
+
+    def repeat(self, parameter: str) -> None:
+        """It was given twice, and the last stays."""
         ...
 
 
@@ -54,10 +58,13 @@ def clean_pairs(place: str, text: str, rules: Rules) -> str:
 def clean_json(data: bytes, value: Any, rules: Rules) -> bytes:
     """A JSON text, given with its value. Numbers stay digit by digit.
 
-    Of a name that is given twice in one object the last stays, if anything is changed.
+    Of a name that is given twice in one object the last stays.
     Raises RecursionError for texts nested too deeply to be written again.
     """
-    if _cleaned(value, _ROOT, rules) is value:
+    repeated = repeated_name(data, value)
+    if repeated:
+        rules.repeat(f"json:{repeated}")
+    if _cleaned(value, _ROOT, rules) is value and not repeated:
         return data
     # Numbers as they were written: 64 bits hold neither all integers nor all digits.
     exact = json.loads(data, parse_int=_verbatim, parse_float=_verbatim)

@@ -74,6 +74,14 @@ def test_where_a_request_may_come_from(
     assert admitted(world, site, origin) is comes_in
 
 
+def test_a_page_of_another_site_opens_no_websocket(world: World) -> None:
+    policy = Csrf(Options(), world.toolkit)
+    for origin, comes_in in ((OWN, True), ("https://evil.test", False)):
+        request = a_request("/x", ("Origin", origin), ("Cookie", "session=1"), host="shop.example")
+        request.upgrade = "websocket"
+        assert (refusal(policy, request) is None) is comes_in
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_what_changes_nothing_is_left_alone(world: World, method: str) -> None:
     assert admitted(world, "cross-site", "https://evil.test", method=method)

@@ -76,7 +76,10 @@ async def test_queries(world: World, query: str, clean: str, detail: str | None)
         (b'"\\u202ex"', b'"x"'),
         (b'{"e\\u0301": "x"}', b'{"e\\u0301": "x"}'),
         (b"[1, 2]", b"[1, 2]"),
-        (b"{ not json", b"{ not json"),
+        # Of equal names services take the first or the last.
+        (b'{"a": " x", "a": "y"}', b'{"a":"y"}'),
+        (b'{"a": {"b": "x\\u0000", "b": 1}}', b'{"a":{"b":1}}'),
+        (b'{"a": "y", "a": "z"}', b'{"a": "y", "a": "z"}'),
     ],
 )  # fmt: skip
 async def test_json(world: World, body: bytes, clean: bytes) -> None:
@@ -122,7 +125,7 @@ async def test_fields_in_ways_of_their_own(world: World) -> None:
     request = await forwarded(world, asking("/?token=+x+", orjson.dumps(body), JSON), fields=FIELDS)
     assert isinstance(request.body, bytes)
     assert orjson.loads(request.body) == {
-        "name": "O'Brien ", "raw": {"a": " \x01 "}, "other": "x",
+        "name": "O'Brien", "raw": {"a": " \x01 "}, "other": "x",
     }  # fmt: skip
     assert request.query == "token=+x+"
 
@@ -222,3 +225,44 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any], words: st
     with pytest.raises(ValidationError) as raised:
         Options.model_validate(options)
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "media", "coding", "code"),
+    [
+        (b"{ not json", JSON, "", "malformed_body"),
+        (b'{"a": " x",}', JSON, "", "malformed_body"),
+        (b'{"a": " x"}', f"{JSON}; charset=ibm037", "", "unsupported_media_type"),
+        (b'{"a": " x"}', f"{JSON}; charset=utf-8; charset=x", "", "unsupported_media_type"),
+        (b"a=+x", f"{FORM}; charset=utf-16", "", "unsupported_media_type"),
+        (b"a=+x", FORM, "br", "unsupported_media_type"),
+    ],
+)
+async def test_what_cannot_be_read_cannot_be_cleaned(
+    world: World, body: bytes, media: str, coding: str, code: str
+) -> None:
+    fields = [("Content-Encoding", coding)] if coding else []
+    with pytest.raises(Refused) as raised:
+        await forwarded(world, asking("/", body, media, *fields))
+    assert raised.value.code == code
+    request = await forwarded(world, asking("/", body, media, *fields), unreadable="pass")
+    assert request.body == body
+    request = await forwarded(world, asking("/", body, media, *fields), mode="shadow")
+    assert request.body == body
+    assert request.decisions == [("sanitize", "would_refuse", code)]
+
+
+async def test_equal_names_hide_nothing_that_is_unknown(world: World) -> None:
+    body = b'{"a": {"admin": 1}, "a": 2}'
+    request = await forwarded(world, asking("/", body, JSON), known=["json:/a"])
+    assert request.body == b'{"a":2}'
+    assert request.decisions == [("sanitize", "changed", "json:/a repeated")]
+
+
+async def test_digests_of_what_was_changed_go(world: World) -> None:
+    names = ("Content-MD5", "Digest", "Content-Digest", "Repr-Digest")
+    fields = [(name, "x") for name in names]
+    request = await forwarded(world, asking("/", b'{"a": " x"}', JSON, *fields))
+    assert not any(name.lower() in request.headers for name in names)
+    request = await forwarded(world, asking("/", b'{"a": "x"}', JSON, *fields))
+    assert all(name.lower() in request.headers for name in names)
