@@ -104,6 +104,8 @@ async def test_the_members_of_gzip_are_one_body() -> None:
         ("gzip, gzip", gzip.compress(gzip.compress(b"ab", mtime=0), mtime=0)),
         ("deflate, identity,, gzip", gzip.compress(zlib.compress(b"ab"), mtime=0)),
     ],
+    # The time stands in what gzip makes.
+    ids=["bare deflate", "twice", "both"],
 )
 async def test_codings_as_some_services_take_them(coding: str, body: bytes) -> None:
     entity = await read_entity(posting(body, ("Content-Encoding", coding)), 100)
@@ -118,6 +120,7 @@ async def test_codings_as_some_services_take_them(coding: str, body: bytes) -> N
         gzip.compress(b"", mtime=0) * 100,
         zlib.compress(b"a"),
     ],
+    ids=["cut short", "more", "too many", "another"],
 )
 async def test_what_is_not_all_gzip_is_not_undone(body: bytes) -> None:
     entity = await read_entity(posting(body, ("Content-Encoding", "gzip")), 10_000)
