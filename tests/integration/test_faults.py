@@ -15,6 +15,7 @@ import pytest
 from tests.integration.client import ask, request, until
 from tests.integration.faults import Load, bench, endpoints
 from tests.integration.gateway import running
+from tests.integration.origins import Holding, RawOrigin
 
 RATE: Final = 1000.0
 PATIENT: Final = {"timeouts": {"connect": "5s"}}
@@ -316,6 +317,22 @@ async def test_under_overload_a_service_is_asked_no_more_than_it_takes(tmp_path:
         # what it comes from is seen here: never more than a few wait at the service.
         assert service.most < 32
         assert proxy.rss - before < 32 * 1024 * 1024
+
+
+async def test_a_reload_lets_no_more_in_than_the_limit(tmp_path: Path) -> None:
+    held = Holding()
+    async with RawOrigin(held) as origin:
+        limit = {"start": 1, "least": 1, "most": 1, "queue": 0}
+        config = {"upstreams": {"service": {"endpoints": origin.url, "concurrency": limit}}}
+        async with running(config, tmp_path) as gateway, asyncio.TaskGroup() as group:
+            first = group.create_task(ask(gateway.url, request()))
+            await until(lambda: held.asked == 1)
+            gateway.rewrite({**config, "policies": {"rate_limit": "1000/s"}})
+            assert (await gateway.reload())[0] == 200
+            assert (await ask(gateway.url, request())).error == "upstream_overloaded"
+            held.free.set()
+            assert (await first).status == 200
+            assert (await ask(gateway.url, request())).status == 200
 
 
 async def test_logins_survive_when_searches_are_shed(tmp_path: Path) -> None:
