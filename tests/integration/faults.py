@@ -34,11 +34,20 @@ class Endpoint:
 
     def start(self) -> None:
         """Start it, or start it again, and wait until it accepts connections."""
-        self._process = subprocess.Popen([sys.executable, str(SCRIPT), str(self.port)])
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it."""
+        self._process = subprocess.Popen([sys.executable, "-S", str(SCRIPT), str(self.port)])
+
+    def wait(self) -> None:
+        """Return when it accepts connections."""
         late = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
                 return
+            assert self._process is not None
             assert self._process.poll() is None, "the service did not start"
             assert time.monotonic() < late, "the service does not accept connections"
             time.sleep(0.01)
@@ -90,7 +99,9 @@ def endpoints(count: int) -> Iterator[list[Endpoint]]:
     services = [Endpoint() for _ in range(count)]
     try:
         for service in services:
-            service.start()
+            service.launch()
+        for service in services:
+            service.wait()
         yield services
     finally:
         for service in services:
