@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from functools import partial
-from typing import Any, Literal
+from math import inf
+from typing import Any, Final, Literal
 from weakref import WeakKeyDictionary
 
 from proxy.config.store import RedisOptions
@@ -19,6 +20,9 @@ from proxy.store.redis.access import make_access
 from proxy.store.redis.inquiry import Failure
 from proxy.store.redis.node import Node
 from proxy.store.redis.topology import make_topology
+
+# A server that refuses is told of once, and again when it begins anew after so long.
+_FORGIVEN_SECONDS: Final = 60.0
 
 
 class Reach:
@@ -50,7 +54,8 @@ class Reach:
         self._instead = instead
         self._returned = returned
         self._log = log
-        self._complained = False
+        self._loop = loop
+        self._refused_at = -inf
         self._able: WeakKeyDictionary[Node, bool] = WeakKeyDictionary()
         self._tally = _Tally(metrics, name, metric)
         self.connected = asyncio.Event()
@@ -66,8 +71,11 @@ class Reach:
     def failed(self, why: Failure, text: str = "") -> None:
         """A question has got no answer that was of use."""
         self._tally.failed(why)
-        if why == "error" and not self._complained:
-            self._complained = True
+        if why != "error":
+            return
+        now = self._loop.time()
+        anew, self._refused_at = now - self._refused_at > _FORGIVEN_SECONDS, now
+        if anew:
             self.say(
                 "warning", f"the {self._name} refuses to {self._task}; {self._instead}",
                 answer=text[:200],
@@ -92,7 +100,7 @@ class Reach:
             event = f"the {self._name} can't be asked; {self._instead}"
             self.say("warning", event, server=place, reason=why)
         else:
-            self._complained = False
+            self._refused_at = -inf
             self._returned()
             self.say("info", f"the {self._name} answers", server=place)
 

@@ -15,12 +15,14 @@ MASTER = b"*1\r\n$6\r\nmaster\r\n"
 REPLICA = b"*1\r\n$5\r\nslave\r\n"
 # Of a limit's script: the time, how many were granted, and a verdict that admits.
 GRANTED = b"*6\r\n:1\r\n:%d\r\n:1\r\n:9\r\n:0\r\n:0\r\n"
+REFUSAL = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
 
 
 class Server(PausedLoop):
     """A loop on which one server can be reached. up: whether it accepts connections. paused:
     whether it says nothing meanwhile. latency: seconds until it answers. role: its answer to
-    `ROLE`. attempts: when it was connected to. asked: when scripts were called."""
+    `ROLE`. refuses: whether it runs no scripts. attempts: when it was connected to. asked: when
+    scripts were called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,6 +30,7 @@ class Server(PausedLoop):
         self.paused = False
         self.latency = 0.001
         self.role = MASTER
+        self.refuses = False
         self.attempts: list[float] = []
         self.asked: list[float] = []
         self.wires: list[Answering] = []
@@ -83,7 +86,7 @@ class Answering(Wire):
                 return self._server.role
             case [b"EVALSHA" | b"EVAL", _, b"1", _, _, cost, more, *_]:
                 self._server.asked.append(self._server.now)
-                return GRANTED % (int(cost) + int(more))
+                return REFUSAL if self._server.refuses else GRANTED % (int(cost) + int(more))
         return b"+OK\r\n"
 
     def _deliver(self, answer: bytes) -> None:

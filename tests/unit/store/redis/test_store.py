@@ -110,3 +110,24 @@ def test_no_request_is_lost_or_waits_longer_than_the_deadline_and_a_moment(
         meanwhile = [(wait, who) for when, wait, who in stage.waits if NOTICED < when < BACK]
         assert set(meanwhile) == {(0.0, instead)}, "nobody waits for a Redis that isn't there"
         assert not [when for when in stage.server.asked if NOTICED < when - 1000.0 < BACK]
+
+
+def test_a_redis_that_refuses_is_told_of_once_each_time_that_it_begins_to() -> None:
+    stage = Stage(Terms())
+
+    async def story() -> None:
+        for spell in (1, 2):
+            stage.server.refuses = True
+            for _ in range(300):
+                await stage.request("a", 1)
+                await asyncio.sleep(0.5)
+            told = [event for level, event, _ in stage.world.journal.lines if level == "warning"]
+            assert len(told) == spell
+            assert told[-1].startswith("the limit store refuses to count")
+            stage.server.refuses = False
+            for _ in range(200):
+                await stage.request("a", 1)
+                await asyncio.sleep(0.5)
+
+    stage.run(story())
+    assert {who for _, _, who in stage.waits} == {"local", "store"}
