@@ -82,6 +82,21 @@ def test_a_place_that_another_took_is_looked_for_anew() -> None:
     assert records.find(mine)
 
 
+def test_a_new_key_touches_one_record_whatever_has_expired() -> None:
+    """Nothing is swept, so no request ever waits for that."""
+    records = table(buckets=50)
+    for number in range(50 * PLACES):
+        place = records.place(tag(number), number)
+        records.claim(place, 0.0)
+        records.expire(place, 1.0)
+    before = bytes(records.memory)
+    place = records.place(tag(10**6), 7)
+    records.claim(place, 100.0)
+    changed = [at for at, byte in enumerate(before) if records.memory[at] != byte]
+    assert changed
+    assert all(place.tag_at <= at < place.tag_end for at in changed)
+
+
 def test_only_buckets_that_held_something_are_looked_through() -> None:
     records = table(buckets=1000)
     for number in (3, 500):
