@@ -198,11 +198,11 @@ class Exchange:
             return
         try:
             keep = self.keep_alive and client.persists(given)
-            data, self.keep_alive, _ = frame_response(
+            data, large, self.keep_alive, _ = frame_response(
                 self.request, given, keep, self._listener.date
             )
             # One write: two cost twice the system calls and wake the client twice.
-            client.sender.write(data)
+            client.sender.write(data, large)
         except Exception as error:
             self._break(error)
             return
@@ -239,10 +239,10 @@ class Exchange:
                     self.request.timings.responded = self._listener.clock()
                     return
                 keep = self.keep_alive and client.persists(response)
-                data, self.keep_alive, framing = frame_response(
+                data, large, self.keep_alive, framing = frame_response(
                     self.request, response, keep, self._listener.date
                 )
-                client.sender.write(data)
+                client.sender.write(data, large)
                 self.request.timings.responded = self._listener.clock()
                 if framing and not isinstance(response.body, bytes):
                     await client.sender.stream(response.body, response.length, framing == "chunked")

@@ -22,10 +22,11 @@ from proxy.wire.flow import Outflow
 from proxy.wire.reset import reset
 
 _NOTHING_MORE: Final = [b"Content-Length: 0", b"Connection: close"]
-
+# From this size on, to copy a body behind its head costs more than to hand both over.
+_LARGE: Final = 32 * 1024
 
 BodyFraming = Literal["", "raw", "chunked"]
-"""How a body that follows the head is sent; empty where none does."""
+"""How a body that is to come is sent; empty where none is."""
 
 
 class DateLine:
@@ -49,9 +50,9 @@ class DateLine:
 
 def frame_response(
     request: Request, response: Response, keep_alive: bool, date: DateLine
-) -> tuple[bytes, bool, BodyFraming]:
-    """What to send at once: the head, and the body if it is here. Then whether the client may
-    send another request, and how the rest of the body is to be sent.
+) -> tuple[bytes, bytes, bool, BodyFraming]:
+    """What to send at once: the head, with the body if it is here; a large one by itself. Then
+    whether the client may send another request, and how a body that is to come is sent.
     """
     status = response.status
     headers = response.headers
@@ -61,7 +62,7 @@ def frame_response(
     if "via" in headers.index:
         lines, via = extended_via(headers)
     parts = [STATUS_LINES[status], *lines]
-    whole = b""
+    whole = large = b""
     if status == 204 or status < 200:
         pass
     elif request.method == "HEAD" or status == 304:
@@ -71,7 +72,10 @@ def frame_response(
     elif isinstance(body, bytes):
         # Not `length`: a policy that replaced the body may have left the old one behind.
         parts.append(b"Content-Length: %d" % len(body))
-        whole = body
+        if len(body) < _LARGE:
+            whole = body
+        else:
+            large = body
     elif response.length is not None:
         parts.append(b"Content-Length: %d" % response.length)
         framing = "raw"
@@ -91,7 +95,7 @@ def frame_response(
     elif request.version == "1.0":
         parts.append(b"Connection: keep-alive")
     parts += (b"", whole)
-    return b"\r\n".join(parts), keep_alive, framing
+    return b"\r\n".join(parts), large, keep_alive, framing
 
 
 class Sender:
@@ -141,13 +145,18 @@ class Sender:
         self.write(response_head(error.status, lines))
         return error.status
 
-    def write(self, data: bytes) -> None:
-        """Write bytes of the response. Raises ConnectionResetError when nobody takes them."""
+    def write(self, data: bytes, body: bytes = b"") -> None:
+        """Write bytes of the response, and behind them a body that is here. Raises
+        ConnectionResetError when nobody takes them."""
         if self.transport is None:
             raise ConnectionResetError("the client is gone")
         self.begun = True
         self.sent += len(data)
-        self.transport.write(data)
+        if body:
+            self.sent += len(body)
+            self.transport.writelines((data, body))
+        else:
+            self.transport.write(data)
 
     async def stream(self, body: BodyStream, length: int | None, chunked: bool) -> None:
         """Write a body that is still coming. length: of it, None if unknown.

@@ -88,8 +88,10 @@ class Client:
         self, response: Response, request: Request | None = None, keep: bool = True
     ) -> None:
         request = request or a_request()
-        data, self.keep_alive, framing = frame_response(request, response, keep, DateLine(wall))
-        self.sender.write(data)
+        data, large, self.keep_alive, framing = frame_response(
+            request, response, keep, DateLine(wall)
+        )
+        self.sender.write(data, large)
         if not isinstance(response.body, bytes) and framing:
             await self.sender.stream(response.body, response.length, framing == "chunked")
 
@@ -337,3 +339,17 @@ def test_a_failure_without_a_client_is_nobodys(loop: PausedLoop) -> None:
     sender.break_off(GatewayError("upstream_closed"), a_request())
     sender.interim(100, Headers())
     assert not sender.begun
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_large_body_is_handed_over_as_it_is(client: Client, method: str) -> None:
+    body = bytes(100_000)
+    request, response = a_request(method), Response(200, body=body, length=len(body))
+    data, large, _, _ = frame_response(request, response, True, DateLine(wall))
+    assert data.endswith(b"\r\n\r\n")
+    assert (large is body) == (method == "GET")
+    got = client.get(response, request)
+    assert got == b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + (
+        body if method == "GET" else b""
+    )
+    assert client.sender.sent == len(client.wire.data)
