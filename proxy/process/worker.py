@@ -208,7 +208,9 @@ class Worker:
         telemetry = plan.config.telemetry
         check_file(telemetry.log.file, generation.document)
         self._state.store, self._state.depot = self._remotes.find(generation)
-        observer, tracer = self._observation.begin(telemetry, plan.places, self._state.log)
+        observer, tracer = self._observation.begin(
+            telemetry, plan.places, self._state.log, generation.document.hide
+        )
         compiler = Compiler(plan, generation.document, self._state, observer, tracer)
         gateway = compiler.compile()
         encryption = make_encryption(generation.document, self._encryption)

@@ -53,15 +53,20 @@ class Observation:
         levels.on_change(self._choose_lines)
 
     def begin(
-        self, options: Telemetry, places: Mapping[tuple[str, str], str], log: Log
+        self,
+        options: Telemetry,
+        places: Mapping[tuple[str, str], str],
+        log: Log,
+        hide: Callable[[str], str],
     ) -> tuple[Observer | TracingObserver, Tracer | None]:
         """What a configuration's gateway tells of its requests, and its tracer if it has one.
 
         places: where policies stand in the configuration, by the names of route and policy.
+        hide: replaces its secrets in a text.
         """
         console = make_console(options.log.format, self._sink, options.log.file)
         access_log = AccessLog(options.log, self._sink, self._wall, console)
-        line = partial(make_line, options.log, access_log.line, self._levels, log, places)
+        line = partial(make_line, options.log, access_log.line, self._levels, log, places, hide)
         observer = Observer(self._metrics, line(), every=options.tracing is None)
         self._lines[observer] = line
         if options.tracing is None:

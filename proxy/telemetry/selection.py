@@ -7,7 +7,7 @@ here: what a line says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from proxy.config.telemetry import Logging, Sampling
@@ -33,16 +33,18 @@ def make_line(
     levels: Levels,
     log: Log,
     places: Mapping[tuple[str, str], str],
+    hide: Callable[[str], str],
 ) -> Line | None:
     """What writes the lines of requests, None for nothing; make it anew when levels change.
 
-    line: writes one. places: where policies stand in the configuration.
+    line: writes one. places: where policies stand in the configuration. hide: replaces the
+    configuration's secrets in a text.
     """
     written = line if options.access else None
     sampled = written
     if written is not None and options.sample is not None:
         sampled = _sampled(options.sample, written)
-    detail = _Detail(options, log, places).line
+    detail = _Detail(options, log, places, hide).line
     if levels.narrow:
         return _by_level(levels, sampled, written, detail)
     if levels.configured == "debug":
@@ -103,11 +105,18 @@ def _both(first: Line, second: Line) -> Line:
 class _Detail:
     """Writes what is known of a request besides its access line, at level debug."""
 
-    def __init__(self, options: Logging, log: Log, places: Mapping[tuple[str, str], str]) -> None:
+    def __init__(
+        self,
+        options: Logging,
+        log: Log,
+        places: Mapping[tuple[str, str], str],
+        hide: Callable[[str], str],
+    ) -> None:
         self._hidden = set(map(str.lower, options.redact_headers))
         self._redact_query = QueryRedaction(options.redact_query)
         self._log = log
         self._places = places
+        self._hide = hide
 
     def line(
         self,
@@ -142,4 +151,6 @@ class _Detail:
         )
 
     def _shown(self, text: str) -> str:
-        return redact_url(redact_text(text[:_VALUE_MAX]), self._redact_query)
+        # A policy may have set a field to what the configuration keeps in a file.
+        hidden = self._hide(text)[:_VALUE_MAX]
+        return redact_url(redact_text(hidden), self._redact_query)

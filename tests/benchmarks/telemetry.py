@@ -72,7 +72,7 @@ def costs(requests: int = REQUESTS, rounds: int = ROUNDS) -> list[Cost]:
 def _line(sink: Sink, sample: Sampling | None) -> Line:
     options = Logging(sample=sample)
     write = AccessLog(options, sink, time.time).line
-    line = make_line(options, write, Levels(time.monotonic), Journal(), {})
+    line = make_line(options, write, Levels(time.monotonic), Journal(), {}, str)
     assert line is not None
     return line
 

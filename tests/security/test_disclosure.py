@@ -321,6 +321,7 @@ routes:
         assert (await gateway.reload())[0] == 200
         [answer] = read_answers(await gateway.raw(get("/", f"X-Gate: {CANARY}")))
         assert answer.status == 200
+        await gateway.lines("request in detail", count=1)
         written = await _everything_written(tmp_path, gateway.admin)
         assert "only" in written
         assert CANARY not in written
@@ -429,6 +430,7 @@ async def test_what_policies_look_at_is_written_nowhere(tmp_path: Path) -> None:
         b'{"broken": "%b"' % CANARY.encode(),
     ]
     config = {"telemetry": {"log": {"level": "debug"}}, "policies": policies}
+    statuses = []
     async with staged(tmp_path, config=config) as stage:
         for body in bodies:
             head = b"POST /?token=%b HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n" % (
@@ -437,9 +439,13 @@ async def test_what_policies_look_at_is_written_nowhere(tmp_path: Path) -> None:
             head += b"Cookie: session=%b\r\nContent-Type: application/json\r\n" % attack.encode()
             head += b"Content-Length: %d\r\n\r\n" % len(body)
             [answer] = read_answers(await stage.gateway.raw(head + body), ("POST",))
-            assert answer.status == 200
+            statuses.append(answer.status)
+            assert CANARY.encode() not in answer.body
+        # What can't be read can't be cleaned.
+        assert statuses == [200, 200, 200, 400]
         lines = await stage.gateway.lines(count=len(bodies))
-        assert {line["decisions"]["shield"] for line in lines} == {"would_refuse"}
+        assert {line["decisions"]["shield"] for line in lines[:3]} == {"would_refuse"}
+        assert lines[3]["decisions"]["sanitize"] == "refused"
         assert lines[0]["decisions"]["validate"] == "would_refuse"
         assert lines[0]["decisions"]["sanitize"] == "changed"
         written = await _everything_written(tmp_path, stage.gateway.admin)

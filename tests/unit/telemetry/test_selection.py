@@ -19,6 +19,9 @@ UNLUCKY = "f" * 32
 LUCKY = "0" * 31 + "1"
 
 
+SECRET = "kept in a file"
+
+
 class World:
     """lines: how many access lines were written."""
 
@@ -35,7 +38,10 @@ class World:
         def write(*_: Any) -> None:
             self.lines += 1
 
-        return make_line(settings, write, self.levels, self.journal, places)
+        def hide(text: str) -> str:
+            return text.replace(SECRET, "********")
+
+        return make_line(settings, write, self.levels, self.journal, places, hide)
 
     def details(self) -> list[dict[str, Any]]:
         return [facts for _, event, facts in self.journal.lines if event == "request in detail"]
@@ -141,6 +147,17 @@ def test_parameters_that_the_user_names_are_hidden(world: World, request_in: Req
     end(world.make(level="debug", redact_query=["ssn"]), request_in)
     [facts] = world.details()
     assert facts["fields"]["referer"] == "https://a.test/?ssn=…redacted"
+
+
+def test_secrets_of_the_configuration_are_hidden(world: World, request_in: Request) -> None:
+    request_in.headers.set("X-Internal", SECRET)
+    request_in.headers.set("X-Longer", "x" * (512 - 4) + SECRET)
+    request_in.decide("redirect", "answered", f"to /{SECRET}")
+    end(world.make(level="debug"), request_in)
+    [facts] = world.details()
+    assert facts["fields"]["x-internal"] == "********"
+    assert facts["fields"]["x-longer"] == "x" * 508 + "****"
+    assert facts["decisions"][-1]["detail"] == "to /********"
 
 
 def test_details_do_not_need_access_lines(world: World, request_in: Request) -> None:
