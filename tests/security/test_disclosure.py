@@ -101,7 +101,7 @@ async def test_no_failure_shows_the_insides(
         assert answer.status == status
         assert code.encode() in answer.body
         assert INSIDES.search(raw) is None, raw
-        for internal in (stage.witness.raw.url[7:], str(stage.gateway.port), str(tmp_path)):
+        for internal in (stage.witness.raw.url[7:], f":{stage.gateway.port}", str(tmp_path)):
             assert internal.encode() not in raw
 
 
