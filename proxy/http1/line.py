@@ -17,6 +17,7 @@ from typing import Final, cast
 
 from proxy.errors import GatewayError
 from proxy.http1.headers import Field, key_of
+from proxy.memo import Memo
 
 Line = tuple[bytes, str, int, bytes]
 """A field line that was read: `Name: value` with one blank, its key, its kind, its value.
@@ -78,8 +79,8 @@ _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _HARMLESS: Final = bytes(byte for byte in range(256) if byte == 9 or (byte > 31 and byte != 127))
 _BLANKS: Final = (32, 9)
 
-_NAMES: dict[bytes, tuple[str, int]] = {}
 _NAMES_MAX: Final = 2048
+_NAMES: Final[Memo[bytes, tuple[str, int]]] = Memo(_NAMES_MAX)
 _NAME_MAX_LENGTH: Final = 64
 
 _LINES: dict[bytes, Line] = {}
@@ -178,8 +179,5 @@ def _learn(name: bytes, fault: str) -> tuple[str, int]:
         else:
             kind = UNDERSCORE if "_" in key else END_TO_END
     if len(name) <= _NAME_MAX_LENGTH:
-        if len(_NAMES) >= _NAMES_MAX:
-            # What is still used is learned anew; what somebody made up would stay for ever.
-            _NAMES.clear()
         _NAMES[name] = (key, kind)
     return key, kind

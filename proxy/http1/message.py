@@ -29,6 +29,7 @@ from proxy.http1.line import (
     Line,
 )
 from proxy.http1.target import PathRules, Target, read_target
+from proxy.memo import Memo
 
 # Connection may not name these away: they frame or address the message (RFC 9110, 7.6.1),
 # or an attacker would strip what the next server decides by. Upgrade, which it has to name,
@@ -43,8 +44,7 @@ _OPTIONS: dict[bytes, frozenset[str]] = {}
 _OPTIONS_MAX: Final = 256
 _OPTIONS_LENGTH: Final = 64
 # Well-formed values of Host, to the name and the text.
-_HOSTS: dict[bytes, tuple[str, str]] = {}
-_HOSTS_MAX: Final = 1024
+_HOSTS: Final[Memo[bytes, tuple[str, str]]] = Memo(1024)
 
 Underscores = Literal["drop", "refuse", "pass"]
 
@@ -221,8 +221,6 @@ def _read_host(host: bytes | None, version: str, target: Target) -> tuple[str, s
                 "invalid_host", "The Host field and the target name different hosts.", close=True
             )
     if not target.authority and len(host) <= _OPTIONS_LENGTH:
-        if len(_HOSTS) >= _HOSTS_MAX:
-            _HOSTS.clear()
         _HOSTS[host] = read[0], text
     return read[0], text
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
+from proxy.memo import Memo
+
 Network = IPv4Network | IPv6Network
 
 _MEMORY_MAX: Final = 4096
@@ -44,14 +46,12 @@ class Networks:
                 lasts.append(last)
         self._firsts = firsts
         self._lasts = lasts
-        self._memory: dict[str, bool] = {}
+        self._memory: Memo[str, bool] = Memo(_MEMORY_MAX)
 
     def __contains__(self, address: str) -> bool:
         known = self._memory.get(address)
         if known is None:
             known = self._find(address)
-            if len(self._memory) >= _MEMORY_MAX:
-                self._memory.clear()
             self._memory[address[:64]] = known
         return known
 

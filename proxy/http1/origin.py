@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from proxy.http1.host_pattern import read_host_pattern
+from proxy.memo import Memo
 
 _ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#@\s\\]+)").fullmatch
 _WEB: Final = re.compile(r"(https?)://(\[[^\]]*\]|[^/?#@:]+)(?::([0-9]{1,5}))?(.*)").fullmatch
@@ -58,7 +59,7 @@ class Origins:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._patterns = [_compile(text) for text in patterns]
-        self._memory: dict[str, bool] = {}
+        self._memory: Memo[str, bool] = Memo(_MEMORY_MAX)
 
     def __contains__(self, origin: str) -> bool:
         known = self._memory.get(origin)
@@ -67,8 +68,6 @@ class Origins:
                 return False
             well_formed = origin == "null" or _ORIGIN(origin) is not None
             known = well_formed and any(row.fullmatch(origin) for row in self._patterns)
-            if len(self._memory) >= _MEMORY_MAX:
-                self._memory.clear()
             self._memory[origin] = known
         return known
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, ConfigDict, model_validator
 from proxy.config.listing import ONE_OR_MANY
 from proxy.contract import PolicyOptions, PolicySpec, Request, Toolkit
 from proxy.errors import Refused
+from proxy.memo import Memo
 
 Kind = Literal["scanners", "ai", "seo", "libraries"]
 
@@ -92,7 +93,7 @@ class Bots:
         self._refused = _any_of(refused)
         self._admitted = _any_of(options.allow)
         self._nameless = options.nameless == "refuse"
-        self._memory: dict[bytes, bool] = {}
+        self._memory: Memo[bytes, bool] = Memo(_MEMORY_MAX)
 
     def check(self, request: Request) -> None:
         """Raise Refused `bot_refused`."""
@@ -106,8 +107,6 @@ class Bots:
             text = agent[:_LENGTH_MAX].decode("latin-1").lower()
             refused = self._refused(text) is not None and self._admitted(text) is None
             if len(agent) <= _LENGTH_MAX:
-                if len(self._memory) >= _MEMORY_MAX:
-                    self._memory.clear()
                 self._memory[agent] = refused
         if refused:
             raise Refused("bot_refused")

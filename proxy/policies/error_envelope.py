@@ -19,6 +19,7 @@ from proxy.errors import CODES, Aborted, GatewayError, Violation
 from proxy.http1.headers import Headers
 from proxy.http1.negotiation import choose_format
 from proxy.http1.status import REASONS
+from proxy.memo import Memo
 from proxy.timestamp import make_timestamp
 
 # Fields that describe the body that is replaced, or how long it may be kept.
@@ -71,7 +72,7 @@ class ErrorEnvelope:
         self._least = {"never": 600, "non_json": 500, "always": 400}[options.upstream]
         self._shadow = options.mode == "shadow"
         self._timestamp = make_timestamp(toolkit.wall)
-        self._fields: dict[tuple[str, tuple[tuple[str, str], ...]], Headers] = {}
+        self._fields: Memo[tuple[str, tuple[tuple[str, str], ...]], Headers] = Memo(_FIELDS_MAX)
         self._log = toolkit.log
 
     def replace(self, request: Request, response: Response) -> Response | Awaitable[Response]:
@@ -114,8 +115,6 @@ class ErrorEnvelope:
             _describe(known, form)
             for name, value in headers:
                 known.add(name, value)
-            if len(self._fields) >= _FIELDS_MAX:
-                self._fields.clear()
             self._fields[form, headers] = known
         return known.copy()
 

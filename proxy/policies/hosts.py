@@ -10,6 +10,7 @@ from proxy.config.listing import ONE_OR_MANY, at_least_one
 from proxy.contract import PolicyOptions, PolicySpec, Request, Toolkit
 from proxy.errors import Refused
 from proxy.http1.host_pattern import read_host_pattern
+from proxy.memo import Memo
 
 _MEMORY_MAX: Final = 1024
 
@@ -44,7 +45,7 @@ class Hosts:
 
     def __init__(self, options: Options, toolkit: Toolkit) -> None:
         self._patterns = tuple(map(read_host_pattern, options.allow))
-        self._memory: dict[str, bool] = {}
+        self._memory: Memo[str, bool] = Memo(_MEMORY_MAX)
 
     def check(self, request: Request) -> None:
         """Raise Refused `host_not_allowed` for other hosts."""
@@ -52,8 +53,6 @@ class Hosts:
         allowed = self._memory.get(host)
         if allowed is None:
             allowed = any(pattern.matches(host) for pattern in self._patterns)
-            if len(self._memory) >= _MEMORY_MAX:
-                self._memory.clear()
             self._memory[host] = allowed
         if not allowed:
             raise Refused("host_not_allowed")

@@ -17,6 +17,7 @@ import orjson
 
 from proxy.config.telemetry import Logging
 from proxy.contract import NO_ROUTE, Decision, Request, Timings
+from proxy.memo import Memo
 from proxy.telemetry.console import Console, printable
 from proxy.telemetry.logs import render_json
 from proxy.telemetry.redaction import (
@@ -74,12 +75,12 @@ class AccessLog:
         self._record = _TEMPLATE.copy()
         self._moment = -1
         self._agent: bytes | None = b""
-        self._agents: dict[bytes | None, str] = {}
+        self._agents: Memo[bytes | None, str] = Memo(_AGENTS_MAX)
         self._route = NO_ROUTE
         self._outcomes: dict[tuple[Decision, ...], dict[str, str]] = {}
-        self._details: dict[str, str] = {}
+        self._details: Memo[str, str] = Memo(_DETAILS_MAX)
         # Queries that came before and hide nothing.
-        self._harmless: set[str] = set()
+        self._harmless: Memo[str, None] = Memo(_QUERIES_MAX)
         self._redact_query = QueryRedaction(options.redact_query)
         hidden = set(map(str.lower, options.redact_headers))
         self._headers = tuple(
@@ -188,16 +189,12 @@ class AccessLog:
             return _shorten(path, _TARGET_MAX), query
         shown = self._redact_query(_shorten(query, _TARGET_MAX))
         if shown == query and len(query) <= _QUERY_KEPT:
-            if len(self._harmless) >= _QUERIES_MAX:
-                self._harmless.clear()
-            self._harmless.add(query)
+            self._harmless[query] = None
         return _shorten(path, _TARGET_MAX), shown
 
     def _meet(self, agent: bytes | None) -> str:
         """How a user agent that wasn't seen for a while is shown."""
         shown = "" if agent is None else redact_text(_text(agent))
-        if len(self._agents) >= _AGENTS_MAX:
-            self._agents.clear()
         if agent is None or len(agent) <= _TEXT_MAX:
             self._agents[agent] = shown
         return shown
@@ -253,8 +250,6 @@ class AccessLog:
         # Some are URLs: where a redirect leads, for one.
         shown = self._shown_text(_shorten(detail, _TEXT_MAX))
         if len(detail) <= _TEXT_MAX:
-            if len(self._details) >= _DETAILS_MAX:
-                self._details.clear()
             self._details[detail] = shown
         return shown
 

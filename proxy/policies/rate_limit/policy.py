@@ -14,6 +14,7 @@ from proxy.contract import Counter, Handler, PolicySpec, Request, Response, Tool
 from proxy.errors import Refused
 from proxy.http1.networks import Networks, range_of
 from proxy.limits import Pending, Reading, Verdict
+from proxy.memo import Memo
 from proxy.policies.rate_limit.desk import LimitDesk
 from proxy.policies.rate_limit.groups import Group, Taken, lease_of, make_groups
 from proxy.policies.rate_limit.keys import Key
@@ -64,7 +65,7 @@ class RateLimit:
             self._cost = self.groups[0].fixed_cost or 1
             self._only = self._replies_of(self.groups)
             self._admitted = self._tally.admitted.inc
-            self._met: dict[str, str] = {}
+            self._met: Memo[str, str] = Memo(_MET_MAX)
             self.check = self._check_plainly
         else:
             self.check = check
@@ -211,8 +212,6 @@ class RateLimit:
         who = self._met.get(key)
         if who is None:
             who = self._for_log(request, group, rule)
-            if len(self._met) >= _MET_MAX:
-                self._met.clear()
             self._met[key] = who
         request.decide(_NAME, "limited", who)
         return self._only.refusal_of_one(verdict)

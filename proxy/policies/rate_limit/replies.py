@@ -17,6 +17,7 @@ from proxy.http1.quota_fields import (
     write_legacy,
 )
 from proxy.limits import Reading, Verdict
+from proxy.memo import Memo
 from proxy.policies.rate_limit.rules import Rule
 
 Fields = Literal["draft", "legacy", "none"]
@@ -39,7 +40,9 @@ class Replies:
         self.brief = fields == "draft" and len(rules) == 1 and bool(self._policies[0].window)
         """Whether `tell_one` and `refusal_of_one` do."""
         # By what their numbers are: within a second all refusals say the same.
-        self._refusals: dict[tuple[int, int, int], tuple[tuple[str, str], ...]] = {}
+        self._refusals: Memo[tuple[int, int, int], tuple[tuple[str, str], ...]] = Memo(
+            _REFUSALS_MAX
+        )
 
     def tell_one(self, headers: Headers, verdict: Verdict) -> None:
         """As `tell`, in the common case: one rule, which admitted."""
@@ -82,8 +85,6 @@ class Replies:
         fields = self._refusals.get(told)
         if fields is None:
             fields = self.refusal(0, (verdict,)).headers
-            if len(self._refusals) >= _REFUSALS_MAX:
-                self._refusals.clear()
             self._refusals[told] = fields
         return Refused("rate_limited", self.rules[0].detail, headers=fields)
 

@@ -20,6 +20,7 @@ from proxy.content.form import read_cookies, read_pairs
 from proxy.contract import Request
 from proxy.entity import Entity
 from proxy.http1.headers import decode, key_of
+from proxy.memo import Memo
 from proxy.policies.shield.bodies import body_texts, body_values
 from proxy.policies.shield.rule import Rule
 from proxy.policies.shield.signatures import Signatures
@@ -90,7 +91,7 @@ class Inspector:
         self._rounds = rounds
         self._exemptions = exemptions
         # Values of fields that are known to be harmless: most come again and again.
-        self._clean: set[bytes] = set()
+        self._clean: Memo[bytes, None] = Memo(_CLEAN_MAX)
 
     def inspect(self, request: Request, entity: Entity | None) -> list[Finding]:
         """Every value that matches something."""
@@ -142,9 +143,7 @@ class Inspector:
     def _remember(self, fields: list[bytes]) -> None:
         for value in fields:
             if len(value) <= _CLEAN_LENGTH_MAX:
-                if len(self._clean) >= _CLEAN_MAX:
-                    self._clean.clear()
-                self._clean.add(value)
+                self._clean[value] = None
 
     def _weigh(self, value: Value) -> Finding | None:
         counted = sorted(

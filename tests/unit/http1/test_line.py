@@ -7,13 +7,14 @@ import pytest
 from proxy.errors import GatewayError
 from proxy.http1 import line as module
 from proxy.http1.line import CONNECTION, END_TO_END, Line, line_of, lines_of, plain_lines
+from proxy.memo import Memo
 
 
 @pytest.fixture(autouse=True)
 def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LINES", {})
     monkeypatch.setattr(module, "_VALUES", {})
-    monkeypatch.setattr(module, "_NAMES", {})
+    monkeypatch.setattr(module, "_NAMES", Memo(module._NAMES_MAX))
 
 
 def known(*names: bytes) -> None:
