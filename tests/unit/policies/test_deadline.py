@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,13 +16,6 @@ from tests.unit.paused_loop import PausedLoop
 from tests.unit.policies.world import World, a_request, upstream_response
 
 FIELD = "X-Timeout"
-
-
-@pytest.fixture
-def loop() -> Iterator[PausedLoop]:
-    loop = PausedLoop()
-    yield loop
-    loop.close()
 
 
 class Drip:

@@ -4,7 +4,7 @@ nothing is left of it."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,13 +22,6 @@ MUCH: Final = b"x" * 300000
 
 Event = Callable[[Line, Line | None], None]
 """Something that happens to the connections of the client and of the service, if there is one."""
-
-
-@pytest.fixture
-def loop() -> Iterator[PausedLoop]:
-    loop = PausedLoop()
-    yield loop
-    loop.close()
 
 
 class Answers:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from proxy.contract import Request, Response, TraceContext
@@ -19,13 +17,6 @@ VIA = b"Via: 1.1 sidegate\r\n"
 
 def wall() -> float:
     return 1795446245.9
-
-
-@pytest.fixture
-def loop() -> Iterator[PausedLoop]:
-    loop = PausedLoop()
-    yield loop
-    loop.close()
 
 
 class Pieces:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,13 +15,6 @@ from proxy.wire.deadlines import Deadlines
 from tests.unit.paused_loop import PausedLoop, settle
 from tests.unit.policies.world import World, a_request, upstream_response
 from tests.unit.upstream.means import some_means
-
-
-@pytest.fixture
-def loop() -> Iterator[PausedLoop]:
-    loop = PausedLoop()
-    yield loop
-    loop.close()
 
 
 class Stage:

@@ -5,8 +5,6 @@ How it reads and writes HTTP is shown over real sockets (`tests/integration`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from proxy.contract import Response
@@ -47,13 +45,6 @@ class Told:
 
     def failed(self, error: GatewayError) -> None:
         raise AssertionError("it was answered") from error
-
-
-@pytest.fixture
-def loop() -> Iterator[PausedLoop]:
-    loop = PausedLoop()
-    yield loop
-    loop.close()
 
 
 def test_a_tunnel_that_nobody_joins_is_closed_in_time(loop: PausedLoop) -> None:

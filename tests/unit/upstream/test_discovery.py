@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-
-import pytest
 
 from proxy.upstream.discovery import PATIENCE, Answer, Discovery, Found
 from proxy.upstream.listing import FileSource
@@ -31,13 +28,6 @@ class Script:
         if isinstance(answer, str):
             raise LookupError(answer)
         return answer
-
-
-@pytest.fixture
-def loop() -> Iterator[PausedLoop]:
-    loop = PausedLoop()
-    yield loop
-    loop.close()
 
 
 def played(

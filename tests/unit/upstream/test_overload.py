@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,13 +18,6 @@ from tests.unit.upstream.means import some_means
 PLACES = 8
 MEAN = 0.1
 CAPACITY = PLACES / MEAN
-
-
-@pytest.fixture
-def loop() -> Iterator[PausedLoop]:
-    loop = PausedLoop()
-    yield loop
-    loop.close()
 
 
 class Crowd:

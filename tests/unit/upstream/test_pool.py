@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import cast
 
 import pytest
@@ -110,13 +109,6 @@ class Upstream:
     def state(self) -> tuple[int, int, int]:
         """In use, idle, waiting."""
         return self.pool.in_use, self.pool.idle, self.pool.waiting
-
-
-@pytest.fixture
-def loop() -> Iterator[PausedLoop]:
-    loop = PausedLoop()
-    yield loop
-    loop.close()
 
 
 # -- opening and keeping ----------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,13 +15,6 @@ from tests.unit.paused_loop import PausedLoop
 from tests.unit.policies.world import a_request, upstream_response
 
 FIELD = "X-Request-Timeout-Ms"
-
-
-@pytest.fixture
-def loop() -> Iterator[PausedLoop]:
-    loop = PausedLoop()
-    yield loop
-    loop.close()
 
 
 def told(loop: PausedLoop, request: Request, **options: Any) -> str | None:

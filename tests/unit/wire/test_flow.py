@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
@@ -11,13 +11,6 @@ import pytest
 from proxy.errors import GatewayError
 from proxy.wire.flow import HIGH_WATER, Inflow, Outflow
 from tests.unit.paused_loop import PausedLoop, settle
-
-
-@pytest.fixture
-def loop() -> Iterator[PausedLoop]:
-    loop = PausedLoop()
-    yield loop
-    loop.close()
 
 
 class Body:

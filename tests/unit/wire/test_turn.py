@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-
-import pytest
 
 from proxy.wire.turn import Turn
 from tests.unit.paused_loop import PausedLoop, settle
-
-
-@pytest.fixture
-def loop() -> Iterator[PausedLoop]:
-    loop = PausedLoop()
-    yield loop
-    loop.close()
 
 
 def test_stages_are_done_one_after_the_other(loop: PausedLoop) -> None:

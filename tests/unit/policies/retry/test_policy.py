@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Any
 
@@ -49,13 +49,6 @@ class Service:
 async def run(work: Awaitable[Response]) -> Response:
     """A coroutine of what may be any awaitable."""
     return await work
-
-
-@pytest.fixture
-def loop() -> Iterator[PausedLoop]:
-    loop = PausedLoop()
-    yield loop
-    loop.close()
 
 
 class Stage:
