@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from proxy.contract import Counter, Handler, PolicySpec, Request, Response, Toolkit
 from proxy.errors import Refused
 from proxy.http1.networks import Networks, range_of
-from proxy.limits import Pending, Reading, Verdict
+from proxy.limits import Pending, Reading
 from proxy.memo import Memo
 from proxy.policies.rate_limit.desk import LimitDesk
 from proxy.policies.rate_limit.groups import Group, Taken, lease_of, make_groups
@@ -46,6 +46,7 @@ class RateLimit:
         }
         self.desk = LimitDesk(self.name, self.groups, self.tiers)
         self._options = options
+        self._met: Memo[tuple[Group, str, str], str] = Memo(_MET_MAX)
         part = options.tier or self.groups[0].key.parts[0]
         self._tier = Key((part,), "exempt", options.ipv4_prefix, options.ipv6_prefix)
         self._exempt_clients = Networks(map(range_of, options.exempt.clients))
@@ -65,7 +66,6 @@ class RateLimit:
             self._cost = self.groups[0].fixed_cost or 1
             self._only = self._replies_of(self.groups)
             self._admitted = self._tally.admitted.inc
-            self._met: Memo[str, str] = Memo(_MET_MAX)
             self.check = self._check_plainly
         else:
             self.check = check
@@ -96,7 +96,9 @@ class RateLimit:
         for verdict in reading:
             if not verdict.allowed or verdict.source == "local":
                 if self._only.brief and verdict.source == "store":
-                    raise self._refuse_plainly(request, key, verdict)
+                    group = self.groups[0]
+                    self._note_refusal(request, group, key, group.rules[0].name)
+                    raise self._only.refusal_of_one(verdict)
                 break
         else:
             if reading:
@@ -198,23 +200,18 @@ class RateLimit:
             request.state[STATE] = taken
             return
         _undo(told)
-        rule = replies.rules[index]
-        self._tally.refused(rule.name)
-        met = next(one.group for one in told if rule.name in [own.name for own in one.group.rules])
-        request.decide(_NAME, "limited", self._for_log(request, met, rule.name))
+        rule = replies.rules[index].name
+        met = next(one for one in told if rule in [own.name for own in one.group.rules])
+        self._note_refusal(request, met.group, met.key, rule)
         raise replies.refusal(index, verdicts)
 
-    def _refuse_plainly(self, request: Request, key: str, verdict: Verdict) -> Refused:
-        """Note the refusal by the only rule; who is refused is often refused again."""
-        group = self.groups[0]
-        rule = group.rules[0].name
+    def _note_refusal(self, request: Request, group: Group, key: str, rule: str) -> None:
+        """Count it, and tell the log; who is refused is often refused again."""
         self._tally.refused(rule)
-        who = self._met.get(key)
+        who = self._met.get((group, rule, key))
         if who is None:
-            who = self._for_log(request, group, rule)
-            self._met[key] = who
+            who = self._met[group, rule, key] = self._for_log(request, group, rule)
         request.decide(_NAME, "limited", who)
-        return self._only.refusal_of_one(verdict)
 
     def _tell_plainly(self, request: Request, response: Response) -> None:
         """Write what is left of the only limit into a response."""
