@@ -106,10 +106,11 @@ async def test_counts_are_exact_after_workers_were_killed(tmp_path: Path) -> Non
             assert await prometheus.values(connections, "") == {"": 0.0}, "that ended with them"
 
 
-async def test_a_worker_that_is_killed_under_load_loses_nothing_that_was_answered(
+async def test_a_worker_that_is_killed_under_load_loses_what_it_was_just_answering(
     tmp_path: Path,
 ) -> None:
     config = {"server": {"workers": 2}, "routes": ROUTES}
+    clients = 16
     with process(config, tmp_path) as sidegate:
         asked = answered = 0
 
@@ -130,13 +131,14 @@ async def test_a_worker_that_is_killed_under_load_loses_nothing_that_was_answere
             os.kill(first["pid"], signal.SIGKILL)
 
         # So many that some of them are the killed worker's, however the kernel deals them out.
-        await asyncio.gather(kill(), *(client() for _ in range(16)))
+        await asyncio.gather(kill(), *(client() for _ in range(clients)))
         sidegate.lines("worker serves", 3)
         counted = await requests_counted(sidegate)
     assert 0 < answered < asked, "some requests were broken off"
-    # A request may have been counted whose answer was lost on its way; and one worker may have
-    # been killed between an answer and its count.
-    assert answered - 1 <= counted <= asked
+    # A request may have been counted whose answer was lost on its way. A worker answers all that
+    # it read in one turn of its loop before it counts them, and a connection waits for its count
+    # before its next request is read: so one of each connection may go.
+    assert answered - clients <= counted <= asked
 
 
 async def requests_counted(sidegate: Process) -> float:
