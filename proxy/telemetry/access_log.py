@@ -44,16 +44,38 @@ _TEMPLATE: Final[dict[str, Any]] = {
     "bytes_out": 0, "user_agent": "", "decisions": {}, "total_ms": 0.0, "policy_ms": 0.0,
     "connect_ms": 0.0, "upstream_ms": 0.0,
 }  # fmt: skip
+# What Sidegate answers by itself reaches none of the upstream's stations.
+_OWN_TEMPLATE: Final = {
+    name: value
+    for name, value in _TEMPLATE.items()
+    if name not in ("policy_ms", "connect_ms", "upstream_ms")
+}
 _OUTCOMES_MAX: Final = 1024
-_DETAILS_MAX: Final = 1024
 _QUERIES_MAX: Final = 1024
 _QUERY_KEPT: Final = 128
 _AGENTS_MAX: Final = 1024
+_NOTHING: Final[dict[str, str]] = {}
 _NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
 
 
+_Outcomes = tuple[dict[str, str], dict[str, str]]
+"""What decisions came to, and their details if they have any, by policy."""
 Line = Callable[[Request, int, int, int, float, str, str], None]
 """Writes the line of a request, given what `AccessLog.line` is."""
+
+
+class _Sheet:
+    """A record that is filled anew for each line, which costs half of building one, and what of
+    it needn't be written again. It keeps its shape: a line of another shape is a copy.
+    """
+
+    __slots__ = ("agent", "moment", "record", "route")
+
+    def __init__(self, template: dict[str, Any]) -> None:
+        self.record = template.copy()
+        self.moment = -1
+        self.agent: bytes | None = b""
+        self.route = NO_ROUTE
 
 
 class AccessLog:
@@ -72,13 +94,11 @@ class AccessLog:
         self._write = sink.write
         self._timestamp = make_timestamp(wall)
         self._console = console
-        self._record = _TEMPLATE.copy()
-        self._moment = -1
-        self._agent: bytes | None = b""
+        self._forwarded = _Sheet(_TEMPLATE)
+        self._own = _Sheet(_OWN_TEMPLATE)
         self._agents: Memo[bytes | None, str] = Memo(_AGENTS_MAX)
-        self._route = NO_ROUTE
-        self._outcomes: dict[tuple[Decision, ...], dict[str, str]] = {}
-        self._details: Memo[str, str] = Memo(_DETAILS_MAX)
+        # Those who are refused are often refused again.
+        self._outcomes: Memo[tuple[Decision, ...], _Outcomes] = Memo(_OUTCOMES_MAX)
         # Queries that came before and hide nothing.
         self._harmless: Memo[str, None] = Memo(_QUERIES_MAX)
         self._redact_query = QueryRedaction(options.redact_query)
@@ -87,7 +107,6 @@ class AccessLog:
             (name, name in hidden or is_secret(name))
             for name in dict.fromkeys(map(str.lower, options.headers))
         )
-        self._shown = bool(self._headers)
 
     def line(
         self,
@@ -119,13 +138,12 @@ class AccessLog:
         trace = request.trace
         route = request.route
         agent = request.headers.index.get("user-agent")
-        # One dictionary is filled anew for each line, which costs half of building one; it
-        # keeps its shape, and a line of another shape is a copy.
-        record = self._record
+        sheet = self._forwarded if forwarded else self._own
+        record = sheet.record
         # Several requests end in the same millisecond on a busy proxy.
         moment = int(ended * 1000)
-        if moment != self._moment:
-            self._moment = moment
+        if moment != sheet.moment:
+            sheet.moment = moment
             record["timestamp"] = self._timestamp()
         record["request_id"] = request.id
         record["trace_id"] = trace.trace_id
@@ -136,8 +154,8 @@ class AccessLog:
         record["path"] = path
         record["query"] = query
         record["protocol"] = "HTTP/1.1" if request.version == "1.1" else "HTTP/1.0"
-        if route is not self._route:
-            self._route = route
+        if route is not sheet.route:
+            sheet.route = route
             record["route"] = route.name
             record["upstream"] = route.upstream
         record["endpoint"] = request.endpoint
@@ -145,33 +163,40 @@ class AccessLog:
         record["bytes_in"] = received
         record["bytes_out"] = sent
         # The very same bytes stand for the same line of a head, which is remembered.
-        if agent is not self._agent:
-            self._agent = agent
+        if agent is not sheet.agent:
+            sheet.agent = agent
             shown = self._agents.get(agent)
             record["user_agent"] = self._meet(agent) if shown is None else shown
-        detailed = self._shown
+        details = _NOTHING
         if request.decisions:
             known = tuple(request.decisions)
             outcomes = self._outcomes.get(known)
-            if outcomes is None:
-                outcomes, spoken = self._learn(known)
-                detailed = detailed or spoken
-            record["decisions"] = outcomes
+            record["decisions"], details = self._learn(known) if outcomes is None else outcomes
         else:
-            record["decisions"] = {}
+            record["decisions"] = _NOTHING
         # Whole microseconds over 1000 print with three decimals at most, for half of what
         # round() costs.
         record["total_ms"] = ((ended - began) * 1e6 + 0.5) // 1 / 1000
-        if forwarded and connected and first_byte and not error and not aborted:
+        if not forwarded:
+            if error or aborted or details:
+                record = record.copy()
+        elif connected and first_byte and not error and not aborted:
             record["policy_ms"] = ((forwarded - began) * 1e6 + 0.5) // 1 / 1000
             record["connect_ms"] = ((connected - forwarded) * 1e6 + 0.5) // 1 / 1000
             record["upstream_ms"] = ((first_byte - connected) * 1e6 + 0.5) // 1 / 1000
+            if details:
+                record = record.copy()
         else:
             record = record.copy()
-            self._broken(timings, record, error, aborted)
-        if detailed:
-            record = record.copy()
-            self._detail(request, record)
+            _cut_short(timings, record)
+        if error:
+            record["error"] = error
+        if aborted:
+            record["aborted"] = aborted
+        if details:
+            record["details"] = details
+        if self._headers:
+            record = self._with_headers(request, record)
         if self._console is not None:
             line = self._console.access(record)
         else:
@@ -199,62 +224,46 @@ class AccessLog:
             self._agents[agent] = shown
         return shown
 
-    def _broken(self, timings: Timings, record: dict[str, Any], error: str, aborted: str) -> None:
-        """Take out the stations that weren't reached, and tell why."""
-        last = timings.received
-        for name, moment in (
-            ("policy_ms", timings.forwarded),
-            ("connect_ms", timings.connected),
-            ("upstream_ms", timings.first_byte),
-        ):
-            if moment and last:
-                record[name] = ((moment - last) * 1e6 + 0.5) // 1 / 1000
-            else:
-                del record[name]
-            last = moment
-        if error:
-            record["error"] = error
-        if aborted:
-            record["aborted"] = aborted
-
-    def _learn(self, decisions: tuple[Decision, ...]) -> tuple[dict[str, str], bool]:
-        """Outcomes by policy, remembered unless a decision has a detail (True)."""
-        outcomes = {policy: outcome for policy, outcome, _ in decisions}
-        if any(detail for _, _, detail in decisions):
-            return outcomes, True
-        if len(self._outcomes) < _OUTCOMES_MAX:
-            self._outcomes[decisions] = outcomes
-        return outcomes, False
-
-    def _detail(self, request: Request, record: dict[str, Any]) -> None:
+    def _learn(self, decisions: tuple[Decision, ...]) -> _Outcomes:
+        """What is shown of decisions that weren't seen for a while."""
         details: dict[str, str] = {}
-        for policy, _, detail in request.decisions:
+        for policy, _, detail in decisions:
             if detail:
-                text = self._details.get(detail)
-                if text is None:
-                    text = self._explain(detail)
+                # Some are URLs: where a redirect leads, for one.
+                text = self._shown_text(_shorten(detail, _TEXT_MAX))
                 # Several decisions of one policy are told in their order.
                 details[policy] = f"{details[policy]}; {text}" if policy in details else text
-        if details:
-            record["details"] = details
+        shown = {policy: outcome for policy, outcome, _ in decisions}, details
+        if all(len(detail) <= _TEXT_MAX for _, _, detail in decisions):
+            self._outcomes[decisions] = shown
+        return shown
+
+    def _with_headers(self, request: Request, record: dict[str, Any]) -> dict[str, Any]:
+        """The record with the fields that the user asked for."""
         headers: dict[str, str] = {}
         for name, secret in self._headers:
             value = request.headers.raw(name)
             if value is not None:
                 headers[name] = REDACTED if secret else self._shown_text(_text(value))
-        if headers:
-            record["headers"] = headers
-
-    def _explain(self, detail: str) -> str:
-        """How a detail that wasn't seen for a while is shown."""
-        # Some are URLs: where a redirect leads, for one.
-        shown = self._shown_text(_shorten(detail, _TEXT_MAX))
-        if len(detail) <= _TEXT_MAX:
-            self._details[detail] = shown
-        return shown
+        return {**record, "headers": headers} if headers else record
 
     def _shown_text(self, text: str) -> str:
         return printable(redact_url(redact_text(text), self._redact_query))
+
+
+def _cut_short(timings: Timings, record: dict[str, Any]) -> None:
+    """Take out the stations that weren't reached."""
+    last = timings.received
+    for name, moment in (
+        ("policy_ms", timings.forwarded),
+        ("connect_ms", timings.connected),
+        ("upstream_ms", timings.first_byte),
+    ):
+        if moment and last:
+            record[name] = ((moment - last) * 1e6 + 0.5) // 1 / 1000
+        else:
+            del record[name]
+        last = moment
 
 
 def _text(value: bytes) -> str:
