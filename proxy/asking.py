@@ -1,17 +1,37 @@
 """The seam between whoever asks an upstream and the connection that is asked.
 
-May live here: who is told what, and the form for a coroutine that waits. Must not live here:
-how an upstream is asked (`connection`, `forward`), or what becomes of the answer.
+A request waits for nothing but its answer most of the time, and needs no task then: it is
+asked at once, and whoever asked is told. Where anything else has to be waited for, there is a
+coroutine to await instead. What stands around a handler (a breaker, a retry) says once what
+an outcome means to it, and is told of it in either form.
+
+May live here: who is told what, and both forms. Must not live here: how an upstream is asked
+(`connection`, `forward`), or what becomes of the answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, runtime_checkable
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from inspect import iscoroutinefunction
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from proxy.contract import Exchange, Handler, Request, Response
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+Given = Response | Awaitable[Response]
+"""A response, or something to wait for it."""
+Pending = Coroutine[Any, Any, Response]
+"""What a request that has begun is waited for by; it has to be awaited."""
+
+FAILURES: Final = (Exception, asyncio.CancelledError)
+"""What a step that can't be cancelled fails with: the last, too, when it asked what was cancelled
+for its result."""
 
 
 class Asker(Protocol):
@@ -30,6 +50,26 @@ class Asker(Protocol):
         ...
 
 
+class PatientAsker(Protocol):
+    """An asker that can also wait."""
+
+    def interim(self, status: int, headers: Headers) -> None:
+        """As of an `Asker`; so is `answered`."""
+        ...
+
+    def answered(self, response: Response) -> None:
+        """The response is here."""
+        ...
+
+    def failed(self, error: BaseException) -> None:
+        """There will be no response."""
+        ...
+
+    def delayed(self, waiting: Pending, answered: bool) -> None:
+        """The response has to be waited for after all. answered: one came, of which it is made."""
+        ...
+
+
 class Asked(Protocol):
     """An exchange with an upstream that goes on."""
 
@@ -38,24 +78,164 @@ class Asked(Protocol):
         ...
 
 
-@runtime_checkable
-class Prompt(Protocol):
-    """A handler that can also ask without waiting."""
+AskNow = Callable[[Request, PatientAsker], Asked | Pending]
+"""Asks at once if that needs no waiting; else gives what to wait for. Raises when it fails."""
+AskAgain = Callable[[Request, GatewayError], Pending | None]
+"""Asks once more when asking at once failed; None when the failure stands."""
 
-    async def __call__(self, request: Request) -> Response:
-        """Ask and wait."""
+
+class Inside:
+    """A handler that something stands around, and how it is asked without waiting.
+
+    ask: the handler, which does nothing before it is awaited. ask_now, ask_again: its own
+    functions, as `AskNow` and `AskAgain`; None without.
+    """
+
+    __slots__ = ("ask", "ask_again", "ask_now")
+
+    def __init__(self, ask: Handler) -> None:
+        idle = iscoroutinefunction(ask) or iscoroutinefunction(type(ask).__call__)
+        self.ask = ask if idle else _idle(ask)
+        self.ask_now: AskNow | None = getattr(ask, "ask_now", None)
+        self.ask_again: AskAgain | None = getattr(ask, "ask_again", None)
+
+    def again(self, request: Request, error: BaseException) -> Pending | None:
+        """As `AskAgain`, of any failure."""
+        if self.ask_again is None or not isinstance(error, GatewayError):
+            return None
+        return self.ask_again(request, error)
+
+
+def _idle(ask: Handler) -> Handler:
+    async def wait(request: Request) -> Response:
+        return await ask(request)
+
+    return wait
+
+
+class Around(Protocol[T_contra]):
+    """What stands around a handler: hears of each request once what came of it inside.
+
+    ticket: what it wants to know of the request by then.
+    """
+
+    def answered(self, ticket: T_contra, request: Request, response: Response) -> Given:
+        """The response from inside came; what goes on outwards."""
         ...
 
-    def ask_now(self, request: Request, asker: Asker) -> Asked | None:
-        """Ask at once, if that needs no waiting; else None, with nothing done.
-
-        Raises GatewayError when asking fails at once.
-        """
+    def failed(self, ticket: T_contra, request: Request, error: BaseException) -> Given:
+        """None will come, or nobody wants it any more (CancelledError): a response instead, or
+        raise it on."""
         ...
 
-    def ask_again(self, request: Request, error: GatewayError) -> Handler | None:
-        """How to ask once more when asking failed; None when the failure stands."""
-        ...
+
+async def waited(around: Around[T], ticket: T, request: Request, inside: Given) -> Response:
+    """What comes out when what is inside has to be waited for."""
+    try:
+        response = inside if isinstance(inside, Response) else await inside
+    except BaseException as error:
+        given = around.failed(ticket, request, error)
+    else:
+        given = around.answered(ticket, request, response)
+    return given if isinstance(given, Response) else await given
+
+
+async def ready(given: Given) -> Response:
+    """As something to await."""
+    return given if isinstance(given, Response) else await given
+
+
+def ask_through(
+    around: Around[T], ticket: T, inside: Inside, request: Request, asker: PatientAsker
+) -> Asked | Pending:
+    """Ask what is inside, as `AskNow`, on behalf of an asker outside."""
+    if inside.ask_now is None:
+        return waited(around, ticket, request, inside.ask(request))
+    attempt = _Attempt(around, ticket, inside, request, asker)
+    try:
+        asked = inside.ask_now(request, attempt)
+    except Exception as error:
+        again = inside.again(request, error)
+        if again is None:
+            return ready(around.failed(ticket, request, error))
+        asked = again
+    if isinstance(asked, Coroutine):
+        return waited(around, ticket, request, asked)
+    attempt.asked = asked
+    return attempt
+
+
+class _Attempt(Generic[T]):
+    """A request that was asked at once: what is around hears of the outcome, then the asker.
+
+    asked: what goes on inside; None when there is nothing to be broken off.
+    """
+
+    __slots__ = (
+        "_around", "_asker", "_inside", "_over", "_request", "_ticket", "asked", "interim",
+    )  # fmt: skip
+
+    def __init__(
+        self, around: Around[T], ticket: T, inside: Inside, request: Request, asker: PatientAsker
+    ) -> None:
+        self._around = around
+        self._ticket = ticket
+        self._inside = inside
+        self._request = request
+        self._asker = asker
+        self._over = False
+        self.asked: Asked | None = None
+        self.interim = asker.interim
+
+    def answered(self, response: Response) -> None:
+        """Give outwards what is made of the response."""
+        self._over = True
+        if isinstance(response.body, bytes) and response.tunnel is None:
+            self.asked = None
+        try:
+            given = self._around.answered(self._ticket, self._request, response)
+        except FAILURES as error:
+            self._asker.failed(error)
+            return
+        if isinstance(given, Response):
+            self._asker.answered(given)
+        else:
+            self._asker.delayed(ready(given), True)
+
+    def failed(self, error: BaseException) -> None:
+        """Ask once more if that may help; else give outwards what is made of the failure."""
+        if self._over:
+            # Broken off from outside.
+            return
+        self._over, self.asked = True, None
+        again = self._inside.again(self._request, error)
+        if again is not None:
+            self._wait(again, False)
+            return
+        try:
+            given = self._around.failed(self._ticket, self._request, error)
+        except FAILURES as another:
+            self._asker.failed(another)
+        else:
+            self._asker.delayed(ready(given), False)
+
+    def delayed(self, waiting: Pending, answered: bool) -> None:
+        """So it has to be outside."""
+        self._over = True
+        self._wait(waiting, answered)
+
+    def abort(self, reason: str, asker: Asker | None = None) -> None:
+        """Nobody wants the answer any more, or the rest of it."""
+        asked, self.asked = self.asked, None
+        over, self._over = self._over, True
+        if asked is not None:
+            asked.abort(reason, self)
+        if not over:
+            with contextlib.suppress(*FAILURES):
+                self._around.failed(self._ticket, self._request, asyncio.CancelledError())
+
+    def _wait(self, waiting: Pending, answered: bool) -> None:
+        self._asker.delayed(waited(self._around, self._ticket, self._request, waiting), answered)
 
 
 class Awaited:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from proxy.asking import Asked, Asker
+from proxy.asking import Asked, PatientAsker, Pending
 from proxy.contract import Handler, Log, Request, Response, RouteInfo
 from proxy.errors import GatewayError
 from proxy.http1.target import without_parameters
@@ -133,7 +133,7 @@ class Failing:
         """Raise `request.failure`."""
         raise _why(request)
 
-    def ask_now(self, request: Request, asker: Asker) -> Asked | None:
+    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
         """Raise it at once."""
         raise _why(request)
 

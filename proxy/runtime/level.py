@@ -17,9 +17,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import Final, NamedTuple
 
-from proxy.asking import Asked, Asker
+from proxy.asking import (
+    Asked,
+    Given,
+    Inside,
+    PatientAsker,
+    Pending,
+    ask_through,
+    ready,
+    waited,
+)
 from proxy.contract import Handler, Request, Response
-from proxy.errors import GatewayError
 
 Down = Callable[[Request], Response | Awaitable[Response] | None]
 """A step inwards: None to go on, or the answer, which may have to be waited for."""
@@ -27,14 +35,6 @@ Up = Callable[[Request, Response], Response | Awaitable[Response] | None]
 """A step outwards: None for the response as it is now, or another."""
 Rescue = Callable[[Request, Exception], Response]
 """Makes a response of a failure, or raises it on."""
-Given = Response | Awaitable[Response]
-"""The response that goes out of a level, or something to wait for it."""
-
-
-AskNow = Callable[[Request, Asker], Asked | None]
-"""Asks at once, if that needs no waiting; else None, with nothing done."""
-AskAgain = Callable[[Request, GatewayError], Handler | None]
-"""How to ask once more when asking failed; None when the failure stands."""
 
 
 class Steps(NamedTuple):
@@ -55,21 +55,16 @@ class _Catch(NamedTuple):
 
 
 class Level:
-    """Calls policies around `rest`; an instance is a `Handler` itself.
+    """Calls policies around `rest`; an instance is a `Handler` itself, and can be asked at once.
 
-    steps: of the policies, outermost first. rest: whatever stands inside. ask_now,
-    ask_again: its own functions of these names, as `AskNow` and `AskAgain`; None without.
+    steps: of the policies, outermost first. rest: whatever stands inside.
     """
 
-    __slots__ = ("_catches_down", "_catches_up", "_down", "_inmost", "_up", "ask_again",
-                 "ask_now", "rest")  # fmt: skip
+    __slots__ = ("_catches_down", "_catches_up", "_down", "_inmost", "_up", "inside")
 
     def __init__(self, steps: Sequence[Steps], rest: Handler) -> None:
-        self.rest = rest
-        # Another level's own would pass its policies by.
-        asked = None if isinstance(rest, Level) else rest
-        self.ask_now: AskNow | None = getattr(asked, "ask_now", None)
-        self.ask_again: AskAgain | None = getattr(asked, "ask_again", None)
+        self.inside = Inside(rest)
+        """Whatever stands inside."""
         down: list[Down] = []
         up: list[Up] = []
         # How many steps outwards each policy has, its own and those outside of it.
@@ -104,18 +99,27 @@ class Level:
         """Go down, wait for what is inside, and come up."""
         given = self.descend(request)
         if given is None:
-            return await self.go_on(request, self.rest)
+            return await self.go_on(request, self.inside.ask(request))
         return given if isinstance(given, Response) else await given
 
-    async def go_on(self, request: Request, rest: Handler) -> Response:
-        """From inside of all steps down: wait for `rest`, and come up."""
-        try:
-            response = await rest(request)
-        except Exception as error:
-            given = self.fail(request, error)
-        else:
-            given = self.ascend(request, response)
-        return given if isinstance(given, Response) else await given
+    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
+        """Go down, and ask what is inside at once where that can be."""
+        given = self.descend(request)
+        if given is None:
+            return ask_through(self, None, self.inside, request, asker)
+        return ready(given)
+
+    def go_on(self, request: Request, waiting: Given) -> Pending:
+        """From inside of all steps down: wait for what is inside, and come up."""
+        return waited(self, None, request, waiting)
+
+    def answered(self, ticket: None, request: Request, response: Response) -> Given:
+        """As `ascend`."""
+        return self.ascend(request, response)
+
+    def failed(self, ticket: None, request: Request, error: BaseException) -> Given:
+        """As `fail`."""
+        return self.fail(request, error)
 
     def descend(self, request: Request) -> Given | None:
         """All steps down: None when what is inside has to answer.
@@ -143,8 +147,11 @@ class Level:
         """All steps up, with the response from inside."""
         return self._climb(request, response, 0)
 
-    def fail(self, request: Request, error: Exception) -> Given:
+    def fail(self, request: Request, error: BaseException) -> Given:
         """What comes out when this was raised inside."""
+        if not isinstance(error, Exception):
+            # Nobody wants an answer any more.
+            raise error
         return self._recover(request, error, self._inmost)
 
     def _climb(self, request: Request, response: Response, place: int) -> Given:

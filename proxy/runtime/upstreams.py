@@ -75,7 +75,7 @@ class Upstreams:
             self.problems.append(problem)
             return raise_failure
         if len(seats) == 1 and upstream.health is None and upstream.discovery is None:
-            handler: Handler = seats[0].ask
+            handler: Handler = seats[0].inside.ask
         else:
             handler = cluster = self._cluster(name, upstream, seats)
             self.parts.append(cluster)

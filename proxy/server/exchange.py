@@ -13,22 +13,18 @@ a policy that says so, a client that reads slowly.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
-from proxy.asking import Asked
+from proxy.asking import FAILURES, Asked, Given, Pending
 from proxy.contract import NO_EXCHANGE, Request, Response
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
-from proxy.server.listener import Given, Level, Listener
+from proxy.server.listener import Level, Listener
 from proxy.server.reply import Sender, frame_response
 from proxy.telemetry.context import enter
 from proxy.wire.flow import Inflow
-
-# Of a step that can't be cancelled it is a failure too: it asked what was cancelled for its
-# result.
-_FAILURES: Final = (Exception, asyncio.CancelledError)
 
 
 class Client(Protocol):
@@ -107,29 +103,31 @@ class Exchange:
                 given = self._ask(level)
                 if given is None:
                     return
-        except _FAILURES as error:
+        except FAILURES as error:
             self._break(error)
         else:
             self._give(given)
 
     def _ask(self, level: Level) -> Given | None:
         """Have what is inside answer; None when it was asked and will tell."""
-        if level.ask_now is not None:
-            try:
-                self._asked = level.ask_now(self.request, self)
-            except Exception as error:
-                return self._again(error)
-            if self._asked is not None:
-                return None
-        return level.go_on(self.request, level.rest)
+        inside = level.inside
+        if inside.ask_now is None:
+            return level.go_on(self.request, inside.ask(self.request))
+        try:
+            asked = inside.ask_now(self.request, self)
+        except Exception as error:
+            return self._again(error)
+        if isinstance(asked, Coroutine):
+            return level.go_on(self.request, asked)
+        self._asked = asked
+        return None
 
-    def _again(self, error: Exception) -> Given:
+    def _again(self, error: BaseException) -> Given:
         """What comes of a failure inside: another try, or what the policies make of it."""
         level = self._level
-        if level.ask_again is not None and isinstance(error, GatewayError):
-            again = level.ask_again(self.request, error)
-            if again is not None:
-                return level.go_on(self.request, again)
+        again = level.inside.again(self.request, error)
+        if again is not None:
+            return level.go_on(self.request, again)
         return level.fail(self.request, error)
 
     def answered(self, response: Response) -> None:
@@ -151,12 +149,12 @@ class Exchange:
         enter(self.request)
         try:
             given = self._level.ascend(self.request, response)
-        except _FAILURES as error:
+        except FAILURES as error:
             self._break(error)
         else:
             self._give(given)
 
-    def failed(self, error: GatewayError) -> None:
+    def failed(self, error: BaseException) -> None:
         """There is no answer to what was asked at once."""
         if self._asked is None:
             # Broken off from here.
@@ -165,10 +163,19 @@ class Exchange:
         enter(self.request)
         try:
             given = self._again(error)
-        except _FAILURES as unanswered:
+        except FAILURES as unanswered:
             self._break(unanswered)
         else:
             self._give(given)
+
+    def delayed(self, waiting: Pending, answered: bool) -> None:
+        """The answer to what was asked at once has to be waited for."""
+        if answered:
+            self._keep(self._asked)
+            self.request.timings.first_byte = self._listener.clock()
+        self._asked = None
+        enter(self.request)
+        self._give(self._level.go_on(self.request, waiting))
 
     def lost(self) -> None:
         """The client is gone: whatever was done for it ends."""
@@ -251,7 +258,7 @@ class Exchange:
             finally:
                 if response is not None and not isinstance(response.body, bytes):
                     await response.body.aclose()
-        except _FAILURES as failure:
+        except FAILURES as failure:
             told, code, aborted = self._broken(failure)
             status, error = told or status, code or error
         self._end(status, error, aborted)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final, Protocol
 
-from proxy.asking import Asked, Asker
+from proxy.asking import Given, Inside, Pending
 from proxy.cells import Traffic
 from proxy.config.model import Limits, Network, Server, Timeouts
-from proxy.contract import Handler, Request, Response
-from proxy.errors import GatewayError
+from proxy.contract import Request, Response
 from proxy.http1.message import HeadRules
 from proxy.server.reply import DateLine
 from proxy.wire.deadlines import Deadlines
@@ -19,42 +18,29 @@ from proxy.wire.turn import Turn
 
 _TRUST_MEMORY: Final = 4096
 
-Given = Response | Awaitable[Response]
-"""A response, or something to wait for it."""
-
 
 class Level(Protocol):
     """The policies of a route around what answers, in steps that don't wait."""
 
     @property
-    def rest(self) -> Handler:
-        """Answers, and may have to wait."""
-        ...
-
-    @property
-    def ask_now(self) -> Callable[[Request, Asker], Asked | None] | None:
-        """Asks at once what answers, where it can; None with nothing done where it can't."""
-        ...
-
-    @property
-    def ask_again(self) -> Callable[[Request, GatewayError], Handler | None] | None:
-        """How to ask once more when that failed; None when the failure stands."""
+    def inside(self) -> Inside:
+        """What answers."""
         ...
 
     def descend(self, request: Request) -> Given | None:
-        """The policies' steps before `rest`; None when that is to answer."""
+        """The policies' steps before it; None when it is to answer."""
         ...
 
     def ascend(self, request: Request, response: Response) -> Given:
         """Their steps after it."""
         ...
 
-    def fail(self, request: Request, error: Exception) -> Given:
+    def fail(self, request: Request, error: BaseException) -> Given:
         """Their steps after it when it raised this."""
         ...
 
-    async def go_on(self, request: Request, rest: Handler) -> Response:
-        """Wait for `rest`, and take the steps after it."""
+    def go_on(self, request: Request, waiting: Given) -> Pending:
+        """Wait for what it answers, and take the steps after it."""
         ...
 
 

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
+from proxy.asking import Asked, Inside, PatientAsker, Pending, ask_through, waited
 from proxy.config.protection import Concurrency
 from proxy.contract import PRIORITIES, PRIORITY, Counter, Handler, Request, Response
 from proxy.errors import Unsent
@@ -56,7 +57,7 @@ class Admission:
         self._lobby = lobby
         self._gradient = lobby.gradient
         self._waiting = lobby.waiting
-        self._ask = ask
+        self._inside = Inside(ask)
         self._means = means
         self._clock = means.clock
         self._key = None if options.fair is None else read_key(options.fair)
@@ -69,25 +70,30 @@ class Admission:
     async def __call__(self, request: Request) -> Response:
         """Ask when there is room. Raises Unsent `upstream_overloaded` when there is none."""
         priority: int = request.state.get(PRIORITY, _NORMAL)
-        if len(self._waiting) or not self._room(priority):
+        if not self._admits(priority):
             await self._wait(request, priority)
-        else:
-            self._lobby.under_way += 1
-        started = self._clock()
-        try:
-            response = await self._ask(request)
-        except BaseException as error:
-            if blames(error, request):
-                self._gradient.failed(self._clock(), self._lobby.under_way)
-            raise
-        else:
-            if response.status < 500:
-                now = self._clock()
-                self._gradient.answered(now, now - started, self._lobby.under_way)
-            return response
-        finally:
-            self._lobby.under_way -= 1
-            self._let_in()
+        return await waited(self, self._clock(), request, self._inside.ask(request))
+
+    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
+        """Ask at once where there is room and asking needs no waiting."""
+        if not self._admits(request.state.get(PRIORITY, _NORMAL)):
+            return self(request)
+        return ask_through(self, self._clock(), self._inside, request, asker)
+
+    def answered(self, ticket: float, request: Request, response: Response) -> Response:
+        """The head of a response is here. ticket: since when, in monotonic seconds."""
+        if response.status < 500:
+            now = self._clock()
+            self._gradient.answered(now, now - ticket, self._lobby.under_way)
+        self._leave()
+        return response
+
+    def failed(self, ticket: float, request: Request, error: BaseException) -> Response:
+        """There will be no response, which may be the service's fault."""
+        if blames(error, request):
+            self._gradient.failed(self._clock(), self._lobby.under_way)
+        self._leave()
+        raise error
 
     def start(self) -> None:
         """Watch those who wait from now on."""
@@ -122,6 +128,17 @@ class Admission:
                 "usual_ms": round(self._gradient.usual * 1000.0, 1),
             }
         }
+
+    def _admits(self, priority: int) -> bool:
+        """Take a place if there is one, and nobody waits for it."""
+        if len(self._waiting) or not self._room(priority):
+            return False
+        self._lobby.under_way += 1
+        return True
+
+    def _leave(self) -> None:
+        self._lobby.under_way -= 1
+        self._let_in()
 
     def _room(self, priority: int) -> bool:
         # The first class needn't wait for a measurement, and one request is always let in.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from proxy.asking import Asked, PatientAsker, Pending, ask_through, waited
 from proxy.config.upstream import Upstream
 from proxy.contract import TRIED, Request, Response
 from proxy.errors import Unsent
@@ -39,6 +40,9 @@ from proxy.upstream.report import Report
 from proxy.upstream.sticky import Sticky
 from proxy.wire.deadlines import NEVER
 from proxy.wire.flow import Inflow
+
+Ticket = tuple[Seat, float]
+"""Where a request was sent, and when, in monotonic seconds."""
 
 # A new endpoint begins with a tenth of its share.
 _FIRST_PART: Final = 0.1
@@ -102,21 +106,19 @@ class Cluster:
         if not self.seats:
             await self._wait_for_seats()
         seat = self._seat(request)
-        member = seat.member
-        started = self._clock()
-        self._asked += 1
-        member.asked += 1
-        try:
-            response = await seat.ask(request)
-        except BaseException as error:
-            if blames(error, request):
-                now = self._clock()
-                member.latency.failed(now, now - started)
-                self._detector.error(member, now)
-            raise
-        finally:
-            self._asked -= 1
-            member.asked -= 1
+        return await waited(self, self._enter(seat), request, seat.inside.ask(request))
+
+    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
+        """Ask one endpoint at once where that needs no waiting."""
+        if not self.seats:
+            return self(request)
+        seat = self._seat(request)
+        return ask_through(self, self._enter(seat), seat.inside, request, asker)
+
+    def answered(self, ticket: Ticket, request: Request, response: Response) -> Response:
+        """The head of a response is here: it tells how the endpoint is."""
+        seat, started = ticket
+        member = self._leave(seat)
         now = self._clock()
         seconds = now - started
         if self._sticky is not None:
@@ -126,6 +128,26 @@ class Cluster:
         if isinstance(response.body, Inflow):
             response.body.at_end(partial(self._ended, member))
         return response
+
+    def failed(self, ticket: Ticket, request: Request, error: BaseException) -> Response:
+        """There will be no response, which may be the endpoint's fault."""
+        seat, started = ticket
+        member = self._leave(seat)
+        if blames(error, request):
+            now = self._clock()
+            member.latency.failed(now, now - started)
+            self._detector.error(member, now)
+        raise error
+
+    def _enter(self, seat: Seat) -> Ticket:
+        self._asked += 1
+        seat.member.asked += 1
+        return seat, self._clock()
+
+    def _leave(self, seat: Seat) -> Member:
+        self._asked -= 1
+        seat.member.asked -= 1
+        return seat.member
 
     def start(self) -> None:
         """This is the configuration in use from now on."""

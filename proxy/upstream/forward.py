@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
-from proxy.asking import Asked, Asker, Awaited
-from proxy.contract import BodyStream, Handler, Request, Response
+from proxy.asking import Asked, Awaited, PatientAsker, Pending
+from proxy.contract import BodyStream, Request, Response
 from proxy.errors import GatewayError
 from proxy.http1.chunked import LAST_CHUNK, encode_chunk
 from proxy.http1.forwarding import VIA_LINE, extended_via
@@ -64,17 +64,17 @@ class Forwarder:
                 return await self._ask(request, fresh=False)
         return await self._ask(request, fresh=False)
 
-    def ask_now(self, request: Request, asker: Asker) -> Asked | None:
-        """Ask at once where that needs no waiting; None, with nothing done, where it does.
+    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
+        """Ask at once where that needs no waiting.
 
         The asker hears of the response. Raises ConnectionClosed when nothing was sent.
         """
         if request.upgrade or not isinstance(request.body, bytes):
-            return None
+            return self(request)
         now = self._clock()
         connection = self._pool.take(request.method not in IDEMPOTENT, now)
         if connection is None:
-            return None
+            return self(request)
         request.endpoint = self._endpoint.text
         timings = request.timings
         timings.forwarded = timings.connected = now
@@ -82,11 +82,11 @@ class Forwarder:
         connection.ask(request.method, data, True, False, asker, now)
         return connection
 
-    def ask_again(self, request: Request, error: GatewayError) -> Handler | None:
-        """How to ask once more after `ask_now`, if that is harmless and may help."""
+    def ask_again(self, request: Request, error: GatewayError) -> Pending | None:
+        """Ask once more after `ask_now`, if that is harmless and may help."""
         if not isinstance(error, ConnectionClosed) or request.method not in IDEMPOTENT:
             return None
-        return self._repeat
+        return self._repeat(request)
 
     async def _repeat(self, request: Request) -> Response:
         """Ask on a new connection, as the kept-alive one was dead."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
+from proxy.asking import Asked, Inside, PatientAsker, Pending, ask_through, waited
 from proxy.config.protection import Breaker as Options
 from proxy.contract import Handler, Request, Response
 from proxy.errors import Unsent
@@ -20,6 +21,9 @@ from proxy.upstream.breaker import Breaker
 from proxy.upstream.means import Means
 from proxy.upstream.member import Member
 from proxy.upstream.outlier import blames
+
+Ticket = tuple[int, float]
+"""The breaker's, 0 in shadow while it is open; and since when, in monotonic seconds."""
 
 _LEVELS = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
 
@@ -39,7 +43,7 @@ class Guard:
         self.breaker = breaker
         self.name = upstream
         self._endpoint = endpoint
-        self._ask = ask
+        self._inside = Inside(ask)
         self._clock = means.clock
         self._wall = means.wall
         self._log = means.log
@@ -67,6 +71,42 @@ class Guard:
 
     async def __call__(self, request: Request) -> Response:
         """Ask. Raises Unsent `circuit_open` while the breaker is open."""
+        return await waited(self, self._admit(request), request, self._inside.ask(request))
+
+    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
+        """Ask at once where that can be. Raises as asking does."""
+        return ask_through(self, self._admit(request), self._inside, request, asker)
+
+    def answered(self, ticket: Ticket, request: Request, response: Response) -> Response:
+        """The head of a response is here, which may be a failure all the same."""
+        breaker, (number, started) = self.breaker, ticket
+        before, now = breaker.state, self._clock()
+        if response.status in self._statuses:
+            patience = seconds_of(response.headers.get("retry-after"), self._wall())
+            breaker.failed(number, now, patience or 0.0)
+        elif now - started > self._slow:
+            breaker.failed(number, now)
+        else:
+            breaker.succeeded(number, now)
+        if breaker.state != before:
+            self._tell()
+        return response
+
+    def failed(self, ticket: Ticket, request: Request, error: BaseException) -> Response:
+        """There will be no response; not each failure is the service's."""
+        breaker, (number, started) = self.breaker, ticket
+        before, now = breaker.state, self._clock()
+        # One that gave up waiting may have waited too long already.
+        slow = isinstance(error, asyncio.CancelledError) and now - started > self._slow
+        if slow or blames(error, request):
+            breaker.failed(number, now)
+        else:
+            breaker.dropped(number)
+        if breaker.state != before:
+            self._tell()
+        raise error
+
+    def _admit(self, request: Request) -> Ticket:
         breaker = self.breaker
         started = self._clock()
         before = breaker.state
@@ -79,31 +119,7 @@ class Guard:
                 wait = str(max(1, ceil(breaker.wait(started))))
                 raise Unsent("circuit_open", headers=(("Retry-After", wait),))
             request.decide("breaker", "would_refuse", "circuit_open")
-        before = breaker.state
-        try:
-            response = await self._ask(request)
-        except BaseException as error:
-            now = self._clock()
-            # One that gave up waiting may have waited too long already.
-            slow = isinstance(error, asyncio.CancelledError) and now - started > self._slow
-            if slow or blames(error, request):
-                breaker.failed(ticket, now)
-            else:
-                breaker.dropped(ticket)
-            raise
-        else:
-            now = self._clock()
-            if response.status in self._statuses:
-                patience = seconds_of(response.headers.get("retry-after"), self._wall())
-                breaker.failed(ticket, now, patience or 0.0)
-            elif now - started > self._slow:
-                breaker.failed(ticket, now)
-            else:
-                breaker.succeeded(ticket, now)
-            return response
-        finally:
-            if breaker.state != before:
-                self._tell()
+        return ticket, started
 
     def start(self) -> None:
         """It watches nothing of itself."""

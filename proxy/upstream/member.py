@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import exp
 from typing import Final
 
+from proxy.asking import Inside
 from proxy.contract import Handler
 from proxy.upstream.ejection import Ejection
 from proxy.upstream.endpoint import Endpoint
@@ -105,11 +106,11 @@ class Member:
 class Seat:
     """A member's place in an upstream as one configuration has it.
 
-    ask: the handler that sends a request there. shut: whether it would be refused at once.
-    clock: monotonic seconds.
+    ask: the handler that sends a request there; it is kept as `inside`. shut: whether it would
+    be refused at once. clock: monotonic seconds.
     """
 
-    __slots__ = ("_clock", "_shut", "ask", "member", "name", "pool", "priority", "weight")
+    __slots__ = ("_clock", "_shut", "inside", "member", "name", "pool", "priority", "weight")
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class Seat:
         self.member = member
         self.pool = member.pool
         self.name = member.endpoint.text
-        self.ask = ask
+        self.inside = Inside(ask)
         self.weight = weight
         self.priority = priority
         self._clock = clock

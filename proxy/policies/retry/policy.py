@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from proxy.asking import Asked, Given, Inside, PatientAsker, Pending, ask_through, waited
 from proxy.config.units import Duration, Rate, Share, Size, parse_duration
 from proxy.contract import (
     DEADLINE,
@@ -128,13 +129,15 @@ class Retry:
         self._attempts = options.attempts
         self._shadow = options.mode == "shadow"
         methods = IDEMPOTENT if options.methods == "idempotent" else options.methods
-        self._conditions = Conditions(options.on, methods)
+        self.conditions = Conditions(options.on, methods)
+        """What may be sent again."""
         self._methods = frozenset(methods)
         self._base = options.backoff.base
         self._max = options.backoff.max
         # With one try alone nothing is remembered.
         self._body = options.body if options.attempts > 1 else 0
         self._header = options.header or ""
+        self._key = self._header.lower()
         self._clock = toolkit.clock
         self._wall = toolkit.wall
         self._random = toolkit.random
@@ -150,37 +153,21 @@ class Retry:
     def wrap(self, forward: Handler) -> Handler:
         """A handler that asks again; `forward` itself when there is nothing to do."""
         if self._hedge is not None:
-            return self._retrying(self._hedge.wrap(forward))
-        return forward if self._attempts == 1 else self._retrying(forward)
+            return Retrying(self, self._hedge.wrap(forward))
+        return forward if self._attempts == 1 else Retrying(self, forward)
 
-    def _retrying(self, forward: Handler) -> Handler:
-        budget, clock, conditions = self._budget, self._clock, self._conditions
-        header = self._header.lower()
+    def begin(self, request: Request) -> Replay | None:
+        """Prepare a request for being sent; of a body that streams, what can send it again."""
+        self._budget.request(self._clock())
+        if self._key:
+            request.headers.remove(self._key)
+        if isinstance(request.body, bytes):
+            return None
+        replay = Replay(request.body, self._body)
+        request.body = replay.body()
+        return replay
 
-        async def handle(request: Request) -> Response:
-            budget.request(clock())
-            if header:
-                request.headers.remove(header)
-            replay = None
-            if not isinstance(request.body, bytes):
-                replay = Replay(request.body, self._body)
-                request.body = replay.body()
-            try:
-                response = await forward(request)
-                reason = conditions.of_response(response, request.method)
-                if not reason:
-                    return response
-                failed: Response | GatewayError = response
-            except GatewayError as error:
-                reason = conditions.of_error(error, request.method)
-                if not reason:
-                    raise
-                failed = error
-            return await self._again(request, forward, replay, failed, reason)
-
-        return handle
-
-    async def _again(
+    async def again(
         self,
         request: Request,
         forward: Handler,
@@ -223,10 +210,10 @@ class Retry:
                 request.body = replay.body()
             try:
                 failed = await forward(request)
-                reason = self._conditions.of_response(failed, request.method)
+                reason = self.conditions.of_response(failed, request.method)
             except GatewayError as error:
                 failed = error
-                reason = self._conditions.of_error(error, request.method)
+                reason = self.conditions.of_error(error, request.method)
             finally:
                 # All tries are the upstream's time, not the policies'.
                 request.timings.forwarded = first
@@ -248,6 +235,43 @@ class Retry:
             if asked is not None:
                 return None if asked > self._max else max(asked, delay)
         return delay
+
+
+class Retrying:
+    """A handler that asks `forward`, and once more where that may help."""
+
+    def __init__(self, policy: Retry, forward: Handler) -> None:
+        self._policy = policy
+        self._conditions = policy.conditions
+        self._inside = Inside(forward)
+
+    async def __call__(self, request: Request) -> Response:
+        """Ask. Raises the last failure."""
+        replay = self._policy.begin(request)
+        return await waited(self, replay, request, self._inside.ask(request))
+
+    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
+        """Ask at once where that can be; a second try has to be waited for."""
+        return ask_through(self, self._policy.begin(request), self._inside, request, asker)
+
+    def answered(self, ticket: Replay | None, request: Request, response: Response) -> Given:
+        """A response came, which may be a failure all the same."""
+        reason = self._conditions.of_response(response, request.method)
+        return self._again(ticket, request, response, reason) if reason else response
+
+    def failed(self, ticket: Replay | None, request: Request, error: BaseException) -> Given:
+        """None came."""
+        if not isinstance(error, GatewayError):
+            raise error
+        reason = self._conditions.of_error(error, request.method)
+        if not reason:
+            raise error
+        return self._again(ticket, request, error, reason)
+
+    def _again(
+        self, replay: Replay | None, request: Request, failed: Response | GatewayError, reason: str
+    ) -> Given:
+        return self._policy.again(request, self._inside.ask, replay, failed, reason)
 
 
 class _Counts:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Callable
 
-from proxy.asking import Asked, Asker, Prompt
+from proxy.asking import Asked, Inside, PatientAsker, Pending, ask_through, waited
 from proxy.contract import Handler, Request, Response
 from proxy.errors import GatewayError
 
@@ -46,22 +46,13 @@ def attempts_of(request: Request) -> list[Attempt]:
     return notes
 
 
-def note_attempts(
-    ask: Handler, endpoint: str, clock: Callable[[], float], digits: Callable[[int], str]
-) -> Handler:
-    """A handler that asks, and notes what came of it; at once, where `ask` can.
+class Noting:
+    """A handler that asks, at once where `ask` can, and notes what came of it.
 
     In a sampled trace the upstream gets the attempt for its parent. endpoint: as
     `request.endpoint` names it, which tells as well where it is empty. digits: random
     hexadecimal digits.
     """
-    if isinstance(ask, Prompt):
-        return NotingAtOnce(ask, endpoint, clock, digits)
-    return Noting(ask, endpoint, clock, digits)
-
-
-class Noting:
-    """Asks and notes. An instance is a handler."""
 
     def __init__(
         self,
@@ -70,24 +61,37 @@ class Noting:
         clock: Callable[[], float],
         digits: Callable[[int], str],
     ) -> None:
-        self._ask = ask
+        self._inside = Inside(ask)
         self._endpoint = endpoint
         self._clock = clock
         self._digits = digits
 
     async def __call__(self, request: Request) -> Response:
         """Ask, and note it."""
-        attempt = self._begin(request)
-        try:
-            response = await self._ask(request)
-        except BaseException as error:
-            self._failed(attempt, error)
-            raise
-        finally:
-            attempt.endpoint = self._endpoint or request.endpoint
-        attempt.status = response.status
-        attempt.ended = request.timings.first_byte
+        return await waited(self, self._begin(request), request, self._inside.ask(request))
+
+    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
+        """Ask at once where that can be, and note what comes."""
+        return ask_through(self, self._begin(request), self._inside, request, asker)
+
+    def answered(self, ticket: Attempt, request: Request, response: Response) -> Response:
+        """The answer came."""
+        ticket.endpoint = self._endpoint or request.endpoint
+        ticket.status = response.status
+        ticket.ended = self._clock()
         return response
+
+    def failed(self, ticket: Attempt, request: Request, error: BaseException) -> Response:
+        """None will come, or whoever asked wants none any more."""
+        ticket.endpoint = self._endpoint or request.endpoint
+        if isinstance(error, GatewayError):
+            ticket.error = error.code
+        elif isinstance(error, CancelledError):
+            ticket.error = CANCELLED
+        else:
+            ticket.error = type(error).__name__
+        ticket.ended = self._clock()
+        raise error
 
     def _begin(self, request: Request) -> Attempt:
         attempt = Attempt(self._endpoint, self._clock())
@@ -96,79 +100,6 @@ class Noting:
             attempt.span_id = self._digits(16)
             _name_parent(request, attempt.span_id)
         return attempt
-
-    def _failed(self, attempt: Attempt, error: BaseException) -> None:
-        if isinstance(error, GatewayError):
-            attempt.error = error.code
-        elif isinstance(error, CancelledError):
-            attempt.error = CANCELLED
-        else:
-            attempt.error = type(error).__name__
-        attempt.ended = self._clock()
-
-
-class NotingAtOnce(Noting):
-    """Asks without waiting as well, where that can be done."""
-
-    def __init__(
-        self, ask: Prompt, endpoint: str, clock: Callable[[], float], digits: Callable[[int], str]
-    ) -> None:
-        super().__init__(ask, endpoint, clock, digits)
-        self._prompt = ask
-        self.ask_again = ask.ask_again
-
-    def ask_now(self, request: Request, asker: Asker) -> Asked | None:
-        """Ask at once, and note what comes; None, with nothing done, where it can't be."""
-        attempt = self._begin(request)
-        attempt.endpoint = self._endpoint or request.endpoint
-        heard = _Heard(request, attempt, asker, self._failed)
-        try:
-            heard.asked = self._prompt.ask_now(request, heard)
-        except Exception as error:
-            self._failed(attempt, error)
-            raise
-        if heard.asked is None:
-            attempts_of(request).remove(attempt)
-            return None
-        return heard
-
-
-class _Heard:
-    """Stands between who asks and what is asked, and notes what is said."""
-
-    __slots__ = ("_asker", "_attempt", "_failed", "_request", "asked", "interim")
-
-    def __init__(
-        self,
-        request: Request,
-        attempt: Attempt,
-        asker: Asker,
-        failed: Callable[[Attempt, BaseException], None],
-    ) -> None:
-        self._request = request
-        self._attempt = attempt
-        self._asker = asker
-        self._failed = failed
-        self.interim = asker.interim
-        self.asked: Asked | None = None
-
-    def answered(self, response: Response) -> None:
-        """The answer came."""
-        self._asker.answered(response)
-        self._attempt.status = response.status
-        self._attempt.ended = self._request.timings.first_byte
-
-    def failed(self, error: GatewayError) -> None:
-        """None will come."""
-        self._failed(self._attempt, error)
-        self._asker.failed(error)
-
-    def abort(self, reason: str, asker: Asker | None = None) -> None:
-        """Whoever asked wants no answer any more."""
-        if self.asked is not None:
-            if not self._attempt.ended:
-                self._failed(self._attempt, CancelledError())
-            self.asked.abort(reason, self)
 
 
 def _name_parent(request: Request, span_id: str) -> None:

@@ -15,7 +15,7 @@ from proxy.config.telemetry import Tracing
 from proxy.contract import Counter, Handler, Log, Metrics, Request
 from proxy.http1.identifiers import HexPool
 from proxy.telemetry.redaction import QueryRedaction
-from proxy.telemetry.tracing.attempts import note_attempts
+from proxy.telemetry.tracing.attempts import Noting
 from proxy.telemetry.tracing.export import SpanQueue
 from proxy.telemetry.tracing.sampling import make_keeper, make_sampler
 from proxy.telemetry.tracing.spans import Ending, SpanWriter
@@ -53,7 +53,7 @@ class Tracer:
 
     def around(self, ask: Handler, endpoint: str) -> Handler:
         """The handler that asks an endpoint, with each attempt noted."""
-        return note_attempts(ask, endpoint, self._clock, self._digits)
+        return Noting(ask, endpoint, self._clock, self._digits)
 
     def finished(
         self,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.asking import Asked, Asker
+from proxy.asking import Asked, Inside, PatientAsker, Pending, ask_through, waited
 from proxy.contract import Handler, Mode, Request, Response
 from proxy.errors import GatewayError, Refused
 from proxy.http1.headers import Headers
@@ -24,9 +24,9 @@ class Shaped:
     """A policy of some shapes that writes down when each was called.
 
     shapes: `e` request editor, `c` check, `n` check at once, `m` check that waits, `a` answer,
-    `w` wrap, `v` wrap that gives back what it got, `p` replace, `q` replace after waiting,
-    `s` rescue, `r` response editor. fails: the shape that raises; `x` raises behind what is
-    wrapped, `h` catches there, `y` answers, `z` rescues.
+    `w` wrap, `u` wrap that asks at once, `v` wrap that gives back what it got, `p` replace,
+    `q` replace after waiting, `s` rescue, `r` response editor. fails: the shape that raises;
+    `x` raises behind what is wrapped, `h` catches there, `y` answers, `z` rescues.
     """
 
     def __init__(self, name: str, shapes: str, fails: str, told: list[str]) -> None:
@@ -51,7 +51,9 @@ class Shaped:
         if "s" in shapes:
             self.rescue = self._rescue
         if "w" in shapes:
-            self.wrap = self._wrap
+            self.wrap: Any = self._wrap
+        if "u" in shapes:
+            self.wrap = self._wrap_at_once
         if "v" in shapes:
             self.wrap = self._wrap_nothing
         if "r" in shapes:
@@ -112,11 +114,41 @@ class Shaped:
 
         return handle
 
+    def _wrap_at_once(self, forward: Handler) -> Handler:
+        return Wrapped(self, forward)
+
     def _wrap_nothing(self, forward: Handler) -> Handler:
         return forward
 
     def _edit_response(self, request: Request, response: Response) -> None:
         self._note("r")
+
+
+class Wrapped:
+    """What `w` does, for those who ask at once as well."""
+
+    def __init__(self, policy: Shaped, forward: Handler) -> None:
+        self._policy = policy
+        self._inside = Inside(forward)
+
+    async def __call__(self, request: Request) -> Response:
+        self._policy._note("w")
+        return await waited(self, "x", request, self._inside.ask(request))
+
+    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
+        self._policy._note("w")
+        return ask_through(self, "x", self._inside, request, asker)
+
+    def answered(self, ticket: str, request: Request, response: Response) -> Response:
+        self._policy._note(ticket)
+        return response
+
+    def failed(self, ticket: str, request: Request, error: BaseException) -> Response:
+        if "h" not in self._policy._fails or not isinstance(error, Refused):
+            raise error
+        self._policy._told.append(f"{self._policy.name}.h")
+        self._policy._note(ticket)
+        return Response(403)
 
 
 def nested(policies: Sequence[Shaped], terminal: Handler) -> Handler:
@@ -128,7 +160,7 @@ def nested(policies: Sequence[Shaped], terminal: Handler) -> Handler:
 
 
 def _around(policy: Shaped, forward: Handler) -> Handler:
-    inside = policy.wrap(forward) if "w" in policy.shapes else forward
+    inside = policy.wrap(forward) if {"w", "u"} & set(policy.shapes) else forward
 
     async def answered(request: Request) -> Response:
         if "a" in policy.shapes:
@@ -171,7 +203,7 @@ def a_request() -> Request:
 SHAPES = st.sampled_from(
     ["", "e", "c", "w", "r", "er", "ec", "ecr", "ew", "wr", "ecwr", "cr", "n", "en", "enwr", "a",
      "ar", "nar", "car", "ecaps", "p", "q", "s", "s", "sr", "ps", "qs", "qsr", "aw", "wps", "v",
-     "vr", "nv", "avps", "m", "emar", "mps"]
+     "vr", "nv", "avps", "m", "emar", "mps", "u", "u", "eu", "ur", "nur", "aups", "uqs"]
 )  # fmt: skip
 FAILS = st.sampled_from(
     ["", "", "", "", "e", "c", "n", "m", "w", "x", "r", "h", "h", "a", "y", "y", "p", "q", "z",
@@ -195,7 +227,7 @@ class Terminal:
             raise Refused("forbidden", "terminal")
         return Response(200)
 
-    def _ask_now(self, request: Request, asker: Asker) -> Asked | None:
+    def _ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
         self._told.append("terminal")
         if self._broken:
             asker.failed(Refused("forbidden", "terminal"))
@@ -203,7 +235,7 @@ class Terminal:
             asker.answered(Response(200))
         return cast("Asked", self)
 
-    def _ask_again(self, request: Request, error: GatewayError) -> Handler | None:
+    def _ask_again(self, request: Request, error: GatewayError) -> Pending | None:
         return None
 
 
@@ -212,7 +244,8 @@ class Outcome:
 
     def __init__(self) -> None:
         self.response: Response | None = None
-        self.error: GatewayError | None = None
+        self.error: BaseException | None = None
+        self.waiting: Pending | None = None
 
     def interim(self, status: int, headers: Headers) -> None:
         raise AssertionError("nobody says anything in between")
@@ -220,24 +253,34 @@ class Outcome:
     def answered(self, response: Response) -> None:
         self.response = response
 
-    def failed(self, error: GatewayError) -> None:
+    def failed(self, error: BaseException) -> None:
         self.error = error
+
+    def delayed(self, waiting: Pending, answered: bool) -> None:
+        self.waiting = waiting
 
 
 async def step_by_step(level: Level, request: Request) -> Response:
     """What comes of a request whose level is gone down and up in plain calls, as a connection
     does it."""
     given = level.descend(request)
-    if given is None and level.ask_now is not None:
+    if given is None and level.inside.ask_now is not None:
         told = Outcome()
-        assert level.ask_now(request, told) is not None
-        if told.response is not None:
-            given = level.ascend(request, told.response)
+        try:
+            asked = level.inside.ask_now(request, told)
+        except Exception as error:
+            given = level.fail(request, error)
         else:
-            assert told.error is not None
-            given = level.fail(request, told.error)
+            waiting = asked if isinstance(asked, Coroutine) else told.waiting
+            if waiting is not None:
+                given = level.go_on(request, waiting)
+            elif told.response is not None:
+                given = level.ascend(request, told.response)
+            else:
+                assert told.error is not None
+                given = level.fail(request, told.error)
     if given is None:
-        given = level.go_on(request, level.rest)
+        given = level.go_on(request, level.inside.ask(request))
     return given if isinstance(given, Response) else await given
 
 
@@ -282,10 +325,10 @@ async def ok(request: Request) -> Response:
 
 
 def test_without_policies_the_chain_is_its_terminal() -> None:
-    assert bind([], ok).rest is ok
+    assert bind([], ok).inside.ask is ok
     told: list[str] = []
     off = BoundPolicy("p", "off", Shaped("p", "ecwr", "", told))
-    assert bind([off], ok).rest is ok
+    assert bind([off], ok).inside.ask is ok
 
 
 async def test_a_wrapper_that_gives_back_what_it_got_hides_nothing_inside_of_it() -> None:
@@ -300,7 +343,6 @@ async def test_a_wrapper_that_gives_back_what_it_got_hides_nothing_inside_of_it(
 async def test_a_level_around_a_level_asks_through_both() -> None:
     told: list[str] = []
     inner = bound([Shaped("gate", "n", "n", told)], Terminal(told, broken=False, prompt=True))
-    assert Level((), inner).ask_now is None
     with pytest.raises(Refused):
         await step_by_step(Level((), inner), a_request())
 

@@ -23,6 +23,7 @@ from proxy.upstream.outlier import blames
 from proxy.upstream.pool import Pool
 from proxy.wire.deadlines import Deadlines
 from proxy.wire.flow import Inflow
+from tests.unit.asking import Ask, Prompt, at_once, by_waiting
 from tests.unit.policies.world import World, a_request, upstream_response
 from tests.unit.upstream.means import some_means
 
@@ -32,6 +33,8 @@ class Fleet:
 
     now: the paused clock; `wait` lets it go on as a sweep sees it.
     """
+
+    asking: Ask = staticmethod(by_waiting)
 
     def __init__(self, *names: str, balance: Any = "least_request", **options: Any) -> None:
         self.world = World()
@@ -80,7 +83,7 @@ class Fleet:
             return response
 
         priority = 1 if name.startswith("spare") else 0
-        return Seat(self.members[name], ask, 1, priority, lambda: self.now)
+        return Seat(self.members[name], Prompt(ask), 1, priority, lambda: self.now)
 
     async def ask(self, times: int = 1, tried: Set[str] = frozenset(), upgrade: str = "") -> int:
         """Ask so often; how often it failed."""
@@ -91,10 +94,13 @@ class Fleet:
             if tried:
                 request.state[TRIED] = tried
             try:
-                await self.cluster(request)
+                await self.answer(request)
             except Unsent:
                 failures += 1
         return failures
+
+    async def answer(self, request: Request) -> Response:
+        return await type(self).asking(self.cluster, request)
 
     def wait(self, seconds: float) -> None:
         self.world.now += seconds
@@ -102,6 +108,12 @@ class Fleet:
 
     def up(self, name: str) -> float:
         return self.world.journal.gauges["sidegate_upstream_endpoint_up", "users", name].value
+
+
+@pytest.fixture(autouse=True, params=[by_waiting, at_once])
+def asking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In both ways the same is asked, and known afterwards."""
+    monkeypatch.setattr(Fleet, "asking", staticmethod(request.param))
 
 
 @pytest.mark.parametrize("by", ["least_request", "ewma", "round_robin", "random"])
@@ -190,7 +202,7 @@ async def test_requests_of_one_key_go_to_one_endpoint() -> None:
     for user in range(30):
         fleet.asked.clear()
         for _ in range(5):
-            await fleet.cluster(a_request("/", ("X-User", str(user))))
+            await fleet.answer(a_request("/", ("X-User", str(user))))
         [owner] = fleet.asked
         owners.append(owner)
     assert set(owners) == {"a", "b", "c"}
@@ -204,7 +216,7 @@ STICKY: dict[str, Any] = {"sticky": {"secret": "0123456789abcdef", "max_age": "1
 async def visit(fleet: Fleet, cookie: str = "") -> tuple[str, str]:
     """The endpoint that a client with this cookie gets, and the cookie that it is given."""
     fleet.asked.clear()
-    response = await fleet.cluster(a_request("/", *([("Cookie", cookie)] if cookie else [])))
+    response = await fleet.answer(a_request("/", *([("Cookie", cookie)] if cookie else [])))
     [name] = fleet.asked
     return name, response.headers.get("set-cookie") or ""
 
@@ -326,7 +338,7 @@ async def test_a_body_that_is_cut_short_is_the_endpoints_failure(whole: bool) ->
     fleet = Fleet("a", "b", outliers={"consecutive": 3})
     for number in range(12):
         fleet.body = Inflow(asyncio.get_running_loop(), lambda _: None)
-        await fleet.cluster(a_request())
+        await fleet.answer(a_request())
         if number % 3 == 1:
             await fleet.body.aclose()
         elif whole:
@@ -334,7 +346,7 @@ async def test_a_body_that_is_cut_short_is_the_endpoints_failure(whole: bool) ->
         else:
             fleet.body.fail(GatewayError("upstream_closed"))
         fleet.body = b"one that comes at once proves nothing about those that stream"
-        await fleet.cluster(a_request())
+        await fleet.answer(a_request())
     assert fleet.up("a") + fleet.up("b") == (2.0 if whole else 1.0)
 
 
@@ -348,7 +360,7 @@ async def test_who_is_cancelled_blames_the_endpoint_only_when_its_time_is_over(l
     fleet.raises = CancelledError()
     for _ in range(20):
         with pytest.raises(CancelledError):
-            await fleet.cluster(request)
+            await fleet.answer(request)
     assert fleet.up("a") + fleet.up("b") == (1.0 if late else 2.0)
     assert [member.asked for member in fleet.members.values()] == [0, 0]
 

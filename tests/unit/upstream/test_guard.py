@@ -12,6 +12,7 @@ from proxy.contract import Handler, Response
 from proxy.errors import GatewayError, Unanswered, Unsent
 from proxy.upstream.breaker import Breaker
 from proxy.upstream.guard import Guard
+from tests.unit.asking import Ask, Client, Prompt, at_once, by_waiting
 from tests.unit.policies.world import (
     World,
     a_request,
@@ -25,6 +26,8 @@ from tests.unit.upstream.means import some_means
 class Stage:
     """A guard that opens after two failures in a row."""
 
+    asking: Ask = staticmethod(by_waiting)
+
     def __init__(self, **options: Any) -> None:
         self.world = World()
         self.options = Options.model_validate(
@@ -35,7 +38,7 @@ class Stage:
     def guard(self, handler: Handler) -> Guard:
         world = self.world
         means = some_means(world, lambda: world.now)
-        return Guard("users", "", self.breaker, self.options, handler, means)
+        return Guard("users", "", self.breaker, self.options, Prompt(handler), means)
 
     async def ask(self, handler: Handler, times: int = 1) -> list[str]:
         """What became of requests: a status, or a code."""
@@ -43,7 +46,7 @@ class Stage:
         told = []
         for _ in range(times):
             try:
-                told.append(str((await guard(a_request())).status))
+                told.append(str((await type(self).asking(guard, a_request())).status))
             except GatewayError as error:
                 told.append(error.code)
         return told
@@ -54,6 +57,12 @@ class Stage:
 
 
 OK = answering(upstream_response(200))
+
+
+@pytest.fixture(autouse=True, params=[by_waiting, at_once])
+def asking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In both ways the same counts."""
+    monkeypatch.setattr(Stage, "asking", staticmethod(request.param))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +109,7 @@ async def test_whoever_may_not_pass_is_told_when_to_come_again() -> None:
     await stage.ask(failing(Unanswered("upstream_closed")), 2)
     stage.world.now += 1.5
     with pytest.raises(Unsent) as raised:
-        await stage.guard(OK)(request := a_request())
+        await Stage.asking(stage.guard(OK), request := a_request())
     assert (raised.value.status, raised.value.code) == (503, "circuit_open")
     assert raised.value.headers == (("Retry-After", "4"),)
     assert request.decisions == [("breaker", "refused", "circuit_open")]
@@ -129,7 +138,7 @@ async def test_in_shadow_all_pass_and_it_says_what_it_would_do() -> None:
     assert await stage.ask(answering(upstream_response(503)), 4) == ["503"] * 4
     assert stage.breaker.state == "open"
     request = a_request()
-    await stage.guard(OK)(request)
+    await Stage.asking(stage.guard(OK), request)
     assert request.decisions == [("breaker", "would_refuse", "circuit_open")]
 
 
@@ -142,8 +151,15 @@ async def leave(stage: Stage, seconds: float = 0.0, **state: Any) -> None:
 
     request = a_request()
     request.state = state
+    guard = stage.guard(wait)
+    if Stage.asking is at_once:
+        client = Client(guard, request)
+        stage.world.now += seconds
+        client.leave()
+        assert not client.waited
+        return
     with pytest.raises(asyncio.CancelledError):
-        await stage.guard(wait)(request)
+        await guard(request)
 
 
 async def test_a_client_that_leaves_proves_nothing() -> None:

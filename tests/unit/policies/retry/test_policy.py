@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from proxy.contract import DEADLINE, TRIED, Handler, Request, Response, Target, Toolkit
 from proxy.errors import GatewayError, Unanswered, Unsent
 from proxy.policies.retry.policy import POLICY, Options, Retry
+from tests.unit.asking import Ask, Prompt, at_once, by_waiting
 from tests.unit.paused_loop import PausedLoop
 from tests.unit.policies.retry.test_replay import Source
 from tests.unit.policies.world import World, a_request, upstream_response
@@ -52,9 +53,10 @@ async def run(work: Awaitable[Response]) -> Response:
 
 
 class Stage:
-    """The policy on a paused clock. kept: what outlives it."""
+    """The policy on a paused clock. asking: how the service is asked. kept: what outlives it."""
 
-    def __init__(self, loop: PausedLoop) -> None:
+    def __init__(self, loop: PausedLoop, asking: Ask) -> None:
+        self.asking = asking
         self.world = World()
         self.loop = loop
         self.kept: dict[str, Any] = {}
@@ -70,17 +72,20 @@ class Stage:
         return Retry(Options.model_validate(options), self.toolkit)
 
     def ask(self, service: Handler, request: Request | None = None, **options: Any) -> Response:
-        handler = self.policy(**options).wrap(service)
-        return self.loop.run(run(handler(request or a_request())))
+        handler = self.policy(**options).wrap(
+            service if self.asking is by_waiting else Prompt(service)
+        )
+        return self.loop.run(run(self.asking(handler, request or a_request())))
 
     @property
     def counts(self) -> dict[tuple[str, ...], float]:
         return {key: cell.value for key, cell in self.world.journal.counts.items() if cell.value}
 
 
-@pytest.fixture
-def stage(loop: PausedLoop) -> Stage:
-    return Stage(loop)
+@pytest.fixture(params=[by_waiting, at_once])
+def stage(loop: PausedLoop, request: pytest.FixtureRequest) -> Stage:
+    """In both ways the same is sent again."""
+    return Stage(loop, request.param)
 
 
 # -- what is sent again ---------------------------------------------------------------------------

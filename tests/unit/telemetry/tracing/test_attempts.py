@@ -6,26 +6,32 @@ import asyncio
 
 import pytest
 
-from proxy.asking import Asked, Asker
 from proxy.contract import Handler, Request, Response
 from proxy.errors import GatewayError
-from proxy.http1.headers import Headers
-from proxy.telemetry.tracing.attempts import NotingAtOnce, attempts_of, note_attempts
+from proxy.telemetry.tracing.attempts import Noting, attempts_of
+from tests.unit.asking import Ask, Client, Prompt, at_once, by_waiting
 from tests.unit.policies.world import answering, failing, some_headers, upstream_response
 
 ENDPOINT = "http://127.0.0.1:3000"
 
 
 def noting(ask: Handler, endpoint: str = ENDPOINT) -> Handler:
-    return note_attempts(ask, endpoint, lambda: 100.5, lambda count: "5" * count)
+    return Noting(ask, endpoint, lambda: 100.5, lambda count: "5" * count)
 
 
-async def test_an_answer_is_noted(request_in: Request) -> None:
-    response = await noting(answering(upstream_response(204)))(request_in)
+@pytest.fixture(params=[by_waiting, at_once])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    """In both ways the same is noted."""
+    way: Ask = request.param
+    return way
+
+
+async def test_an_answer_is_noted(request_in: Request, ask: Ask) -> None:
+    response = await ask(noting(Prompt(answering(upstream_response(204)))), request_in)
     assert response.status == 204
     [attempt] = attempts_of(request_in)
     assert (attempt.endpoint, attempt.status, attempt.error) == (ENDPOINT, 204, "")
-    assert (attempt.began, attempt.ended) == (100.5, request_in.timings.first_byte)
+    assert (attempt.began, attempt.ended) == (100.5, 100.5)
 
 
 @pytest.mark.parametrize(
@@ -36,106 +42,39 @@ async def test_an_answer_is_noted(request_in: Request) -> None:
     ],
 )
 async def test_a_failure_is_noted_and_goes_on(
-    request_in: Request, error: Exception, noted: str
+    request_in: Request, ask: Ask, error: Exception, noted: str
 ) -> None:
     with pytest.raises(type(error)):
-        await noting(failing(error))(request_in)
+        await ask(noting(Prompt(failing(error))), request_in)
     [attempt] = attempts_of(request_in)
     assert (attempt.status, attempt.error, attempt.ended) == (0, noted, 100.5)
 
 
-async def test_each_attempt_is_noted(request_in: Request) -> None:
+async def test_each_attempt_is_noted(request_in: Request, ask: Ask) -> None:
     with pytest.raises(GatewayError):
-        await noting(failing(GatewayError("upstream_closed")), "")(request_in)
-    await noting(answering(upstream_response()))(request_in)
+        await ask(noting(Prompt(failing(GatewayError("upstream_closed"))), ""), request_in)
+    await ask(noting(Prompt(answering(upstream_response()), free=False)), request_in)
     assert [attempt.error for attempt in attempts_of(request_in)] == ["upstream_closed", ""]
 
 
-class AtOnce:
-    """An endpoint that is asked without waiting. free: it can be."""
-
-    def __init__(self, free: bool = True, error: GatewayError | None = None) -> None:
-        self.free = free
-        self.error = error
-        self.asker: Asker | None = None
-        self.aborted: list[str] = []
-
-    async def __call__(self, request: Request) -> Response:
-        return upstream_response()
-
-    def ask_now(self, request: Request, asker: Asker) -> Asked | None:
-        if self.error is not None:
-            raise self.error
-        if not self.free:
-            return None
-        self.asker = asker
-        return self
-
-    def ask_again(self, request: Request, error: GatewayError) -> Handler | None:
-        return self
-
-    def abort(self, reason: str, asker: Asker | None = None) -> None:
-        assert asker is self.asker, "another exchange may have begun since"
-        self.aborted.append(reason)
-
-
-class Hearing:
-    """Who asked, and what it heard."""
-
-    def __init__(self) -> None:
-        self.heard: list[object] = []
-
-    def interim(self, status: int, headers: Headers) -> None:
-        self.heard.append(status)
-
-    def answered(self, response: Response) -> None:
-        self.heard.append(response)
-
-    def failed(self, error: GatewayError) -> None:
-        self.heard.append(error.code)
-
-
-def at_once(endpoint: AtOnce) -> NotingAtOnce:
-    noting_ = noting(endpoint)
-    assert isinstance(noting_, NotingAtOnce)
-    return noting_
-
-
-def test_an_answer_is_noted_as_it_comes(request_in: Request) -> None:
-    endpoint, hearing, response = AtOnce(), Hearing(), upstream_response(204)
-    assert at_once(endpoint).ask_now(request_in, hearing) is not None
-    assert endpoint.asker is not None
-    endpoint.asker.interim(103, some_headers())
-    endpoint.asker.answered(response)
-    assert hearing.heard == [103, response]
-    [attempt] = attempts_of(request_in)
-    assert (attempt.endpoint, attempt.status, attempt.error) == (ENDPOINT, 204, "")
-
-
-def test_so_are_failures(request_in: Request) -> None:
-    endpoint, hearing = AtOnce(), Hearing()
-    at_once(endpoint).ask_now(request_in, hearing)
-    assert endpoint.asker is not None
-    endpoint.asker.failed(GatewayError("upstream_timeout"))
-    assert hearing.heard == ["upstream_timeout"]
-    with pytest.raises(GatewayError):
-        at_once(AtOnce(error=GatewayError("upstream_closed"))).ask_now(request_in, hearing)
-    noted = [(attempt.error, attempt.ended) for attempt in attempts_of(request_in)]
-    assert noted == [("upstream_timeout", 100.5), ("upstream_closed", 100.5)]
-
-
-def test_what_can_t_be_asked_at_once_was_not_asked(request_in: Request) -> None:
-    assert at_once(AtOnce(free=False)).ask_now(request_in, Hearing()) is None
-    assert attempts_of(request_in) == []
-
-
-def test_breaking_off_reaches_what_was_asked(request_in: Request) -> None:
-    endpoint = AtOnce()
-    asked = at_once(endpoint).ask_now(request_in, Hearing())
-    assert asked is not None
-    asked.abort("cancelled", Hearing())
+async def test_a_client_that_leaves_breaks_off_what_was_asked(request_in: Request) -> None:
+    endpoint = Prompt(answering(upstream_response()))
+    client = Client(noting(endpoint), request_in)
+    client.leave()
     assert endpoint.aborted == ["cancelled"]
-    assert [attempt.error for attempt in attempts_of(request_in)] == ["cancelled"]
+    [attempt] = attempts_of(request_in)
+    assert (attempt.endpoint, attempt.error, attempt.ended) == (ENDPOINT, "cancelled", 100.5)
+
+
+async def test_asking_once_more_on_another_connection_is_no_attempt_of_its_own(
+    request_in: Request,
+) -> None:
+    endpoint = Prompt(failing(GatewayError("upstream_closed")), again=True)
+    client = Client(noting(endpoint), request_in)
+    await asyncio.sleep(0)
+    endpoint.handler = answering(upstream_response(204))
+    assert (await client.answer()).status == 204
+    assert [(each.status, each.error) for each in attempts_of(request_in)] == [(204, "")]
 
 
 @pytest.mark.parametrize(

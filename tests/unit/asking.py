@@ -1,0 +1,119 @@
+"""Both ways to ask a handler: waiting for it, and at once as a client's exchange does.
+
+What an outcome means is the same in either way, so tests of that are run in both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from proxy.asking import Asked, Asker, AskNow, PatientAsker, Pending
+from proxy.contract import Handler, Request, Response
+from proxy.errors import GatewayError
+from proxy.http1.headers import Headers
+
+Ask = Callable[[Handler, Request], Awaitable[Response]]
+
+
+async def by_waiting(handler: Handler, request: Request) -> Response:
+    """Await the handler."""
+    return await handler(request)
+
+
+async def at_once(handler: Handler, request: Request) -> Response:
+    """Ask without waiting where the handler can be asked so."""
+    return await Client(handler, request).answer()
+
+
+class Client:
+    """Asks at once. asked: what can be broken off. waited: whether there was anything to await;
+    told: whether the answer came before. interims: their statuses."""
+
+    def __init__(self, handler: Handler, request: Request) -> None:
+        self.asked: Asked | None = None
+        self.waited = False
+        self.told: bool | None = None
+        self.interims: list[int] = []
+        self._future: asyncio.Future[Response | Pending] = asyncio.Future()
+        ask_now: AskNow = getattr(handler, "ask_now")  # noqa: B009
+        asked = ask_now(request, self)
+        if isinstance(asked, Coroutine):
+            self.waited = True
+            self._future.set_result(asked)
+        else:
+            self.asked = asked
+
+    async def answer(self) -> Response:
+        """What came of it."""
+        outcome = await self._future
+        return outcome if isinstance(outcome, Response) else await outcome
+
+    def interim(self, status: int, headers: Headers) -> None:
+        self.interims.append(status)
+
+    def answered(self, response: Response) -> None:
+        self._future.set_result(response)
+
+    def failed(self, error: BaseException) -> None:
+        self._future.set_exception(error)
+
+    def delayed(self, waiting: Pending, answered: bool) -> None:
+        self.waited, self.told = True, answered
+        self._future.set_result(waiting)
+
+    def leave(self) -> None:
+        """Want no answer any more."""
+        assert self.asked is not None
+        self.asked.abort("cancelled")
+
+
+class Prompt:
+    """An endpoint that can be asked at once, and answers in the loop's next turn what `handler`
+    does, which must not wait. free: there is a connection. again: whether it may be asked
+    once more when it fails; then it is as `handler` is by then. asker: who asked last."""
+
+    def __init__(self, handler: Handler, free: bool = True, again: bool = False) -> None:
+        self.handler = handler
+        self.free = free
+        self.repeats = again
+        self.asker: Asker | None = None
+        self.aborted: list[str] = []
+        self.interims: tuple[int, ...] = ()
+
+    async def __call__(self, request: Request) -> Response:
+        return await self.handler(request)
+
+    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
+        if not self.free:
+            return self(request)
+        self.asker = asker
+        asyncio.get_running_loop().call_soon(self._answer, request, asker)
+        return self
+
+    def ask_again(self, request: Request, error: GatewayError) -> Pending | None:
+        return self(request) if self.repeats else None
+
+    def abort(self, reason: str, asker: Asker | None = None) -> None:
+        assert asker is self.asker, "another exchange may have begun since"
+        self.aborted.append(reason)
+        if asker is not None and reason != "abandoned":
+            # As a connection does.
+            asker.failed(GatewayError("upstream_closed", cause=reason))
+        self.asker = None
+
+    def _answer(self, request: Request, asker: PatientAsker) -> None:
+        if self.asker is not asker:
+            return
+        for status in self.interims:
+            asker.interim(status, Headers())
+        step: Coroutine[Any, Any, Response] = self(request)
+        try:
+            step.send(None)
+        except StopIteration as ended:
+            asker.answered(ended.value)
+        except (Exception, asyncio.CancelledError) as error:
+            asker.failed(error)
+        else:
+            raise AssertionError("it would have to be waited for")
