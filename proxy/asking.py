@@ -168,7 +168,7 @@ def ask_through(
 class _Attempt(Generic[T]):
     """A request that was asked at once: what is around hears of the outcome, then the asker.
 
-    asked: what goes on inside; None when there is nothing to be broken off.
+    asked: what goes on inside, or has; None when there is nothing to be broken off.
     """
 
     __slots__ = (
@@ -207,7 +207,7 @@ class _Attempt(Generic[T]):
         if self._over:
             # Broken off from outside.
             return
-        self._over, self.asked = True, None
+        self._over = True
         again = self._inside.again(self._request, error)
         if again is not None:
             self._wait(again, False)

@@ -159,6 +159,8 @@ class Exchange:
         if self._asked is None:
             # Broken off from here.
             return
+        # It may have failed amid an answer.
+        self._keep(self._asked)
         self._asked = None
         enter(self.request)
         try:
@@ -170,10 +172,10 @@ class Exchange:
 
     def delayed(self, waiting: Pending, answered: bool) -> None:
         """The answer to what was asked at once has to be waited for."""
-        if answered:
-            self._keep(self._asked)
-            self.request.timings.first_byte = self._listener.clock()
+        self._keep(self._asked)
         self._asked = None
+        if answered:
+            self.request.timings.first_byte = self._listener.clock()
         enter(self.request)
         self._give(self._level.go_on(self.request, waiting))
 

@@ -9,7 +9,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from proxy.asking import Asked, Asker, AskNow, PatientAsker, Pending
+from proxy.asking import (
+    Asked,
+    Asker,
+    AskNow,
+    Given,
+    Inside,
+    PatientAsker,
+    Pending,
+    ask_through,
+    waited,
+)
 from proxy.contract import Handler, Request, Response
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
@@ -117,3 +127,47 @@ class Prompt:
             asker.failed(error)
         else:
             raise AssertionError("it would have to be waited for")
+
+
+class Hearing:
+    """Stands around, and writes down what it hears of how many that begun. later: what it gives
+    has to be waited for. broken: how it fails itself. rescues: it answers failures with 203."""
+
+    def __init__(
+        self,
+        inside: Handler,
+        later: bool = False,
+        broken: BaseException | None = None,
+        rescues: bool = False,
+    ) -> None:
+        self.begun = 0
+        self.heard: list[str] = []
+        self._inside = Inside(inside)
+        self._later = later
+        self._broken = broken
+        self._rescues = rescues
+
+    async def __call__(self, request: Request) -> Response:
+        self.begun += 1
+        return await waited(self, "ticket", request, self._inside.ask(request))
+
+    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
+        self.begun += 1
+        return ask_through(self, "ticket", self._inside, request, asker)
+
+    def answered(self, ticket: str, request: Request, response: Response) -> Given:
+        self.heard.append(f"{ticket} {response.status}")
+        if self._broken is not None:
+            raise self._broken
+        return self._wait(response) if self._later else response
+
+    def failed(self, ticket: str, request: Request, error: BaseException) -> Given:
+        self.heard.append(f"{ticket} {type(error).__name__}")
+        if self._rescues:
+            return Response(203)
+        raise error
+
+    async def _wait(self, response: Response) -> Response:
+        await asyncio.sleep(0)
+        self.heard.append("waited")
+        return response

@@ -7,51 +7,14 @@ from collections.abc import Awaitable
 
 import pytest
 
-from proxy.asking import Asked, Given, Inside, PatientAsker, Pending, ask_through, waited
-from proxy.contract import Handler, Request, Response
+from proxy.asking import Asked, PatientAsker, Pending
+from proxy.contract import Request, Response
 from proxy.errors import GatewayError
-from tests.unit.asking import Ask, Client, Prompt, at_once, by_waiting
+from tests.unit.asking import Ask, Client, Hearing, Prompt, at_once, by_waiting
 from tests.unit.policies.world import a_request, answering, failing, upstream_response
 
 OK = answering(upstream_response(200))
 CLOSED = GatewayError("upstream_closed")
-
-
-class Hearing:
-    """Stands around, and writes down what it hears. later: what it gives has to be waited for.
-    broken: it fails itself. rescues: it answers failures with 203."""
-
-    def __init__(
-        self, inside: Handler, later: bool = False, broken: bool = False, rescues: bool = False
-    ) -> None:
-        self.heard: list[str] = []
-        self._inside = Inside(inside)
-        self._later = later
-        self._broken = broken
-        self._rescues = rescues
-
-    async def __call__(self, request: Request) -> Response:
-        return await waited(self, "ticket", request, self._inside.ask(request))
-
-    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
-        return ask_through(self, "ticket", self._inside, request, asker)
-
-    def answered(self, ticket: str, request: Request, response: Response) -> Given:
-        self.heard.append(f"{ticket} {response.status}")
-        if self._broken:
-            raise RuntimeError
-        return self._wait(response) if self._later else response
-
-    def failed(self, ticket: str, request: Request, error: BaseException) -> Given:
-        self.heard.append(f"{ticket} {type(error).__name__}")
-        if self._rescues:
-            return Response(203)
-        raise error
-
-    async def _wait(self, response: Response) -> Response:
-        await asyncio.sleep(0)
-        self.heard.append("waited")
-        return response
 
 
 @pytest.fixture(params=[by_waiting, at_once])
@@ -84,7 +47,7 @@ async def test_what_it_makes_of_a_failure_is_an_answer_to_those_outside(ask: Ask
 
 
 async def test_its_own_failure_is_one_to_those_outside(ask: Ask) -> None:
-    inner = Hearing(Prompt(OK), broken=True)
+    inner = Hearing(Prompt(OK), broken=RuntimeError())
     outer = Hearing(inner)
     with pytest.raises(RuntimeError):
         await ask(outer, a_request())

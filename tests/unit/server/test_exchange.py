@@ -1,77 +1,450 @@
-"""A request that waits for nothing but its upstream takes no task."""
+"""One exchange after the other, whatever breaks it off and when: each is told of once, and
+nothing is left of it."""
 
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from contextlib import closing
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
 
 import pytest
-import uvloop
 
-from tests.benchmarks.pipeline import CONFIGURATION, Pipeline
-from tests.benchmarks.requests import POST, SMALL
+from proxy.contract import Handler, Policy, Request, Response
+from proxy.errors import GatewayError
+from proxy.upstream.heads import Heads
+from proxy.wire.flow import Inflow
+from tests.unit.asking import Hearing
+from tests.unit.paused_loop import PausedLoop, settle
+from tests.unit.server.scene import GET, OK, POST, SWITCH, UPGRADE, Line, Scene
 
-_ORIGIN: Final = ["http://127.0.0.1:9", "http://127.0.0.2:9"]
-_STICKY: Final = {"by": "round_robin", "sticky": {"secret": "0123456789abcdef"}}
+LONG: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+MUCH: Final = b"x" * 300000
 
-
-def tasks_of(configuration: dict[str, Any], request: bytes, requests: int = 100) -> int:
-    """How many tasks so many requests took, once there are connections."""
-    loop = uvloop.new_event_loop()
-    made = 0
-
-    def make(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
-        nonlocal made
-        made += 1
-        return asyncio.Task(work, loop=loop, **options)
-
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        closing(loop),
-        # One after another, as connections are opened when there are more at a time.
-        closing(Pipeline(loop, Path(folder), {**CONFIGURATION, **configuration}, 1)) as pipeline,
-    ):
-        loop.run_until_complete(pipeline.run(200, request))
-        loop.set_task_factory(make)
-        loop.run_until_complete(pipeline.run(requests, request))
-    # One is the run itself.
-    return made - 1
+Event = Callable[[Line, Line | None], None]
+"""Something that happens to the connections of the client and of the service, if there is one."""
 
 
-@pytest.mark.parametrize("request_", [SMALL, POST], ids=["GET", "POST"])
+class Answers:
+    """Answers by itself."""
+
+    def answer(self, request: Request) -> Response | None:
+        return Response(204)
+
+
+class Waits:
+    """A check that always waits for a future."""
+
+    def __init__(self, gate: asyncio.Future[None]) -> None:
+        self._gate = gate
+
+    def check(self, request: Request) -> Awaitable[None] | None:
+        return self._gate
+
+
+# -- the moments of an exchange, at which something happens ----------------------------------------
+
+
+def then(stage: list[tuple[Callable[[None], None], None]], event: Callable[[], None]) -> None:
+    """Have this happen in a stage of the turn, after what is in it."""
+    stage.append((lambda _: event(), None))
+
+
+async def before_it_is_read(scene: Scene, event: Event) -> None:
+    client = scene.client()
+    client.say(GET)
+    event(client, None)
+
+
+async def before_the_policies(scene: Scene, event: Event) -> None:
+    service = await scene.idle()
+    client = scene.client()
+    client.say(GET)
+    then(scene.turn.requests, lambda: event(client, service))
+
+
+async def before_a_policy_answers(scene: Scene, event: Event) -> None:
+    scene.bind(Answers())
+    client = scene.client()
+    client.say(GET)
+    then(scene.turn.requests, lambda: event(client, None))
+
+
+async def while_a_policy_waits(scene: Scene, event: Event) -> None:
+    scene.bind(Waits(scene.loop.create_future()))
+    client = scene.client()
+    client.say(GET)
+    await settle()
+    event(client, None)
+
+
+async def before_a_body_is_wanted(scene: Scene, event: Event) -> None:
+    client = scene.client()
+    client.say(POST + b"Content-Length: 5\r\n\r\nhe")
+    then(scene.turn.requests, lambda: event(client, None))
+
+
+async def while_a_connection_opens(scene: Scene, event: Event) -> None:
+    client = scene.client()
+    client.say(GET)
+    scene.on_open = lambda: event(client, None)
+    await settle()
+
+
+async def asked_without_a_task(scene: Scene, event: Event) -> None:
+    service = await scene.idle()
+    client, asked = await scene.asked()
+    assert asked is service
+    event(client, service)
+
+
+async def asked_by_a_task(scene: Scene, event: Event) -> None:
+    event(*await scene.asked())
+
+
+async def amid_the_head(scene: Scene, event: Event) -> None:
+    await scene.idle()
+    client, service = await scene.asked()
+    service.say(b"HTTP/1.1 200 O")
+    await settle()
+    event(client, service)
+
+
+async def after_an_interim_response(scene: Scene, event: Event) -> None:
+    await scene.idle()
+    client, service = await scene.asked()
+    service.say(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+    await settle()
+    event(client, service)
+
+
+async def before_the_answer_is_read(scene: Scene, event: Event) -> None:
+    await scene.idle()
+    client, service = await scene.asked()
+    service.say(OK)
+    event(client, service)
+
+
+async def before_the_answer_is_edited(scene: Scene, event: Event) -> None:
+    await scene.idle()
+    client, service = await scene.asked()
+    service.say(OK)
+    then(scene.turn.responses, lambda: event(client, service))
+
+
+async def before_it_is_told_of(scene: Scene, event: Event) -> None:
+    await scene.idle()
+    client, service = await scene.asked()
+    service.say(OK)
+    then(scene.turn.responses, lambda: then(scene.turn.answers, lambda: event(client, service)))
+
+
+async def while_the_client_takes_none(scene: Scene, event: Event) -> None:
+    client, service = await scene.asked()
+    client.stuck = True
+    service.say(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + MUCH)
+    await settle()
+    event(client, service)
+
+
+async def before_a_body_streams(scene: Scene, event: Event) -> None:
+    await scene.idle()
+    client, service = await scene.asked()
+    service.say(LONG + b"x")
+    then(scene.turn.responses, lambda: then(scene.turn.answers, lambda: event(client, service)))
+
+
+async def while_a_body_streams(scene: Scene, event: Event) -> None:
+    client, service = await scene.asked()
+    service.say(LONG + b"x")
+    await settle()
+    event(client, service)
+
+
+async def while_a_stream_is_stopped(scene: Scene, event: Event) -> None:
+    client, service = await scene.asked()
+    client.stuck = True
+    service.say(LONG + MUCH)
+    await settle()
+    service.say(MUCH)
+    assert service.paused
+    event(client, service)
+
+
+async def amid_an_upload(scene: Scene, event: Event) -> None:
+    event(*await scene.asked(POST + b"Content-Length: 5\r\n\r\nhe"))
+
+
+async def before_a_tunnel_is_joined(scene: Scene, event: Event) -> None:
+    client, service = await scene.asked(UPGRADE)
+    service.say(SWITCH)
+    then(scene.turn.responses, lambda: then(scene.turn.answers, lambda: event(client, service)))
+
+
+async def in_a_tunnel(scene: Scene, event: Event) -> None:
+    client, service = await scene.asked(UPGRADE)
+    service.say(SWITCH)
+    await settle()
+    event(client, service)
+
+
+# For each moment what is told of the request when the client resets its connection, or only sends
+# no more; when the service does the one, or the other; when the proxy breaks off. Without anything
+# else to come, all timeouts have passed. A dash where nothing is, or can be, told.
+MOMENTS: Final[dict[Callable[[Scene, Event], Awaitable[None]], tuple[str, str, str, str, str]]] = {
+    before_it_is_read: ("-", "504", "504", "504", "-"),
+    before_the_policies: ("0 client_closed", "504", "504", "504", "0 draining"),
+    before_a_policy_answers: ("0 client_closed", "204", "204", "204", "0 draining"),
+    while_a_policy_waits: ("0 client_closed", "-", "-", "-", "0 draining"),
+    before_a_body_is_wanted: ("0 client_closed", "400", "408", "408", "0 draining"),
+    while_a_connection_opens: ("0 client_closed", "504", "504", "504", "0 draining"),
+    asked_without_a_task: ("0 client_closed", "504", "504", "504", "0 draining"),
+    asked_by_a_task: ("0 client_closed", "504", "502", "502", "0 draining"),
+    amid_the_head: ("0 client_closed", "504", "502", "502", "0 draining"),
+    after_an_interim_response: ("0 client_closed", "504", "502", "502", "0 draining"),
+    before_the_answer_is_read: ("0 client_closed", "200", "200", "200", "0 draining"),
+    before_the_answer_is_edited: ("0 client_closed", "200", "200", "200", "0 draining"),
+    before_it_is_told_of: ("200", "200", "200", "200", "200"),
+    while_the_client_takes_none: (
+        "200 client_closed", "200 slow_reader", "200 slow_reader", "200 slow_reader",
+        "200 draining"),
+    before_a_body_streams: (
+        "200 client_closed", "200 upstream_timeout", "200 upstream_closed", "200 upstream_closed",
+        "200 draining"),
+    while_a_body_streams: (
+        "200 client_closed", "200 upstream_timeout", "200 upstream_closed", "200 upstream_closed",
+        "200 draining"),
+    while_a_stream_is_stopped: (
+        "200 client_closed", "200 slow_reader", "200 slow_reader", "200 slow_reader",
+        "200 draining"),
+    amid_an_upload: ("0 client_closed", "400", "502", "502", "0 draining"),
+    before_a_tunnel_is_joined: (
+        "101 client_closed", "101 idle_timeout", "502 upstream_closed", "101 upstream_closed",
+        "101 draining"),
+    in_a_tunnel: (
+        "101 client_closed", "101 idle_timeout", "101 upstream_closed", "101 idle_timeout",
+        "101 draining"),
+}  # fmt: skip
+
+
+class Watches:
+    """Stands around, as breakers and retries do, and hears of each request once."""
+
+    def wrap(self, forward: Handler) -> Handler:
+        self.hearing = Hearing(forward)
+        return self.hearing
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__)
+def test_whatever_breaks_it_off_is_told_and_leaves_nothing(
+    loop: PausedLoop, moment: Callable[[Scene, Event], Awaitable[None]], watched: bool
+) -> None:
+    events: dict[str, Callable[[Scene], Event]] = {
+        "client resets": lambda _: lambda client, _: client.reset(),
+        "client ends": lambda _: lambda client, _: client.end(),
+        "service resets": lambda _: lambda _, service: service.reset() if service else None,
+        "service ends": lambda _: lambda _, service: service.end() if service else None,
+        "broken off": lambda scene: lambda *_: scene.break_off(),
+    }
+
+    async def told_of(event: Callable[[Scene], Event]) -> str:
+        watches = Watches()
+        policies = [watches] if watched else []
+        scene = Scene(loop, *policies, timeouts={"tunnel_idle": "20s"})
+        await moment(scene, event(scene))
+        await scene.wait(40.0)
+        told = scene.outcomes()
+        await scene.leave()
+        scene.clean()
+        if watched:
+            assert len(watches.hearing.heard) == watches.hearing.begun
+        return told or "-"
+
+    told = [loop.run(told_of(event)) for event in events.values()]
+    assert dict(zip(events, told, strict=True)) == dict(zip(events, MOMENTS[moment], strict=True))
+
+
+# -- policies that fail ---------------------------------------------------------------------------
+
+
+@dataclass
+class FailsAtOnce:
+    """Before anything is asked."""
+
+    error: BaseException
+
+    def check(self, request: Request) -> None:
+        raise self.error
+
+
+@dataclass
+class FailsToAnswer:
+    """In place of an answer."""
+
+    error: BaseException
+
+    def answer(self, request: Request) -> Response | None:
+        raise self.error
+
+
+@dataclass
+class FailsLater:
+    """After waiting."""
+
+    error: BaseException
+
+    async def check(self, request: Request) -> None:
+        await asyncio.sleep(0)
+        raise self.error
+
+
+@dataclass
+class FailsToEdit:
+    """When the response is here."""
+
+    error: BaseException
+
+    def edit_response(self, request: Request, response: Response) -> None:
+        raise self.error
+
+
+@dataclass
+class FailsToReplace:
+    """When the response is here, after waiting."""
+
+    error: BaseException
+
+    def replace(self, request: Request, response: Response) -> Awaitable[Response]:
+        return self._wait()
+
+    async def _wait(self) -> Response:
+        await asyncio.sleep(0)
+        raise self.error
+
+
+@dataclass
+class FailsAround:
+    """A wrapper that has asked."""
+
+    error: BaseException
+
+    def wrap(self, forward: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            await forward(request)
+            raise self.error
+
+        return handle
+
+
+@dataclass
+class FailsToHear:
+    """One that stands around, when the response is here."""
+
+    error: BaseException
+
+    def wrap(self, forward: Handler) -> Handler:
+        return Hearing(forward, broken=self.error)
+
+
+ANSWERS: Final = {"whole": (GET, OK), "streams": (GET, LONG + MUCH), "tunnel": (UPGRADE, SWITCH)}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("envelope", [True, False])
 @pytest.mark.parametrize(
-    "upstream",
-    [
-        pytest.param({"endpoints": _ORIGIN[:1]}, id="one endpoint"),
-        pytest.param({"endpoints": _ORIGIN}, id="several"),
-        pytest.param({"endpoints": _ORIGIN, "balance": _STICKY}, id="sticky"),
-        pytest.param({"endpoints": _ORIGIN, "balance": "ewma"}, id="ewma"),
-        pytest.param(
-            {"endpoints": _ORIGIN, "breaker": {"scope": "endpoint"}, "concurrency": {}},
-            id="breakers and a limit",
-        ),
-        pytest.param(
-            {"endpoints": _ORIGIN[:1], "breaker": {"scope": "upstream"}}, id="one with a breaker"
-        ),
-    ],
+    "failing",
+    [FailsAtOnce, FailsToAnswer, FailsLater, FailsToEdit, FailsToReplace, FailsAround, FailsToHear],
 )
-def test_no_task_for_an_upstream(upstream: dict[str, Any], request_: bytes) -> None:
-    assert tasks_of({"upstreams": {"origin": upstream}}, request_) == 0
+def test_a_policy_that_fails_costs_an_answer_and_no_connection(
+    loop: PausedLoop, failing: Callable[[BaseException], Policy], envelope: bool, answer: str
+) -> None:
+    # The last two are the policy's own here: the client is there.
+    errors = [KeyError(), GatewayError("internal_error"), ConnectionResetError(),
+              asyncio.CancelledError()]  # fmt: skip
+
+    async def story(error: BaseException) -> None:
+        scene = Scene(loop, envelope=envelope)
+        request, response = ANSWERS[answer]
+        service = await scene.idle()
+        scene.bind(failing(error))
+        client = scene.client()
+        client.say(request)
+        await settle()
+        if service.data:
+            service.say(response)
+            await settle()
+        assert client.data.startswith(b"HTTP/1.1 500 ")
+        assert [(told.status, told.error) for told in scene.told] == [(500, "internal_error")]
+        await scene.leave()
+        scene.world.journal.lines.clear()
+        scene.clean()
+
+    for error in errors:
+        loop.run(story(error))
 
 
-@pytest.mark.parametrize(
-    "policies",
-    [
-        pytest.param({"retry": {"attempts": 3, "on": ["connect", "503"]}}, id="retry"),
-        pytest.param({"retry": True, "headers": {"request": {"set": {"X-A": "b"}}}}, id="headers"),
-    ],
-)
-def test_no_task_for_policies_that_wait_for_nothing(policies: dict[str, Any]) -> None:
-    assert tasks_of({"policies": policies}, SMALL) == 0
+def test_a_body_that_can_not_be_let_go_of_ends_its_exchange(loop: PausedLoop) -> None:
+    class Clings(Inflow):
+        async def aclose(self) -> None:
+            raise KeyError
+
+    class Wraps:
+        def replace(self, request: Request, response: Response) -> Response:
+            response.body = Clings(loop, lambda _: None)
+            return response
+
+    async def story() -> None:
+        scene = Scene(loop, Wraps())
+        client, service = await scene.asked()
+        service.say(LONG)
+        await settle()
+        client.reset()
+        await settle()
+        assert [told.error for told in scene.told] == ["internal_error"]
+        scene.world.journal.lines.clear()
+        scene.clean()
+
+    loop.run(story())
 
 
-def test_one_for_each_that_has_to_wait() -> None:
-    assert tasks_of({"policies": {"deadline": "10s"}}, SMALL) == 100
+# -- what fails where nothing may -----------------------------------------------------------------
+
+
+def test_a_connection_whose_request_can_not_even_be_begun_is_closed(
+    loop: PausedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        scene = Scene(loop)
+        with monkeypatch.context() as patch:
+            patch.setattr(scene.gateway, "resolve", dict[str, str]().__getitem__)
+            client = scene.client()
+            client.say(GET)
+            await settle()
+        assert client.aborted
+        assert [type(told["exception"]) for told in scene.failures] == [KeyError]
+        scene.failures.clear()
+        assert (await scene.asked())[0].open
+        await scene.leave()
+        scene.clean()
+
+    loop.run(story())
+
+
+def test_an_answer_that_can_not_even_be_read_is_a_failed_one(
+    loop: PausedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        scene = Scene(loop)
+        client, service = await scene.asked()
+        with monkeypatch.context() as patch:
+            patch.setattr(Heads, "read", dict[str, str]().__getitem__)
+            service.say(OK)
+            await settle()
+        assert client.data.startswith(b"HTTP/1.1 502 ")
+        assert [type(told["exception"]) for told in scene.failures] == [TypeError]
+        scene.failures.clear()
+        await scene.leave()
+        scene.clean()
+
+    loop.run(story())
