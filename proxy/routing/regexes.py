@@ -6,16 +6,20 @@ patterns (`tree`), and which expression stands before which (`precedence`).
 Most expressions begin with fixed characters, as `~/v1/users/[0-9]+` does with `/v1/users/`.
 Of all beginnings those that a path has are found by one binary search: a beginning of the
 path that sorts before it is the closest one of them, or begins it. So an expression is only
-tried on paths that begin as it does; those that begin alike are tried one after another.
+tried on paths that begin as it does. Of those that begin alike a few are tried one after
+another, and many at once, as far as that can be done (`union`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Final
+
+from proxy.routing.union import Union, shared
 
 _SPECIAL: Final = frozenset(".^$*+?{}[]()|\\")
 # What may follow a character that need not be there.
@@ -27,6 +31,9 @@ _HARMLESS: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 # The place of an expression among all, what it is, and the ranks of the routes that have it.
 _Row = tuple[int, re.Pattern[str], list[int]]
 
+# Up to here trying in turn costs no more.
+_FEW: Final = 8
+
 
 class RegexIndex:
     """An index over regular expressions, each with its ranks.
@@ -34,14 +41,14 @@ class RegexIndex:
     expressions: in the order in which they are tried.
     """
 
-    __slots__ = ("_beginnings", "_longer", "_rows")
+    __slots__ = ("_beginnings", "_crowds", "_longer")
 
     def __init__(self, expressions: Iterable[tuple[re.Pattern[str], list[int]]]) -> None:
         rows: dict[str, list[_Row]] = {}
         for place, (regex, ranks) in enumerate(expressions):
             rows.setdefault(beginning(regex.pattern), []).append((place, regex, ranks))
         self._beginnings = sorted(rows)
-        self._rows = [rows[text] for text in self._beginnings]
+        self._crowds = [_Crowd(rows[text]) for text in self._beginnings]
         # For each beginning the place of the longest other one that it begins with; -1 for none.
         self._longer: list[int] = []
         for place, text in enumerate(self._beginnings):
@@ -51,7 +58,7 @@ class RegexIndex:
             self._longer.append(other)
 
     def __bool__(self) -> bool:
-        return bool(self._rows)
+        return bool(self._crowds)
 
     def find(self, path: str) -> Iterator[list[int]]:
         """The ranks of the expressions that take `path`, in runs in the order of trying."""
@@ -60,12 +67,46 @@ class RegexIndex:
         place = bisect_right(beginnings, path) - 1
         while place >= 0:
             if path.startswith(beginnings[place]):
-                found.append(self._rows[place])
+                found.append(self._crowds[place].choose(path))
             place = self._longer[place]
         rows = found[0] if len(found) == 1 else sorted(chain.from_iterable(found), key=_place)
         for _, regex, ranks in rows:
             if regex.fullmatch(path) is not None:
                 yield ranks
+
+
+class _Crowd:
+    """Expressions that begin alike. rows: in the order of trying."""
+
+    __slots__ = ("_apart", "_joined", "_rows", "_union")
+
+    def __init__(self, rows: list[_Row]) -> None:
+        self._rows = rows
+        # None where trying in turn is as good, or all there is.
+        self._union: Union | None = None
+        if len(rows) > _FEW:
+            joined: list[_Row] = []
+            apart: list[_Row] = []
+            for row in rows:
+                (joined if _is_shared(row[1]) else apart).append(row)
+            self._joined, self._apart = joined, apart
+            with contextlib.suppress(ValueError):
+                self._union = Union([regex.pattern for _, regex, _ in joined])
+
+    def choose(self, path: str) -> list[_Row]:
+        """Those that may take a path, in the order of trying."""
+        union = self._union
+        if union is None or not path.isascii():
+            return self._rows
+        places = union.match(path)
+        if places is None:
+            return self._rows
+        chosen = [self._joined[place] for place in places]
+        return sorted(chosen + self._apart, key=_place) if chosen else self._apart
+
+
+def _is_shared(regex: re.Pattern[str]) -> bool:
+    return regex.flags & ~re.IGNORECASE == re.UNICODE and shared(regex.pattern)
 
 
 def _place(row: _Row) -> int:

@@ -5,9 +5,10 @@ does with a request. The order in which routes are tried is written down in `pre
 
 The cost of a look-up depends on the request and on the routes that share its host and its
 path, not on the number of routes. What is tried one after another: regular expressions that
-begin with the same fixed characters, or with none; and routes with the very same host and
-path that differ in methods, in regular expressions for a field or parameter, or in the texts
-of several of those, where one look-up by the most usual one (`sieve`) leaves many.
+begin with the same fixed characters, or with none, and use what Python's `re` alone knows,
+such as looking ahead; and routes with the very same host and path that differ in methods, in
+regular expressions for a field or parameter, or in the texts of several of those, where one
+look-up by the most usual one (`sieve`) leaves many.
 """
 
 from __future__ import annotations

@@ -247,6 +247,8 @@ def alike(size: int, **of_each: Callable[[int], Any]) -> Table[int]:
     [
         ({"path": lambda n: f"~/alike/{n}/[a-z]+"}, ask("/alike/7/x")),
         ({"path": lambda n: f"~/v{n}(/|/.*)"}, ask("/v7/x")),
+        ({"path": lambda n: f"~.*/item{n}"}, ask("/shop/lamps/item7")),
+        ({"path": lambda n: f"~(?i)/[a-z]+/v{n}/.*"}, ask("/API/v7/users/12")),
         ({"headers": lambda n: {"X-Tenant": f"t{n}"}}, ask("/alike", **{"x-tenant": "t7"})),
         (
             {"headers": lambda n: {"X-Tenant": f"t{n}", "X-Beta": "*"}},
