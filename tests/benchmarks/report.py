@@ -75,9 +75,12 @@ def goals(found: Sequence[Verdict]) -> list[str]:
 
 
 def _verdict(verdict: Verdict) -> str:
-    goal = f"{'≤' if verdict.at_most else '≥'} {verdict.goal.bound:g}"
+    sign, first = "≤" if verdict.at_most else "≥", verdict.goal.first
+    goal = f"{sign} {verdict.goal.bound:g}"
     if verdict.ratio is None:
         return f"not measured ({goal})"
+    if first is not None:
+        goal += f"; first goal {sign} {first:g} {'✓' if verdict.within(first) else '✗'}"
     # Rounded against Sidegate, so that what is shown never reaches more than what was measured.
     shown = _ceiling(verdict.ratio) if verdict.at_most else -_ceiling(-verdict.ratio)
     return f"**{shown:.2f}** {'✓' if verdict.reached else '✗ missed'} ({goal})"
