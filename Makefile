@@ -57,6 +57,8 @@ format: $(INSTALLED)  ## Put the code into the house format
 
 .PHONY: bench
 bench: $(INSTALLED) $(BENCH_INSTALLED) tools-bench  ## Measure Sidegate beside other proxies (`ARGS=--quick` for a first look)
+	@.ci/tools /usr/bin/python3=python3 \
+		|| echo "Measuring with the Python of $(VENV), as the container image's isn't here" >&2
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 .PHONY: bench-stages

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.contest import Cores
+from tests.benchmarks.interpreters import of_the_image
 from tests.benchmarks.measures import IDLE, allow_descriptors
 from tests.benchmarks.plot import charts, draw
-from tests.benchmarks.programme import PEERS, SECTIONS, Plan
+from tests.benchmarks.programme import SECTIONS, Plan, peers
 from tests.benchmarks.record import Record
 from tests.benchmarks.report import report
 
@@ -37,8 +38,10 @@ def main(arguments: Sequence[str]) -> int:
     except RuntimeError as failure:
         print(failure)
         return 2
-    plan = Plan(options.rounds, options.seconds, options.peers, cores)
-    record = _record(options)
+    version, python = of_the_image()
+    among = [peer for peer in peers(python) if peer.name in options.peers]
+    plan = Plan(options.rounds, options.seconds, among, cores)
+    record = _record(options, version)
     names = [name for name in SECTIONS if _wanted(name, record, options)]
     failed = _measure(names, plan, record, options.results)
     print("\n" + report(record))
@@ -74,12 +77,12 @@ def _measure(names: Sequence[str], plan: Plan, record: Record, results: Path | N
     return failed
 
 
-def _record(options: argparse.Namespace) -> Record:
-    """What is there to go on with, or nothing yet."""
+def _record(options: argparse.Namespace, version: str) -> Record:
+    """What is there to go on with, or nothing yet. version: of the proxies' interpreter."""
     kept = None if options.results is None else options.results / RECORD
     goes_on = options.resume or options.only
     record = Record.read(kept) if goes_on and kept is not None and kept.exists() else Record()
-    facts = _facts()
+    facts = _facts(version)
     if record.facts not in ({}, facts):
         sys.exit(f"{kept} is of another machine: {record.facts}; begin anew, or write elsewhere")
     record.facts = facts
@@ -99,8 +102,8 @@ def _write(record: Record, folder: Path) -> None:
     (folder / REPORT).write_text(report(record, PLOT), encoding="utf-8")
 
 
-def _facts() -> dict[str, str]:
-    """Of this machine."""
+def _facts(version: str) -> dict[str, str]:
+    """Of this machine, and of its interpreters."""
     model = next(
         (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
          if line.startswith("model name")),
@@ -110,7 +113,8 @@ def _facts() -> dict[str, str]:
         "processor": model,
         "cores": str(len(os.sched_getaffinity(0))),
         "kernel": platform.release().partition("-")[0],
-        "Python": platform.python_version(),
+        "Python of Sidegate and of aiohttp": version,
+        "Python of costs and counts": platform.python_version(),
     }
 
 
@@ -124,6 +128,7 @@ def _how(plan: Plan) -> str:
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    known = {peer.name.lower(): peer.name for peer in peers(sys.executable)}
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of each proxy in each round")
@@ -138,7 +143,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--peers", nargs="+", metavar="PROXY", default=(),
-        help=f"of {', '.join(peer.name for peer in PEERS)}; what comes of it isn't kept",
+        help=f"of {', '.join(known.values())}; what comes of it isn't kept",
     )  # fmt: skip
     parser.add_argument(
         "--results", type=Path, metavar="FOLDER", help="keep what was measured there"
@@ -151,14 +156,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     for name in options.only or ():
         if name not in SECTIONS:
             parser.error(f"no section {name!r}; there are {', '.join(SECTIONS)}")
-    known = {peer.name.lower(): peer for peer in PEERS}
     for name in options.peers:
         if name.lower() not in known:
-            parser.error(f"no proxy {name!r}; there are {', '.join(p.name for p in PEERS)}")
+            parser.error(f"no proxy {name!r}; there are {', '.join(known.values())}")
     if options.results is None and not options.quick and not options.peers:
         options.results = RESULTS
-    wanted = {name.lower() for name in options.peers} or known
-    options.peers = [peer for name, peer in known.items() if name in wanted]
+    options.peers = [known[name.lower()] for name in options.peers] or list(known.values())
     return options
 
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -58,6 +58,10 @@ class Contest:
     origin: Process
     origin_port: int
     cores: Cores
+
+    def without_aside(self) -> Contest:
+        """The same without those that take part in small GETs alone."""
+        return replace(self, contenders=[one for one in self.contenders if not one.peer.aside])
 
     def turns(self, measure: Callable[[Contender], Measured]) -> dict[str, Callable[[], Measured]]:
         """What is to be done of each proxy, by its name; its log begins anew after that."""
@@ -110,7 +114,9 @@ def _start(
     stack.callback(process.stop)
     try:
         await_answer(process, place.port)
-        wrong = faults(place.port, policies=peer.policies, log=place.log, duty=duty)
+        wrong = faults(
+            place.port, policies=peer.policies, log=place.log, duty=duty, traces=peer.traces
+        )
     except (OSError, RuntimeError, ValueError) as failure:
         wrong = [str(failure)]
     if wrong:

@@ -1,4 +1,4 @@
-"""Other interpreters to run Sidegate and the plain aiohttp proxy with.
+"""Interpreters to run Sidegate and the plain aiohttp proxy with.
 
 Each gets an environment of its own, made once from the lock beside the benchmark's own.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -68,6 +69,16 @@ def found() -> list[Interpreter]:
     names = [f"python3.{minor}" for minor in range(VERSIONS[0][1], VERSIONS[1][1])]
     paths = [str(folder / name) for folder in folders for name in names]
     return described([sys.executable, *(path for path in paths if os.access(path, os.X_OK))])
+
+
+def of_the_image(program: Path = _SYSTEM / "python3") -> tuple[str, str]:
+    """What runs in the container image, Debian's own: its name, and the interpreter of its
+    environment. The benchmark's own where there is none, or none that will do.
+    """
+    there = [str(program)] if os.access(program, os.X_OK) else []
+    for interpreter, python in environments(described(there)):
+        return interpreter.name, python
+    return platform.python_version(), sys.executable
 
 
 def described(programs: Iterable[str]) -> list[Interpreter]:

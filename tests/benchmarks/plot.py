@@ -12,7 +12,7 @@ from tests.benchmarks.record import Record
 
 COLUMNS: Final = 2
 _WIDTH: Final = 460
-_NAME: Final = 96
+_NAME: Final = 148
 _VALUE: Final = 74
 _ROW: Final = 20
 _HEAD: Final = 46

@@ -34,9 +34,21 @@ from tests.benchmarks.record import Record
 from tests.benchmarks.stages import parts
 from tests.benchmarks.workload import WORKLOADS, Workload
 
-PEERS: Final[tuple[Peer, ...]] = (
-    Sidegate(), PlainAiohttp(), Envoy(), Nginx(), HAProxy(), Caddy(), Varnish(),
-)  # fmt: skip
+
+def peers(python: str) -> tuple[Peer, ...]:
+    """Whom there is to compare. python: the interpreter that runs those that are of Python."""
+    return (
+        Sidegate(python=python),
+        PlainAiohttp(python=python),
+        PlainAiohttp("aiohttp, forwards only", python, policies=False),
+        Envoy(),
+        Envoy("Envoy, without traces", traces=False),
+        Nginx(),
+        HAProxy(),
+        Caddy(),
+        Varnish(),
+    )
+
 
 SMALL: Final = WORKLOADS["small"][0]
 
@@ -50,9 +62,9 @@ class Plan:
     peers: Sequence[Peer]
     cores: Cores
 
-    def able(self, duty: Duty) -> list[Peer]:
-        """Those that can do it."""
-        return [peer for peer in self.peers if duty in peer.duties]
+    def able(self, duty: Duty, *, aside: bool = False) -> list[Peer]:
+        """Those that can do it; aside: with those that are for small GETs alone."""
+        return [peer for peer in self.peers if duty in peer.duties and (aside or not peer.aside)]
 
 
 class Section(NamedTuple):
@@ -78,7 +90,8 @@ def _contest(peers: Sequence[Peer], duty: Duty, plan: Plan, record: Record) -> I
     with contest(peers, duty, plan.cores) as running:
         for contender in running.contenders:
             peer = contender.peer
-            record.versions.setdefault(peer.name, peer.version())
+            if not peer.aside:
+                record.versions.setdefault(peer.name, peer.version())
             if peer.note:
                 record.notes.setdefault(peer.name, peer.note)
         yield running
@@ -91,18 +104,21 @@ def _workloads(workloads: Sequence[Workload]) -> Section:
     duty = workloads[0].duty
 
     def measure(plan: Plan, record: Record) -> None:
-        with _contest(plan.able(duty), duty, plan, record) as running:
+        everybody = plan.able(duty, aside=SMALL in workloads)
+        with _contest(everybody, duty, plan, record) as running:
             for workload in workloads:
                 tell(workload.title)
-                _warm_up(running, workload)
-                turns = running.turns(
-                    partial(throughput, contest=running, workload=workload, seconds=plan.seconds)
+                among = running if workload is SMALL else running.without_aside()
+                _warm_up(among, workload)
+                turns = among.turns(
+                    partial(throughput, contest=among, workload=workload, seconds=plan.seconds)
                 )
                 record.throughput[workload.title] = in_turns(turns, plan.rounds, tell)
 
     def seconds(plan: Plan) -> float:
         each = 1 + _ASK + plan.rounds * (plan.seconds + _ASK)
-        return len(plan.able(duty)) * (_START + len(workloads) * each)
+        able = (len(plan.able(duty, aside=workload is SMALL)) for workload in workloads)
+        return len(plan.able(duty)) * _START + sum(able) * each
 
     return Section(measure, seconds)
 

@@ -11,6 +11,9 @@ CONFIGURATION: Final = """\
 {{
     admin off
     auto_https off
+    servers {{
+        metrics
+    }}
 }}
 :{port} {{
     bind 127.0.0.1
@@ -22,12 +25,15 @@ CONFIGURATION: Final = """\
     }}
     header {{
         X-Request-ID {{http.request.uuid}}
+        Via "1.1 caddy"
         {headers}
         -X-Powered-By
         -Server
     }}
     reverse_proxy 127.0.0.1:{origin} {{
         header_up X-Request-ID {{http.request.uuid}}
+        header_up X-Forwarded-Port {port}
+        header_up Via "1.1 caddy"
         transport http {{
             keepalive_idle_conns_per_host 128
         }}
@@ -40,8 +46,10 @@ class Caddy:
     """Debian's Caddy."""
 
     name = "Caddy"
-    note = "has no rate limit in the box, so it runs without one"
+    note = "no rate limit, which it hasn't in the box, and no trace context"
     policies = True
+    traces = False
+    aside = False
     duties = FORWARDS
 
     def program(self) -> str | None:

@@ -35,7 +35,10 @@ frontend clients
     http-request capture req.hdr(User-Agent) id 0
     stick-table type ip size 100k expire 60s store http_req_rate({seconds}s)
     http-request track-sc0 src
-    http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt {most} }}
+    http-request return status 429 content-type application/json hdr Retry-After {seconds} \
+lf-string '{{"error":"rate_limited","detail":"Too many requests.","status":429,\
+"timestamp":"%[date,utime(%Y-%m-%dT%H:%M:%SZ)]","path":"%[path,json(utf8s)]",\
+"request_id":"%[unique-id]"}}' if {{ sc_http_req_rate(0) gt {most} }}
     http-request set-header X-Forwarded-Proto http
     http-request set-header X-Forwarded-Host %[req.hdr(Host)]
     http-request set-header X-Forwarded-Port %[dst_port]
@@ -56,8 +59,12 @@ class HAProxy:
     """Debian's HAProxy."""
 
     name = "HAProxy"
-    note = "writes each access line by itself"
+    note = (
+        "no trace context, no RateLimit fields; a fixed Retry-After; each line is written by itself"
+    )
     policies = True
+    traces = False
+    aside = False
     duties = LIMITS
 
     def program(self) -> str | None:

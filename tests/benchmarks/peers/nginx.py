@@ -42,6 +42,10 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{port} backlog=1024;
+        add_header X-Request-ID $request_id always;
+        add_header Via "1.1 nginx" always;
+        {headers}
+        error_page 429 @refused;
         location / {{
             limit_req zone=clients {burst} nodelay;
             {cache}
@@ -57,21 +61,34 @@ http {{
             proxy_set_header X-Forwarded-Port $server_port;
             proxy_set_header Via "1.1 nginx";
             proxy_hide_header X-Powered-By;
+        }}
+        location @refused {{
+            default_type application/json;
             add_header X-Request-ID $request_id always;
             add_header Via "1.1 nginx" always;
+            add_header Retry-After {period} always;
             {headers}
+            return 429 '{refusal}';
         }}
     }}
 }}
 """
 
 
+REFUSAL: Final = (
+    '{"error":"rate_limited","detail":"Too many requests.","status":429,'
+    '"timestamp":"$time_iso8601","request_id":"$request_id"}'
+)
+
+
 class Nginx:
     """Debian's nginx, without its own configuration."""
 
     name = "nginx"
-    note = ""
+    note = "no trace context, no RateLimit fields, no counts by status; a fixed Retry-After"
     policies = True
+    traces = False
+    aside = False
     duties = ALL
 
     def program(self) -> str | None:
@@ -86,7 +103,7 @@ class Nginx:
         """In the foreground, writing nothing outside of its folder."""
         # Started by root it would run its worker as nobody, who can't enter the folder.
         user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
-        headers = "\n            ".join(
+        headers = "\n        ".join(
             f'add_header {name} "{value}" always;' for name, value in SECURITY_HEADERS.items()
         )
         refuses, caches = place.duty == "refuse", place.duty == "cache"
@@ -94,6 +111,7 @@ class Nginx:
             user=user, folder=place.folder, log=place.log, port=place.port, origin=place.origin,
             headers=headers, connections=CONNECTIONS,
             rate="1r/m" if refuses else "1000000r/s", burst="" if refuses else "burst=100000",
+            period=60 if refuses else 1, refusal=REFUSAL,
             zone=f"proxy_cache_path {place.folder}/cache keys_zone=all:16m;" if caches else "",
             cache="proxy_cache all;" if caches else "",
         )  # fmt: skip

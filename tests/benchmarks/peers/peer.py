@@ -1,9 +1,10 @@
 """What the benchmark needs to know of a proxy. Each peer is one file beside this one.
 
-A peer's configuration does what Sidegate does by default, as far as that proxy can: request
-IDs both ways, forwarding fields, the security headers of `answer.py`, a rate limit, JSON access
-lines to a file, keep-alive to the origin, room for many idle clients; one worker. What it can't
-is told in its `note`, which is printed with the table.
+A peer's configuration does what Sidegate does by default, as far as that proxy can by itself:
+request IDs both ways, forwarding fields, a trace's context, the security headers of `answer.py`,
+a rate limit for each client address with refusals in JSON, metrics, JSON access lines to a
+file, keep-alive to the origin, room for many idle clients; one worker. What it does less, or
+otherwise, is told in its `note`, which is printed with the table.
 """
 
 from __future__ import annotations
@@ -72,6 +73,16 @@ class Peer(Protocol):
     @property
     def policies(self) -> bool:
         """It is to do the work that `answer.py` checks, beyond forwarding."""
+        ...
+
+    @property
+    def traces(self) -> bool:
+        """It begins a trace's context, or continues the client's."""
+        ...
+
+    @property
+    def aside(self) -> bool:
+        """It is there to tell what part of the work costs, and takes part in small GETs alone."""
         ...
 
     @property

@@ -22,8 +22,10 @@ _NEVER: Final = "limit: 1000000/s, burst: 1000000"
 class Sidegate:
     """The proxy of this project, from this checkout. python: the interpreter that runs it."""
 
-    note = "also continues or begins a trace context, which the others don't"
+    note = "tells clients their limit in RateLimit fields, and what trace they are part of"
     policies = True
+    traces = True
+    aside = False
     duties = ALL
 
     def __init__(self, name: str = "Sidegate", python: str = sys.executable) -> None:

@@ -16,6 +16,7 @@ sub vcl_recv {{
 }}
 sub vcl_backend_response {{
     unset beresp.http.X-Powered-By;
+    unset beresp.http.Server;
 }}
 sub vcl_deliver {{
     set resp.http.X-Request-ID = req.xid;
@@ -33,8 +34,10 @@ class Varnish:
     """Debian's Varnish, its access lines written by the program that comes with it."""
 
     name = "Varnish"
-    note = "has no rate limit; CPU time includes the process that writes its access lines"
+    note = "no rate limit, no trace context; CPU time includes the process that writes access lines"
     policies = True
+    traces = False
+    aside = False
     duties = frozenset[Duty]({"cache"})
 
     def program(self) -> str | None:
@@ -56,6 +59,6 @@ class Varnish:
         script = (
             f"{self.program()} -j none -F -n {work} -a 127.0.0.1:{place.port} -f {vcl}"
             " -s malloc,64m & cache=$!; trap 'kill $cache $lines' TERM;"
-            f" varnishncsa -d -t 15 -n {work} -f {lines} -w {place.log} & lines=$!; wait $cache"
+            f" varnishncsa -t 15 -n {work} -f {lines} -w {place.log} & lines=$!; wait $cache"
         )
         return Launch(("bash", "-c", script))

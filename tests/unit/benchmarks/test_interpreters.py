@@ -7,7 +7,9 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.benchmarks.interpreters import Interpreter, described
+import pytest
+
+from tests.benchmarks.interpreters import LOCK, Interpreter, described, of_the_image
 
 
 def test_an_interpreter_is_known_by_its_own_path(tmp_path: Path) -> None:
@@ -26,6 +28,28 @@ def test_what_does_not_run_is_left_out(tmp_path: Path) -> None:
     old.write_text('#!/bin/sh\necho \'{"version": [3, 10, 1], "base": "/x"}\'\n')
     old.chmod(0o755)
     assert described([str(broken), str(old)]) == []
+
+
+OWN = (platform.python_version(), sys.executable)
+
+
+def test_the_images_interpreter_measures_from_an_environment_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    (found,) = described([sys.executable])
+    folder = tmp_path / "bench" / found.name.replace(" ", "-")
+    folder.mkdir(parents=True)
+    (folder / "installed").write_bytes(LOCK.read_bytes())
+    assert of_the_image(Path(sys.executable)) == (found.name, str(folder / "bin" / "python"))
+
+
+def test_without_the_images_interpreter_the_benchmarks_own_measures(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    assert of_the_image(old) == OWN
+    old.write_text('#!/bin/sh\necho \'{"version": [3, 10, 1], "base": "/x"}\'\n')
+    old.chmod(0o755)
+    assert of_the_image(old) == OWN
 
 
 def test_the_systems_own_is_told_apart() -> None:
