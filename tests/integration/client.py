@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-TIMEOUT: Final = 20.0
+TIMEOUT: Final = 60.0
 """Seconds after which a test that waits has failed; generous, for a busy machine."""
 
 

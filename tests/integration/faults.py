@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.integration.client import until
-from tests.integration.origins import free_port
+from tests.integration.ports import free_port
 from tests.integration.process import Process, process
 
 SCRIPT: Final = Path(__file__).parent / "faulty.py"

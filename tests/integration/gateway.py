@@ -18,6 +18,7 @@ from proxy.catalog import load_catalog
 from proxy.config.load import Document, load
 from proxy.process.solo import Solo
 from proxy.telemetry.sink import Sink
+from tests.integration.client import TIMEOUT
 from tests.integration.origins import RawOrigin, Script
 
 NOTHING: Final[Mapping[str, Any]] = {}
@@ -75,7 +76,7 @@ class Gateway:
 
     async def lines(self, event: str = "request", count: int = 1) -> list[dict[str, Any]]:
         """The log lines of an event, once there are `count`."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT):
             while True:
                 self._sink.flush()
                 await asyncio.sleep(0.01)
@@ -132,7 +133,7 @@ class Gateway:
             writer.write(data)
             if half_close:
                 writer.write_eof()
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(TIMEOUT):
                 with contextlib.suppress(ConnectionResetError):
                     return await reader.read()
             return b""

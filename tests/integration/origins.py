@@ -267,14 +267,6 @@ async def aiohttp_app(
         await runner.cleanup()
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextlib.contextmanager
 def python_process(*arguments: str, port: int, cwd: Path) -> Iterator[str]:
     """A service in a process of its own, once it accepts connections."""

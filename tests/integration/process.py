@@ -19,7 +19,7 @@ import yaml
 from tests.integration.gateway import NOTHING, completed
 
 ROOT: Final = Path(__file__).parents[2]
-TIMEOUT: Final = 30.0
+TIMEOUT: Final = 90.0
 
 
 class Process:

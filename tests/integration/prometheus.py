@@ -16,7 +16,7 @@ import yaml
 
 from proxy.observability.files import make_files, write_files
 from tests.integration.client import TIMEOUT
-from tests.integration.origins import free_port
+from tests.integration.ports import free_port
 
 PROGRAM: Final = shutil.which("prometheus") or "prometheus"
 PROMTOOL: Final = shutil.which("promtool") or "promtool"
@@ -29,12 +29,15 @@ class Prometheus:
         self.url = url
         self._session = session
         self._log = log
+        self._at = ""
 
     async def ask(self, expression: str) -> list[dict[str, Any]]:
         """The series of an instant query: labels in `metric`, and `value`."""
-        async with self._session.get(
-            self.url + "/api/v1/query", params={"query": expression}
-        ) as page:
+        parameters = {"query": expression}
+        if self._at:
+            # What the last scrape that is known of brought, whatever became of a later one.
+            parameters["time"] = self._at
+        async with self._session.get(self.url + "/api/v1/query", params=parameters) as page:
             told = await page.json()
         assert told["status"] == "success", f"{expression}: {told.get('error')}"
         result: list[dict[str, Any]] = told["data"]["result"]
@@ -56,15 +59,16 @@ class Prometheus:
             return found
 
     async def scraped(self) -> None:
-        """Return after another scrape has begun and ended."""
+        """Return after another scrape has begun and ended well; questions are about it then."""
         began = time.time()
-
-        async def latest() -> float:
-            series = await self.ask('timestamp(up{job="sidegate"})')
-            return max((float(one["value"][1]) for one in series), default=0.0)
-
+        # A proxy that is too busy to answer in time has `up` be 0.
+        latest = 'timestamp(up{job="sidegate"}) * up{job="sidegate"}'
         late = time.monotonic() + TIMEOUT
-        while await latest() <= began:
+        self._at = ""
+        while not self._at:
+            for series in await self.ask(latest):
+                if float(series["value"][1]) > began:
+                    self._at = series["value"][1]
             assert time.monotonic() < late, self._log.read_text(encoding="utf-8")
             await asyncio.sleep(0.1)
 
@@ -79,13 +83,13 @@ class Prometheus:
 
 @contextlib.asynccontextmanager
 async def scraping(admin: str, folder: Path) -> AsyncIterator[Prometheus]:
-    """Run Prometheus on the metrics of a proxy, five times a second. admin: its admin address."""
+    """Run Prometheus on the metrics of a proxy, twice a second. admin: its admin address."""
     place = folder / "prometheus"
     write_files(place, make_files())
     (place / "prometheus.yml").write_text(
         yaml.safe_dump(
             {
-                "global": {"scrape_interval": "200ms", "evaluation_interval": "200ms"},
+                "global": {"scrape_interval": "500ms", "evaluation_interval": "500ms"},
                 "rule_files": ["recording-rules.yaml", "alert-rules.yaml"],
                 "scrape_configs": [
                     {

@@ -6,15 +6,14 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.integration.origins import free_port
+from tests.integration.ports import FIRST, free_port, last_port, lend
 
-TIMEOUT = 30.0
+TIMEOUT = 90.0
 SLOTS = ((0, 5460), (5461, 10922), (10923, 16383))
 
 
@@ -99,18 +98,12 @@ def redis_server(folder: Path, *options: str) -> contextlib.AbstractContextManag
 def _cluster_node(folder: Path) -> Redis:
     """A running node of a cluster that is yet to be.
 
-    Nodes talk to each other at a port that is higher by 10,000, which has to be free as well;
-    somebody else may take either before the node does.
+    Nodes talk to each other at a port that is higher by 10,000, which has to be free as well.
     """
-    ports = random.Random(os.urandom(8)).sample(range(10_000, 20_000), 100)
-    for port in ports:
-        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", port))
-            other.bind(("127.0.0.1", port + 10_000))
-            one.close()
-            other.close()
+    for port in random.Random(os.urandom(8)).sample(range(FIRST, last_port() - 10_000), 100):
+        if lend(port) and lend(port + 10_000):
             node = Redis(
-                folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", port=port
+                folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "15000", port=port
             )
             node.start()
             return node
@@ -161,8 +154,8 @@ class Sentinel(Redis):
         self._file.write_text(
             f"port {self.port}\nbind 127.0.0.1\n"
             f"sentinel monitor limits 127.0.0.1 {master.port} 2\n"
-            "sentinel down-after-milliseconds limits 500\n"
-            "sentinel failover-timeout limits 1000\n"
+            "sentinel down-after-milliseconds limits 2000\n"
+            "sentinel failover-timeout limits 3000\n"
         )
 
     def _arguments(self) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from tests.integration.redis import Redis, redis_server
 CONFIG: dict[str, Any] = {
     "policies": {
         "rate_limit": {
-            "limits": ["5/min", {"limit": "100/min", "key": "global", "name": "all"}],
-            "tiers": {"127.0.0.1": "9/min"},
+            "limits": ["5/hour", {"limit": "100/day", "key": "global", "name": "all"}],
+            "tiers": {"127.0.0.1": "9/hour"},
             "tier": "header:X-Plan",
         }
     },
@@ -28,7 +28,7 @@ CONFIG: dict[str, Any] = {
             "name": "login",
             "match": {"path": "/login"},
             "policies": {
-                "rate_limit": {"limit": "2/min", "key": ["client_ip", "header:X-User"]},
+                "rate_limit": {"limit": "2/hour", "key": ["client_ip", "header:X-User"]},
                 "respond": 204,
             },
         },
@@ -52,11 +52,11 @@ async def test_what_limits_there_are(tmp_path: Path) -> None:
         assert status == 200
         everywhere, login = sorted(page["limits"], key=lambda row: row["policy"])
         assert everywhere["policy"] == "*"
-        assert [row["name"] for row in everywhere["limits"]] == ["5/minute", "all"]
+        assert [row["name"] for row in everywhere["limits"]] == ["5/hour", "all"]
         assert everywhere["tiers"]["127.0.0.1"][0]["limit"] == 9
         assert login["policy"] == "login"
         assert login["limits"][0] == {
-            "name": "2/minute", "algorithm": "gcra", "limit": 2, "period": 60.0, "burst": 2,
+            "name": "2/hour", "algorithm": "gcra", "limit": 2, "period": 3600.0, "burst": 2,
             "key": ["client_ip", "header:X-User"], "cost": 1,
         }  # fmt: skip
 
@@ -68,8 +68,8 @@ async def test_how_a_key_stands_and_a_new_start(tmp_path: Path) -> None:
         status, page = await call(gateway, "/limits/*?key=127.0.0.1")
         assert status == 200
         [row] = page["limits"]
-        assert (row["name"], row["admits"], row["remaining"]) == ("5/minute", False, 0)
-        assert 0 < row["retry_after"] <= 12
+        assert (row["name"], row["admits"], row["remaining"]) == ("5/hour", False, 0)
+        assert 600 < row["retry_after"] <= 720
         assert row["counted"] == "in the store"
         [row] = (await call(gateway, "/limits/*"))[1]["limits"]
         assert (row["name"], row["remaining"]) == ("all", 95)

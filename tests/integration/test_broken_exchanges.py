@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from tests.integration.client import CutShort, ask, connected, request, until
+from tests.integration.client import TIMEOUT, CutShort, ask, connected, request, until
 from tests.integration.gateway import before
 from tests.integration.origins import OK, cutting
 
@@ -118,7 +118,7 @@ async def test_half_an_upload_never_looks_whole(framing: bytes, way: str, tmp_pa
                 answer = await wire.answer()
                 assert (answer.status, answer.error) == (400, "incomplete_body")
                 assert await wire.ended()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT):
             await ended.wait()
         body = origin.bytes_received.partition(b"\r\n\r\n")[2]
         assert body == b"5\r\nhello\r\n"
@@ -143,7 +143,7 @@ async def test_a_client_that_leaves_frees_the_upstream_at_once(tmp_path: Path) -
             await wire.send(request())
             await until(lambda: origin.connections == 1)
             wire.abort()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT):
             await gone.wait()
         [line] = await gateway.lines()
         assert (line["status"], line["aborted"]) == (0, "client_closed")
@@ -165,7 +165,7 @@ async def test_a_client_that_closes_amid_a_body_frees_the_upstream(tmp_path: Pat
         async with connected(gateway.url) as wire:
             await wire.send(request())
             await wire.head()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT):
             await gone.wait()
         [line] = await gateway.lines()
         assert (line["status"], line["aborted"]) == (200, "client_closed")

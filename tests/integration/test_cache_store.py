@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from proxy.config.store import RedisOptions
-from tests.integration.client import Answer, ask, request, until
+from tests.integration.client import TIMEOUT, Answer, ask, request, until
 from tests.integration.gateway import Gateway, running
 from tests.integration.origins import Holding, RawOrigin, Script
 from tests.integration.process import process
@@ -104,7 +104,7 @@ async def purge(gateway: Gateway, **what: Any) -> dict[str, Any]:
 
 async def outdated(answer: Callable[[], Awaitable[Answer]], body: bytes) -> None:
     """Return once what is answered isn't this any more."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT):
         for _ in count():
             if (await answer()).body != body:
                 return

@@ -26,7 +26,8 @@ from tests.integration.chart import (
 )
 from tests.integration.client import ask, request
 from tests.integration.command import command
-from tests.integration.origins import OK, RawOrigin, aiohttp_app, answering, free_port
+from tests.integration.origins import OK, RawOrigin, aiohttp_app, answering
+from tests.integration.ports import free_port
 from tests.integration.process import process
 
 # The three that are supported when this is written.

@@ -20,7 +20,8 @@ import pytest
 from tests.integration.client import ask, connected, request, until
 from tests.integration.gateway import Gateway, running
 from tests.integration.name_server import NameServer, name_server
-from tests.integration.origins import Holding, RawOrigin, Script, free_port
+from tests.integration.origins import Holding, RawOrigin, Script
+from tests.integration.ports import free_port
 
 
 def named(name: str) -> Script:
@@ -100,8 +101,9 @@ async def test_a_name_is_asked_for_again_when_its_ttl_is_over(port: int, tmp_pat
         ):
             await answers(gateway, 1)
             await until(lambda: server.queries("users.test") >= 3)
-        before = server.queries("users.test")
         server.serve("host-record=users.test,127.0.0.2,3600")
+        # Now that who took down the last of them has ended.
+        before = server.queries("users.test")
         async with (
             instances(port, "127.0.0.2"),
             running(by_dns(server, port, least="50ms"), tmp_path) as gateway,
@@ -118,7 +120,7 @@ async def test_what_was_found_is_kept_while_no_name_server_answers(
         server.serve("host-record=users.test,127.0.0.2,1")
         async with (
             instances(port, "127.0.0.2"),
-            running(by_dns(server, port, timeout="200ms", least="50ms"), tmp_path) as gateway,
+            running(by_dns(server, port, timeout="2s", least="50ms"), tmp_path) as gateway,
         ):
             await answers(gateway, 1)
             server.stop()

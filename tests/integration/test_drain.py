@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.client import CutShort, ask, connected, request, until
+from tests.integration.client import TIMEOUT, CutShort, ask, connected, request, until
 from tests.integration.gateway import completed
 from tests.integration.origins import OK, RawOrigin
 from tests.integration.process import Process, process
@@ -88,7 +88,7 @@ async def test_requests_are_finished_and_the_exit_is_clean(tmp_path: Path) -> No
 async def test_readiness_fails_before_listeners_close(tmp_path: Path) -> None:
     """Load balancers get time to notice, and what they still send is served."""
     async with RawOrigin(Service()) as origin:
-        with process(config(origin, delay="1s"), tmp_path) as sidegate:
+        with process(config(origin, delay="3s"), tmp_path) as sidegate:
             ready = await ask(sidegate.admin, request("GET", "/readyz"))
             assert ready.status == 200
             sidegate.tell(signal.SIGTERM)
@@ -128,7 +128,7 @@ async def test_a_second_signal_ends_it_at_once(second: signal.Signals, tmp_path:
                 sidegate.tell(signal.SIGTERM)
                 await asyncio.to_thread(sidegate.lines, "draining")
                 sidegate.tell(second)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(TIMEOUT):
                     assert await ended(sidegate) != 0
             text = sidegate.file.with_suffix(".log").read_text(encoding="utf-8")
             assert "Traceback" not in text
@@ -171,7 +171,7 @@ async def test_nothing_to_finish(tmp_path: Path) -> None:
 async def test_connections_that_wait_to_be_accepted_are_served(tmp_path: Path) -> None:
     """The listener closes without taking them down with it."""
     async with RawOrigin(Service()) as origin:
-        with process(config(origin, timeout="5s"), tmp_path) as sidegate:
+        with process(config(origin, timeout="20s"), tmp_path) as sidegate:
             sidegate.tell(signal.SIGSTOP)
             async with contextlib.AsyncExitStack() as stack:
                 wires = [
@@ -189,7 +189,7 @@ async def test_connections_that_wait_to_be_accepted_are_served(tmp_path: Path) -
 async def test_responses_say_that_it_is_time_to_go(tmp_path: Path) -> None:
     """While listeners are still open, so that clients that keep connections leave in time."""
     async with RawOrigin(Service()) as origin:
-        with process(config(origin, delay="1s"), tmp_path) as sidegate:
+        with process(config(origin, delay="3s"), tmp_path) as sidegate:
             async with connected(sidegate.url) as wire:
                 await wire.send(request())
                 assert "connection" not in (await wire.answer()).headers

@@ -38,13 +38,13 @@ async def test_a_body_that_drips_is_given_up(tmp_path: Path) -> None:
 
 async def test_a_body_that_keeps_the_rate_is_taken_however_long_it_takes(tmp_path: Path) -> None:
     # Long enough that a client on a busy machine doesn't seem to pause.
-    patience = {**PATIENCE, "timeouts": {"body_idle": "1s"}}
+    patience = {**PATIENCE, "timeouts": {"body_idle": "3s"}}
     async with (
         before(answering(OK), tmp_path, server=patience) as (_, gateway),
         connected(gateway.url) as wire,
     ):
-        await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 24000\r\n\r\n")
-        for _ in range(12):
+        await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 32000\r\n\r\n")
+        for _ in range(16):
             await asyncio.sleep(0.25)
             await wire.send(b"x" * 2000)
         assert (await wire.answer()).status == 200

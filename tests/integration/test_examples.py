@@ -23,7 +23,8 @@ from proxy.config.yaml_source import read_file
 from tests.integration.certificates import Authority
 from tests.integration.client import Answer, ask, request
 from tests.integration.gateway import running
-from tests.integration.origins import aiohttp_app, free_port
+from tests.integration.origins import aiohttp_app
+from tests.integration.ports import free_port
 
 FOLDER: Final = Path(__file__).parents[2] / "config" / "policies"
 EXAMPLES: Final = sorted(path.stem for path in FOLDER.glob("*.yaml"))

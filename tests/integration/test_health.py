@@ -11,7 +11,8 @@ import pytest
 from tests.integration.client import ask, request, until
 from tests.integration.faults import endpoints
 from tests.integration.gateway import Gateway, running
-from tests.integration.origins import OK, RawOrigin, answering, free_port
+from tests.integration.origins import OK, RawOrigin, answering
+from tests.integration.ports import free_port
 
 QUICK = {"interval": "50ms", "timeout": "5s", "rise": 2, "fall": 2}
 
@@ -86,5 +87,6 @@ async def test_checks_end_with_the_configuration_that_asked_for_them(tmp_path: P
             gateway.rewrite({"upstreams": {"service": one.url}})
             assert (await gateway.reload())[0] == 200
             before = one.asked
-            await asyncio.sleep(0.3)
-            assert one.asked == before
+            await asyncio.sleep(0.5)
+            # Ten would have come; one may have been on its way.
+            assert one.asked <= before + 1

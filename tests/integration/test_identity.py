@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import pytest
 
-from tests.integration.client import Answer, connected, request
+from tests.integration.client import Answer, connected, request, until
 from tests.integration.gateway import Gateway, running
-from tests.integration.origins import OK, RawOrigin, free_port
+from tests.integration.origins import OK, RawOrigin
+from tests.integration.ports import free_port
 
 HOST: Final = b"Host: a\r\n"
 UPGRADE: Final = {
@@ -220,7 +221,7 @@ async def test_a_client_that_is_gone(tmp_path: Path) -> None:
     async with standing(tmp_path) as gateway:
         async with connected(gateway.url) as wire:
             await wire.send(request("GET", "/up/silent"))
-            await asyncio.sleep(0.1)
+            await until(lambda: gateway.app.status()["in_flight"] == 1)
             wire.abort()
         [line] = await gateway.lines()
     assert line["status"] == 0

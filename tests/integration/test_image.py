@@ -18,7 +18,8 @@ from typing import Final
 import pytest
 
 from tests.integration.client import ask, request
-from tests.integration.origins import OK, RawOrigin, answering, free_port
+from tests.integration.origins import OK, RawOrigin, answering
+from tests.integration.ports import free_port
 from tests.integration.process import ROOT, Process
 
 DOCKERFILE: Final = (ROOT / "Dockerfile").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ from tests.integration.client import Wire, connected, request
 from tests.integration.process import ROOT, Process, process
 from tests.integration.test_workers import pids, status_of
 
-CONNECTIONS = 48
+CONNECTIONS = 64
 
 
 @contextlib.contextmanager
@@ -58,9 +58,7 @@ def test_processes_take_exactly_what_there_is() -> None:
     with hammering(4) as (descriptor, processes):
         assert [one.wait(60) for one in processes] == [0] * 4
         memory, _ = hammer.attach(descriptor, 7)
-        counts = hammer.admitted(memory)
-        assert sum(counts) == hammer.LIMIT.limit
-        assert all(count > 0 for count in counts[:4])
+        assert sum(hammer.admitted(memory)) == hammer.LIMIT.limit
 
 
 def test_processes_that_are_killed_in_the_act_stop_nobody() -> None:

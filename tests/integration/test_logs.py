@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -40,6 +41,16 @@ async def shown(admin: str, method: str = "GET") -> dict[str, Any]:
     return told
 
 
+def has_open(pid: int, file: Path) -> bool:
+    """Whether a process has opened a file."""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        # Some other may have been closed by now.
+        with contextlib.suppress(OSError):
+            if link.readlink() == file:
+                return True
+    return False
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_file_is_rotated_under_a_running_proxy(workers: int, tmp_path: Path) -> None:
     file, rotated = tmp_path / "sidegate.log", tmp_path / "sidegate.log.1"
@@ -47,9 +58,11 @@ async def test_a_file_is_rotated_under_a_running_proxy(workers: int, tmp_path: P
     with process(config, tmp_path) as sidegate:
         await ask(sidegate.url, request("GET", "/first"))
         sidegate.lines("request")
+        serving = sidegate.lines("worker serves", workers) if workers > 1 else []
         file.rename(rotated)
         sidegate.tell(signal.SIGUSR1)
-        await until(file.exists, "the new file")
+        for pid in (sidegate.pid, *(line["pid"] for line in serving)):
+            await until(lambda pid=pid: has_open(pid, file), "the new file")
         for number in range(8):
             await ask(sidegate.url, request("GET", f"/later/{number}"))
         lines = sidegate.lines("request", 8)

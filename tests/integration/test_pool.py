@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.integration.client import ask, connected, request, until
+from tests.integration.client import TIMEOUT, ask, connected, request, until
 from tests.integration.gateway import Gateway, before
 from tests.integration.origins import OK, Holding, Script, answering
 
@@ -109,7 +109,7 @@ async def test_an_old_connection_is_not_used_again(tmp_path: Path) -> None:
         origin,
         gateway,
     ):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(TIMEOUT):
             while origin.connections < 3:
                 assert (await ask(gateway.url, request())).status == 200
                 await asyncio.sleep(0.01)

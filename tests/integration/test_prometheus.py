@@ -26,7 +26,8 @@ from tests.integration.certificates import Authority
 from tests.integration.client import CutShort, ask, connected, request, until
 from tests.integration.collector import collecting
 from tests.integration.gateway import running
-from tests.integration.origins import OK, RawOrigin, free_port
+from tests.integration.origins import OK, RawOrigin
+from tests.integration.ports import free_port
 from tests.integration.process import Process, process
 from tests.integration.prometheus import Prometheus, promtool, scraping
 

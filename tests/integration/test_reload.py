@@ -16,7 +16,8 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from tests.integration.client import ask, connected, request, until
 from tests.integration.gateway import Gateway, before, completed, running
-from tests.integration.origins import OK, Holding, RawOrigin, aiohttp_app, answering, free_port
+from tests.integration.origins import OK, Holding, RawOrigin, aiohttp_app, answering
+from tests.integration.ports import free_port
 from tests.integration.process import process
 
 BROKEN: Final = "routes:\n  - name: a\n    polices: {}\n"

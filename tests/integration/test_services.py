@@ -21,7 +21,8 @@ import pytest
 
 from tests.integration.certificates import Authority
 from tests.integration.gateway import Gateway, running
-from tests.integration.origins import aiohttp_app, free_port, python_process
+from tests.integration.origins import aiohttp_app, python_process
+from tests.integration.ports import free_port
 
 MEBIBYTE: Final = 1024 * 1024
 # Fields that say something of the representation, and that nobody in between may change.

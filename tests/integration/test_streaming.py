@@ -13,7 +13,7 @@ from typing import Final
 import aiohttp
 import pytest
 
-from tests.integration.client import connected, request, until
+from tests.integration.client import TIMEOUT, connected, request, until
 from tests.integration.gateway import before, running
 from tests.integration.origins import RawOrigin, aiohttp_app
 from tests.integration.process import process
@@ -28,7 +28,7 @@ async def test_an_event_arrives_before_the_next_is_sent(tmp_path: Path) -> None:
         aiohttp_app() as service,
         running({"upstreams": {"service": service}}, tmp_path) as gateway,
         aiohttp.ClientSession() as session,
-        asyncio.timeout(20),
+        asyncio.timeout(TIMEOUT),
         session.get(f"{gateway.url}/sse") as events,
     ):
         assert events.content_type == "text/event-stream"
@@ -187,7 +187,7 @@ async def test_a_slow_service_pauses_the_client(tmp_path: Path) -> None:
 
 async def standstill(count: Callable[[], int]) -> None:
     """Return once a count has stopped growing."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT):
         before = -1
         while before != count():
             before = count()
@@ -315,7 +315,7 @@ async def test_a_reader_that_stands_still_is_let_go(tmp_path: Path) -> None:
     ):
         await wire.send(request())
         await wire.head()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(TIMEOUT):
             await gone.wait()
         [line] = await gateway.lines()
         assert (line["status"], line["aborted"]) == (200, "slow_reader")

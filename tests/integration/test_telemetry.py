@@ -9,9 +9,10 @@ from typing import Final
 
 import pytest
 
-from tests.integration.client import ask, connected, request, until
+from tests.integration.client import TIMEOUT, ask, connected, request, until
 from tests.integration.gateway import before, running
-from tests.integration.origins import OK, RawOrigin, answering, free_port
+from tests.integration.origins import OK, RawOrigin, answering
+from tests.integration.ports import free_port
 
 # Fields of every access line.
 ALWAYS: Final = {
@@ -68,7 +69,7 @@ async def test_bytes_are_those_on_the_wire(tmp_path: Path) -> None:
     async with before(answering(OK), tmp_path) as (_, gateway), connected(gateway.url) as wire:
         await wire.send(chunked + request())
         got = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT):
             while got.count(b"\r\n\r\nok") < 2:
                 got += await wire.some()
         first, second = await gateway.lines(count=2)

@@ -13,7 +13,8 @@ import pytest
 
 from tests.integration.client import Answer, ask, connected, request
 from tests.integration.gateway import Gateway, before, running
-from tests.integration.origins import OK, Holding, RawOrigin, answering, free_port
+from tests.integration.origins import OK, Holding, RawOrigin, answering
+from tests.integration.ports import free_port
 
 EMPTY: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
 
@@ -103,12 +104,12 @@ async def test_the_time_for_a_response_begins_when_the_request_is_complete(tmp_p
         writer.write(OK)
 
     async with (
-        before(script, tmp_path, upstream={"timeouts": {"response": "300ms"}}) as (_, gateway),
+        before(script, tmp_path, upstream={"timeouts": {"response": "2s"}}) as (_, gateway),
         connected(gateway.url) as wire,
     ):
         await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n")
         for _ in range(6):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5)
             await wire.send(b"x")
         assert (await wire.answer()).status == 200
 

@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.integration.client import HANDSHAKE, connected, request, until
+from tests.integration.client import HANDSHAKE, TIMEOUT, connected, request, until
 from tests.integration.gateway import Gateway, running
 from tests.integration.origins import ACCEPTED, OK, RawOrigin, answering
 
@@ -52,7 +52,7 @@ async def test_messages_go_back_and_forth(tmp_path: Path) -> None:
         for message in ("hello", b"\x00\x01", "ü" * 70_000, os.urandom(5 * 1024 * 1024), ""):
             await socket.send(message)
             assert await socket.recv() == message
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(TIMEOUT):
             await (await socket.ping())
         await socket.send("headers")
         headers = str(await socket.recv())
@@ -106,12 +106,12 @@ async def test_a_client_that_is_gone_ends_the_tunnel(tmp_path: Path) -> None:
             await wire.send(HANDSHAKE)
             assert (await wire.answer()).status == 101
             wire.abort()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(TIMEOUT):
             await ended.wait()
 
 
 async def test_an_idle_tunnel_is_closed(tmp_path: Path) -> None:
-    timeouts = {"tunnel_idle": "300ms"}
+    timeouts = {"tunnel_idle": "1s"}
     async with (
         before_echo(tmp_path, timeouts=timeouts) as (gateway, url),
         connect(url, ping_interval=None) as socket,
@@ -120,7 +120,7 @@ async def test_an_idle_tunnel_is_closed(tmp_path: Path) -> None:
             await asyncio.sleep(0.05)
             await socket.send("alive")
             await socket.recv()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(TIMEOUT):
             await socket.wait_closed()
         [line] = await gateway.lines()
         assert (line["status"], line["aborted"]) == (101, "idle_timeout")
@@ -220,7 +220,7 @@ async def test_a_slow_reader_pauses_the_other_side(tmp_path: Path) -> None:
         await wire.send(HANDSHAKE)
         await wire.answer()
         before = -1
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(TIMEOUT):
             while before != sent:
                 before = sent
                 await asyncio.sleep(0.3)
@@ -242,7 +242,7 @@ async def test_draining_says_goodbye_between_two_frames(tmp_path: Path) -> None:
         with pytest.raises(ConnectionClosed):
             await socket.recv()
         assert socket.close_code == 1001
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(TIMEOUT):
             await draining
 
 

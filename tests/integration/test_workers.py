@@ -17,7 +17,8 @@ import yaml
 
 from tests.integration.client import TIMEOUT, CutShort, ask, connected, request, until
 from tests.integration.gateway import completed
-from tests.integration.origins import OK, Holding, RawOrigin, answering, free_port
+from tests.integration.origins import OK, Holding, RawOrigin, answering
+from tests.integration.ports import free_port
 from tests.integration.process import ROOT, Process, process
 
 WORKERS: Final = 2
@@ -76,7 +77,7 @@ async def test_workers_share_the_port_and_their_counts_are_one(tmp_path: Path) -
                 assert (await wire.answer()).status == 201
             status = await status_of(sidegate)
             assert [worker["worker"] for worker in status["workers"]] == [1, 2]
-            assert all(worker["connections"] > 5 for worker in status["workers"])
+            assert all(worker["connections"] for worker in status["workers"])
             assert status["connections"] == 40
             assert await metric(sidegate, "sidegate_requests_total") == 40
             assert await metric(sidegate, 'sidegate_connections{state="idle"}') == 40
@@ -131,6 +132,7 @@ async def test_connections_that_waited_for_a_killed_worker_are_served(tmp_path: 
             for wire in wires:
                 await wire.send(request())
                 tasks.append(asyncio.ensure_future(wire.answer()))
+            await until(lambda: any(task.done() for task in tasks))
             await asyncio.sleep(0.3)
             waiting = [task for task in tasks if not task.done()]
             assert 0 < len(waiting) < 30, "the kernel shares connections out"
@@ -153,7 +155,7 @@ async def test_a_worker_that_can_not_live_leaves_its_share_to_the_other(tmp_path
 
 # Sidegate, which takes a worker for dead after some seconds.
 IMPATIENT: Final = (
-    "import sys; from proxy.process import team; team.BEAT_SECONDS = 0.3; "
+    "import sys; from proxy.process import team; team.BEAT_SECONDS = 0.5; "
     "from proxy.__main__ import main; sys.exit(main())"
 )
 

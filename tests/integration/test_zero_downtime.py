@@ -116,7 +116,7 @@ async def test_a_rolling_shutdown_loses_nothing(workers: int, tmp_path: Path) ->
     """As Kubernetes does it: readiness fails, endpoints change somewhat later, clients reuse
     connections for as long as they may."""
     async with services() as target:
-        config = with_server(target.config, workers=workers, drain={"delay": "1500ms"})
+        config = with_server(target.config, workers=workers, drain={"delay": "3s"})
         folders = [tmp_path / name for name in ("old", "new")]
         for folder in folders:
             folder.mkdir()

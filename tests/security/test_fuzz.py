@@ -24,7 +24,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.client import Answer
+from tests.integration.client import TIMEOUT, Answer
 from tests.security.stage import Heard, Last, Malformed, Stage, read_answers, staged
 
 EXAMPLES: Final = int(os.environ.get("HYPOTHESIS_EXAMPLES", "400"))
@@ -127,7 +127,7 @@ async def _exchange(stage: Stage, pieces: list[bytes]) -> bytes:
                     await asyncio.sleep(0)
             sock.shutdown(socket.SHUT_WR)
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(TIMEOUT):
                 while more := await loop.sock_recv(sock, 65536):
                     received += more
     return received

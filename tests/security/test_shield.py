@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,17 +117,21 @@ def test_no_text_makes_a_rule_slow(rule: Rule) -> None:
     """Eight times the text may take 24 times as long: what is quadratic takes 64 times."""
     alone = Signatures((rule,))
 
-    def seconds(text: str) -> float:
-        times = []
-        for _ in range(2):
+    def seconds(text: str, enough: float = 0.0) -> float:
+        """The least of some tries, as much as it takes without what else goes on beside it."""
+        least = inf
+        for number in range(20):
             began = time.process_time()
             alone.suspect([text], 0)
-            times.append(time.process_time() - began)
-        return min(times)
+            least = min(least, time.process_time() - began)
+            if number and (not enough or least < enough):
+                break
+        return least
 
     for unit in HOSTILE:
         small, large = unit * (2000 // len(unit)), unit * (16_000 // len(unit))
-        assert seconds(large) < 24 * max(seconds(small), 0.0005), (rule.name, unit)
+        most = 24 * max(seconds(small), 0.0005)
+        assert seconds(large, most) < most, (rule.name, unit)
 
 
 def test_no_request_makes_them_all_slow() -> None:
