@@ -145,11 +145,19 @@ async def ready(given: Given) -> Response:
     return given if isinstance(given, Response) else await given
 
 
+def pending(asked: Asked | Pending) -> Pending:
+    """What was asked for by nobody who could be told."""
+    if not isinstance(asked, Coroutine):
+        raise TypeError("it was asked for somebody")
+    return asked
+
+
 def ask_through(
-    around: Around[T], ticket: T, inside: Inside, request: Request, asker: PatientAsker
+    around: Around[T], ticket: T, inside: Inside, request: Request, asker: PatientAsker | None
 ) -> Asked | Pending:
-    """Ask what is inside, as `AskNow`, on behalf of an asker outside."""
-    if inside.ask_now is None:
+    """Ask what is inside, as `AskNow`, on behalf of an asker outside; without one, what to wait
+    for."""
+    if asker is None or inside.ask_now is None:
         return waited(around, ticket, request, inside.ask(request))
     attempt = _Attempt(around, ticket, inside, request, asker)
     try:
@@ -163,6 +171,29 @@ def ask_through(
         return waited(around, ticket, request, asked)
     attempt.asked = asked
     return attempt
+
+
+class Asking:
+    """A handler that asks `forward` by `ask`, which is given it, and who is to be told.
+
+    Without anybody to be told `ask` gives what to wait for.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[Request, Inside, PatientAsker | None], Asked | Pending],
+        forward: Handler,
+    ) -> None:
+        self._ask = ask
+        self._inside = Inside(forward)
+
+    async def __call__(self, request: Request) -> Response:
+        """Ask, and wait."""
+        return await pending(self._ask(request, self._inside, None))
+
+    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
+        """Ask at once where that can be."""
+        return self._ask(request, self._inside, asker)
 
 
 class _Attempt(Generic[T]):

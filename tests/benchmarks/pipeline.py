@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ from proxy.upstream.endpoint import Endpoint
 from proxy.wire.deadlines import Deadlines
 from proxy.wire.turn import Turn
 from tests.benchmarks.origin import BODY, answer
-from tests.benchmarks.requests import BROWSER, POST, SMALL
+from tests.benchmarks.requests import BROWSER, POST, SEQUENCE, SMALL, unique
 
 CONFIGURATION: Final[dict[str, Any]] = {
     "admin": {"listen": None},
@@ -60,6 +61,18 @@ CASES: Final = {
     ),
     "answer from the cache": Case(
         SMALL, {**CONFIGURATION, "policies": {**_POLICIES, "cache": True}}
+    ),
+    "small GET, two endpoints": Case(
+        SMALL,
+        {
+            **CONFIGURATION,
+            "upstreams": {"origin": {"endpoints": ["http://127.0.0.1:9", "http://127.0.0.2:9"]}},
+        },
+    ),
+    "small GET, a miss": Case(
+        # Others are stored in place of what was, as in a cache that has run for a while.
+        unique(SMALL),
+        {**CONFIGURATION, "policies": {**_POLICIES, "cache": True}, "cache": {"memory": "1MiB"}},
     ),
 }
 """What is forwarded, and what Sidegate answers by itself."""
@@ -112,6 +125,8 @@ class _Service(_Paper):
 class _Client(_Paper):
     """Asks again in the loop's next turn, for as long as the pipeline runs."""
 
+    _numbers = itertools.count()
+
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()
         self._pipeline = pipeline
@@ -122,8 +137,11 @@ class _Client(_Paper):
             self.ask()
 
     def ask(self) -> None:
-        """Send a request."""
-        self._pipeline.loop.call_soon(self.connection.data_received, self._pipeline.request)
+        """Send a request, which has its number wherever one is to stand."""
+        request = self._pipeline.request
+        if self._pipeline.numbered:
+            request = request.replace(SEQUENCE, b"%016d" % next(self._numbers))
+        self._pipeline.loop.call_soon(self.connection.data_received, request)
 
 
 class Pipeline:
@@ -139,6 +157,7 @@ class Pipeline:
     ) -> None:
         self.loop = loop
         self.request = SMALL
+        self.numbered = False
         self._body = body
         self._to_ask = 0
         self._to_answer = 0
@@ -160,6 +179,7 @@ class Pipeline:
         """Have so many requests answered. Raises ValueError when the last has another status."""
         clients = self._clients[:requests]
         self.request = request
+        self.numbered = SEQUENCE in request
         self._to_ask, self._to_answer = requests - len(clients), requests
         self._done = self.loop.create_future()
         with _paper_service(self.loop, self._body):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
 
 from proxy.asking import (
     Asked,
@@ -57,7 +56,12 @@ class Client:
 
     async def answer(self) -> Response:
         """What came of it."""
-        outcome = await self._future
+        try:
+            outcome = await self._future
+        except asyncio.CancelledError:
+            if self._future.cancelled():
+                self.leave()
+            raise
         return outcome if isinstance(outcome, Response) else await outcome
 
     def interim(self, status: int, headers: Headers) -> None:
@@ -80,15 +84,16 @@ class Client:
 
 
 class Prompt:
-    """An endpoint that can be asked at once, and answers in the loop's next turn what `handler`
-    does, which must not wait. free: there is a connection. again: whether it may be asked
-    once more when it fails; then it is as `handler` is by then. asker: who asked last."""
+    """An endpoint that can be asked at once, and answers what `handler` does.
+
+    free: there is a connection. again: whether it may be asked once more when it fails. aborted:
+    why it was broken off, each time. interims: statuses of what comes before answers.
+    """
 
     def __init__(self, handler: Handler, free: bool = True, again: bool = False) -> None:
         self.handler = handler
         self.free = free
         self.repeats = again
-        self.asker: Asker | None = None
         self.aborted: list[str] = []
         self.interims: tuple[int, ...] = ()
 
@@ -96,37 +101,39 @@ class Prompt:
         return await self.handler(request)
 
     def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
-        if not self.free:
-            return self(request)
-        self.asker = asker
-        asyncio.get_running_loop().call_soon(self._answer, request, asker)
-        return self
+        return _Serving(self, request, asker) if self.free else self(request)
 
     def ask_again(self, request: Request, error: GatewayError) -> Pending | None:
         return self(request) if self.repeats else None
 
-    def abort(self, reason: str, asker: Asker | None = None) -> None:
-        assert asker is self.asker, "another exchange may have begun since"
-        self.aborted.append(reason)
-        if asker is not None and reason != "abandoned":
-            # As a connection does.
-            asker.failed(GatewayError("upstream_closed", cause=reason))
-        self.asker = None
 
-    def _answer(self, request: Request, asker: PatientAsker) -> None:
-        if self.asker is not asker:
-            return
-        for status in self.interims:
-            asker.interim(status, Headers())
-        step: Coroutine[Any, Any, Response] = self(request)
+class _Serving:
+    """One request to such an endpoint."""
+
+    def __init__(self, endpoint: Prompt, request: Request, asker: PatientAsker) -> None:
+        self._endpoint = endpoint
+        self._asker = asker
+        self._task = asyncio.get_running_loop().create_task(endpoint(request))
+        self._task.add_done_callback(self._tell)
+
+    def abort(self, reason: str, asker: Asker | None = None) -> None:
+        assert asker is self._asker, "another exchange may have begun since"
+        self._endpoint.aborted.append(reason)
+        if not self._task.done():
+            self._task.remove_done_callback(self._tell)
+            self._task.cancel()
+            # As a connection does.
+            self._asker.failed(GatewayError("upstream_closed", cause=reason))
+
+    def _tell(self, task: asyncio.Task[Response]) -> None:
+        for status in self._endpoint.interims:
+            self._asker.interim(status, Headers())
         try:
-            step.send(None)
-        except StopIteration as ended:
-            asker.answered(ended.value)
+            response = task.result()
         except (Exception, asyncio.CancelledError) as error:
-            asker.failed(error)
+            self._asker.failed(error)
         else:
-            raise AssertionError("it would have to be waited for")
+            self._asker.answered(response)
 
 
 class Hearing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 
 import pytest
@@ -11,6 +10,7 @@ from proxy.asking import Asked, PatientAsker, Pending
 from proxy.contract import Request, Response
 from proxy.errors import GatewayError
 from tests.unit.asking import Ask, Client, Hearing, Prompt, at_once, by_waiting
+from tests.unit.paused_loop import settle
 from tests.unit.policies.world import a_request, answering, failing, upstream_response
 
 OK = answering(upstream_response(200))
@@ -90,7 +90,7 @@ async def test_asking_once_more_is_heard_of_as_one_outcome(helps: bool) -> None:
     endpoint = Prompt(failing(CLOSED), again=True)
     outer = Hearing(Hearing(endpoint))
     client = Client(outer, a_request())
-    await asyncio.sleep(0)
+    await settle()
     assert (client.waited, client.told, outer.heard) == (True, False, [])
     if helps:
         endpoint.handler = OK
@@ -136,7 +136,7 @@ async def test_who_leaves_breaks_off_what_was_asked_and_that_is_heard_of_once() 
     client = Client(outer, a_request())
     client.leave()
     client.leave()
-    await asyncio.sleep(0)
+    await settle()
     assert endpoint.aborted == ["cancelled"]
     assert inner.heard == outer.heard == ["ticket CancelledError"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from proxy.contract import Handler, Request
+from proxy.asking import Inside
+from proxy.contract import Request
 from proxy.policies.cache.entry import Entry, Unshared
 from proxy.policies.cache.record import Record
 from proxy.policies.cache.reuse import NO_WISH, Use, Wish
@@ -18,14 +19,15 @@ _AUTHORIZATION: Final = frozenset({"authorization"})
 class Case(NamedTuple):
     """One request.
 
-    url: as keys have it. key: of that URL. place: where the answer stands or would. held:
-    what of it can be used to fetch less. reason: why it is fetched, as Cache-Status has it.
-    record: of what another instance has. others: answers to requests that said something else
-    in the fields of Vary, of which the one that is wanted may be a copy.
+    inside: what asks the service. url: as keys have it. key: of that URL. place: where the
+    answer stands or would. held: what of it can be used to fetch less. reason: why it is
+    fetched, as Cache-Status has it. record: of what another instance has. others: answers to
+    requests that said something else in the fields of Vary, of which the one that is wanted may
+    be a copy.
     """
 
     request: Request
-    forward: Handler
+    inside: Inside
     url: str
     key: str
     place: Place

@@ -20,7 +20,7 @@ from proxy.policies.cache.collect import Collected, Finished, continued
 from proxy.policies.cache.counts import Counts
 from proxy.policies.cache.entry import Entry, Pieces, stored_fields
 from proxy.policies.cache.errand import Errand
-from proxy.policies.cache.flight import Flight, Landing, When
+from proxy.policies.cache.flight import Carried, Flight, Landing, When, discard, unread
 from proxy.policies.cache.options import Options
 from proxy.policies.cache.parts import Told, follows, joined, read_part
 from proxy.policies.cache.reuse import usable_on_error
@@ -71,18 +71,33 @@ class Fetcher:
         A response whose body is still to come is given with the terms on which it may be
         stored; `collect` or a flight then does so.
         """
-        held = errand.held
-        if held is not None and held.span is not None:
-            return await self._fetch_rest(forward, errand, held)
-        if held is not None:
-            make_conditional(errand.ask, held)
-        elif errand.others:
-            return await self._fetch_variant(forward, errand)
-        asked = self._clock()
-        response = await forward(errand.ask)
-        return await self._judged(errand, response, asked)
+        if self.prepare(errand):
+            return await self.fetched(errand, forward(errand.ask), self._clock())
+        return await self.fetch_more(forward, errand)
 
-    def failed(self, errand: Errand, error: Exception) -> Landing:
+    def prepare(self, errand: Errand) -> bool:
+        """Whether asking once brings the answer; what is held may then be validated by it."""
+        held = errand.held
+        if held is None or held.span is not None:
+            return held is None and not errand.others
+        make_conditional(errand.ask, held)
+        return True
+
+    async def fetched(self, errand: Errand, response: Awaitable[Response], asked: float) -> Landing:
+        """What a response comes to that is asked for since `asked`, in monotonic seconds."""
+        came = await response
+        landing = self.judged(errand, came, asked)
+        if unread(landing, came):
+            await discard(came)
+        return landing
+
+    async def fetch_more(self, forward: Handler, errand: Errand) -> Landing:
+        """As `fetch`, where it may take more than asking once."""
+        if errand.held is not None:
+            return await self._fetch_rest(forward, errand, errand.held)
+        return await self._fetch_variant(forward, errand)
+
+    def failed(self, errand: Errand, error: BaseException) -> Landing:
         """What a fetch that raised comes to: a stale response, or the error."""
         held = errand.held
         upstream = isinstance(error, GatewayError) and error.fault == "upstream"
@@ -103,40 +118,39 @@ class Fetcher:
         )
         response.body = self._collecting(errand, response.body, finished)
 
-    async def fly(
-        self, forward: Handler, errand: Errand, flight: Flight, recalled: Landing | None
-    ) -> None:
-        """Fetch for all who wait for a flight. Nothing is raised; they are told.
-
-        recalled: what another instance has, in place of what the service would answer.
-        """
-        errand.recalled = recalled is not None
-        try:
-            landing = recalled or await self.fetch(forward, errand)
-        except Exception as error:
-            flight.land(self.failed(errand, error))
-            return
+    def land(self, errand: Errand, flight: Flight, landing: Landing) -> Carried | None:
+        """Tell all who wait for a flight; a body that is still to be carried to them."""
         response, terms, when = landing.response, landing.terms, landing.when
         if response is None or terms is None or when is None or isinstance(response.body, bytes):
             flight.land(landing)
-            return
+            return None
         if terms.validate or terms.age >= terms.lifetime:
             self.collect(errand, landing)
             flight.land(landing)
-            return
-        body, headers, length = response.body, response.headers.copy(), response.length
+            return None
+        headers = response.headers.copy()
         landing.shared = True
         landing.fields = headers
         landing.place = variant_key(errand.key, terms.vary, errand.ask.headers)
         self._shelf.announce(errand.key, errand.ticket.url, terms.vary)
+        finished = partial(
+            self._collected, errand, response.status, headers, response.length, terms, when
+        )
+        # Whoever is given the response reads it from the flight instead.
+        carried = Carried(response.body, finished)
         flight.land(landing)
+        return carried
+
+    async def carry(self, errand: Errand, flight: Flight, carried: Carried) -> None:
+        """Bring a body to all who read it from a flight, and keep it."""
+        body, finished = carried
         try:
             async for piece in body:
                 await flight.feed(piece)
         except GatewayError as error:
             pieces = list(flight.pieces()) if flight.open else []
             flight.finish(error)
-            self._collected(errand, response.status, headers, length, terms, when, pieces, False)
+            finished(pieces, False)
             return
         except BaseException:
             flight.finish(GatewayError("upstream_closed", cause="the fetch was broken off"))
@@ -145,7 +159,7 @@ class Fetcher:
         pieces, whole = list(flight.pieces()), flight.open
         flight.finish()
         if whole:
-            self._collected(errand, response.status, headers, length, terms, when, pieces, True)
+            finished(pieces, True)
         else:
             self._unshared(errand)
 
@@ -159,16 +173,12 @@ class Fetcher:
             return None
         return self._renew(errand, held, response.headers, self._clock()).entry
 
-    def posted(self, errand: Errand, response: Response, asked: float) -> Awaitable[Landing]:
-        """Take in the answer to a POST that says of which URL it is a representation."""
-        return self._judged(errand, response, asked)
-
-    async def _judged(self, errand: Errand, response: Response, asked: float) -> Landing:
+    def judged(self, errand: Errand, response: Response, asked: float) -> Landing:
+        """What a response comes to. What is `unread` then has to be discarded."""
         held, status = errand.held, response.status
         if held is not None and status == 304 and held.span is None:
             return self._renew(errand, held, response.headers, asked)
         if held is not None and status in _FAILURES and self._usable(errand, held):
-            await _discard(response)
             return Landing(entry=held, stale="stale-if-error", status=status)
         when = self._when(asked)
         if status == 206:
@@ -210,16 +220,16 @@ class Fetcher:
             body = continued(pieces, response.body)
             errand.held = None
             complete = Response(200, merged, body, length=held.complete, origin="upstream")
-            landing = await self._judged(errand, complete, asked)
+            landing = self.judged(errand, complete, asked)
             landing.status = 206
             return landing
         if response.status in (206, 416):
-            await _discard(response)
+            await discard(response)
             errand.ask = whole
             asked = self._clock()
             response = await forward(whole)
         errand.held = None
-        return await self._judged(errand, response, asked)
+        return self.judged(errand, response, asked)
 
     async def _fetch_variant(self, forward: Handler, errand: Errand) -> Landing:
         """Ask for an answer of which there may be a copy, stored for other requests."""
@@ -234,7 +244,7 @@ class Fetcher:
             errand.ask = plain
             asked = self._clock()
             response = await forward(plain)
-        return await self._judged(errand, response, asked)
+        return self.judged(errand, response, asked)
 
     def _part(self, errand: Errand, response: Response, when: When) -> Landing:
         """A part was asked for, and is kept if it says what it is a part of."""
@@ -379,9 +389,3 @@ class Fetcher:
 
 def _body(pieces: list[bytes]) -> bytes | Pieces:
     return b"".join(pieces) if sum(map(len, pieces)) <= _ONE_PIECE else tuple(pieces)
-
-
-async def _discard(response: Response) -> None:
-    """Read nothing more of a response that is replaced."""
-    if not isinstance(response.body, bytes):
-        await response.body.aclose()

@@ -17,9 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from proxy.contract import Response, Ticket
+from proxy.contract import BodyStream, Response, Ticket
 from proxy.errors import Aborted
 from proxy.http1.headers import Headers
+from proxy.policies.cache.collect import Finished
 from proxy.policies.cache.entry import Entry
 from proxy.policies.cache.storing import Terms
 
@@ -70,19 +71,38 @@ class Landing:
     recalled: bool = False
 
 
+class Carried(NamedTuple):
+    """A body on its way to those who read it from a flight. finished: told of it at its end."""
+
+    body: BodyStream
+    finished: Finished
+
+
+def unread(landing: Landing, response: Response) -> bool:
+    """A response is replaced by what is stored, and nobody would ever read its body."""
+    return landing.response is None and not isinstance(response.body, bytes)
+
+
+async def discard(response: Response) -> None:
+    """Read nothing more of a response."""
+    if not isinstance(response.body, bytes):
+        await response.body.aclose()
+
+
 class Flight:
     """A fetch under way.
 
     ticket: void when the URL was purged meanwhile. reserve: asks for room for so many bytes.
     limit: most bytes that are held. cancel: breaks the fetch off, once nobody is left who
-    wants it; a fetch in the `background` goes on without anybody. open: all of the body so
-    far is held, and more readers may come.
+    wants it; a fetch in the `background` goes on without anybody. led: whoever began it is told
+    of its landing, and doesn't wait as the others do. open: all of the body so far is held, and
+    more readers may come.
     """
 
     __slots__ = (
         "_dropped", "_error", "_hungry", "_limit", "_pieces", "_readers", "_reserve", "_reserved",
-        "_waiters", "abandoned", "background", "cancel", "complete", "landing", "open", "size",
-        "ticket",
+        "_waiters", "abandoned", "background", "cancel", "complete", "landing", "led", "open",
+        "size", "ticket",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +113,7 @@ class Flight:
         self.cancel: Callable[[], object] | None = None
         self.landing: Landing | None = None
         self.abandoned = False
+        self.led = False
         self.complete = False
         self.open = True
         self.size = 0
@@ -112,7 +133,7 @@ class Flight:
         Call it only while the flight is `open`. A landing of None means that it took longer.
         """
         if self.landing is not None:
-            return self.landing, self._reader() if self.landing.shared else None
+            return self.landing, self.reader() if self.landing.shared else None
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Reader | None] = loop.create_future()
         timer = None if patience is None else loop.call_later(patience, _give_up, waiter)
@@ -138,7 +159,7 @@ class Flight:
         for waiter in waiters:
             if not waiter.done():
                 # A reader at once: the body may grow beyond what is held before it wakes.
-                waiter.set_result(self._reader() if landing.shared else None)
+                waiter.set_result(self.reader() if landing.shared else None)
 
     def pieces(self) -> tuple[bytes, ...]:
         """All of the body, of a flight that is `open` and `complete`."""
@@ -168,7 +189,8 @@ class Flight:
         self._release()
         self._feed_hungry()
 
-    def _reader(self) -> Reader:
+    def reader(self) -> Reader:
+        """The body from its beginning, of a flight that is `open`."""
         reader = Reader(self)
         self._readers.add(reader)
         return reader
@@ -223,6 +245,11 @@ class Flight:
             self._feed_hungry()
             self._left()
 
+    def desert(self) -> None:
+        """Whoever began it wants to be told no more."""
+        self.led = False
+        self._left()
+
     def _feed_hungry(self) -> None:
         hungry, self._hungry = self._hungry, []
         for waiter in hungry:
@@ -231,7 +258,7 @@ class Flight:
 
     def _left(self) -> None:
         """Break the fetch off if the last who wanted it has gone."""
-        if self._waiters or self._readers or self.background or self.complete:
+        if self._waiters or self._readers or self.led or self.background or self.complete:
             return
         if self.landing is not None and not self.landing.shared:
             return

@@ -14,27 +14,24 @@ from typing import Final
 
 import orjson
 
+from proxy.asking import Asked, Asking, Inside, PatientAsker, Pending, ask_through, pending, ready
 from proxy.contract import Decision, Handler, PolicySpec, Request, Response, Toolkit
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
 from proxy.http1.networks import Networks, range_of
 from proxy.policies.cache.afar import Afar
-from proxy.policies.cache.answer import aged, render_hit, whole
+from proxy.policies.cache.alone import Alone, Changing, Passing
+from proxy.policies.cache.answer import render_hit, whole
 from proxy.policies.cache.case import Case, completes, plain, shareable
-from proxy.policies.cache.control import control_of
 from proxy.policies.cache.counts import Counts
 from proxy.policies.cache.delivery import Delivery
 from proxy.policies.cache.entry import Entry, Signpost
-from proxy.policies.cache.errand import Errand
 from proxy.policies.cache.fetch import Fetcher
-from proxy.policies.cache.freshness import explicit_lifetime
-from proxy.policies.cache.invalidation import outdated, resolve
 from proxy.policies.cache.key import KeyPlan, zone_of
 from proxy.policies.cache.options import Options
-from proxy.policies.cache.reuse import NO_WISH, judge
+from proxy.policies.cache.reuse import judge
 from proxy.policies.cache.shadow import ShadowCache
-from proxy.policies.cache.shelf import Place, Shelf
-from proxy.policies.cache.status import show_forward
+from proxy.policies.cache.shelf import Shelf
 from proxy.policies.cache.storing import Storing
 from proxy.policies.cache.together import Together
 from proxy.policies.cache.wishes import Wishes
@@ -69,11 +66,14 @@ class Cache:
         self._afar: Afar | None = None
         if toolkit.depot is not None:
             self._afar = Afar(toolkit.depot, self._shelf, toolkit, patience, early)
-        self._fetcher = Fetcher(
-            self._shelf, Storing(options), self._counts, toolkit, options, self._afar
-        )
+        fetcher = Fetcher(self._shelf, Storing(options), self._counts, toolkit, options, self._afar)
         self._delivery = Delivery(toolkit, self._shelf, self._counts, options.status)
-        self._together = Together(toolkit, self._keys, self._fetcher, self._afar, patience, early)
+        self._together = Together(
+            toolkit, self._keys, fetcher, self._delivery, self._afar, patience, early
+        )
+        self._alone = Alone(toolkit, self._keys, fetcher, self._delivery, self._afar)
+        self._passing = Passing(self._delivery)
+        self._changing = Changing(toolkit, self._keys, fetcher, self._delivery, self._alone)
 
     def answer(self, request: Request) -> Response | None:
         """What is stored and fresh, without waiting for anything."""
@@ -101,43 +101,73 @@ class Cache:
 
     def wrap(self, forward: Handler) -> Handler:
         """A handler for all that has no answer yet, which asks `forward` where it has to."""
+        return Asking(self.ask, forward)
 
-        async def handle(request: Request) -> Response:
-            return await self._handle(request, forward)
-
-        return handle
-
-    async def _handle(self, request: Request, forward: Handler) -> Response:
+    def ask(self, request: Request, inside: Inside, asker: PatientAsker | None) -> Asked | Pending:
+        """What a request gets by asking `inside` where that has to be; at once where it can be,
+        for an asker."""
         if request.failure is not None or request.upgrade:
-            return await forward(request)
+            return ready(inside.ask(request))
         if request.method not in ("GET", "HEAD"):
-            return await self._other(request, forward)
+            url = self._url(request)
+            if request.method == "PURGE" and request.client_ip in self._purgers:
+                return self._purge(request, url)
+            return self._changing.ask(request, url, inside, asker)
         if request.length != 0 or not request.headers.lacks(_FOR_THE_ORIGIN):
-            response = await forward(request)
-            return self._delivery.told(request, response, "bypass", show_forward("bypass"))
+            return ask_through(self._passing, None, inside, request, asker)
+        if asker is None or self._recalls(case := self._case(request, inside)):
+            return self._read(request, inside)
+        decided = self._decide(case)
+        if isinstance(decided, Response):
+            return ready(decided)
+        asked = self._fetch(decided, True, asker)
+        return self._read(request, inside) if asked is None else asked
+
+    async def _read(self, request: Request, inside: Inside) -> Response:
+        """The answer to a GET or HEAD, however much has to be waited for."""
         for attempt in range(_ATTEMPTS + 1):
-            response_or_none = await self._read(request, forward, attempt < _ATTEMPTS)
-            if response_or_none is not None:
-                return response_or_none
+            case = self._case(request, inside)
+            if self._afar is not None and self._recalls(case):
+                place, record = await self._afar.recall(case)
+                case = case._replace(place=place, record=record)
+            decided = self._decide(case)
+            if isinstance(decided, Response):
+                return decided
+            case = decided
+            asked = self._fetch(case, attempt < _ATTEMPTS, None)
+            if asked is not None:
+                return await pending(asked)
+            landing, reader = await self._together.join(case.place.key)
+            if landing is None:
+                return await pending(self._alone.ask(case, None))
+            response = await self._delivery.follow(case, landing, reader)
+            # Else the one that was waited for is for others.
+            if response is not None:
+                return response
         raise AssertionError("who goes alone comes back with an answer")
 
-    async def _read(self, request: Request, forward: Handler, share: bool) -> Response | None:
-        """The answer to a GET or HEAD; None if the one that was waited for is for others."""
+    def _case(self, request: Request, inside: Inside) -> Case:
         url = self._url(request)
         key = self._key(request, url)
-        wish = self._wishes.of(request)
         place = self._shelf.place(key, request.headers)
-        case = Case(request, forward, url, key, place, wish, None, "stale")
+        return Case(request, inside, url, key, place, self._wishes.of(request), None, "stale")
+
+    def _recalls(self, case: Case) -> bool:
+        """Other instances are asked first."""
         afar = self._afar
-        if afar is not None and afar.worth(case) and not self._together.under_way(place.key):
-            place, record = await afar.recall(case)
-            case = case._replace(place=place, record=record)
+        return (
+            afar is not None and afar.worth(case) and not self._together.under_way(case.place.key)
+        )
+
+    def _decide(self, case: Case) -> Case | Response:
+        """The answer to a GET or HEAD from what is here; else what is to be fetched."""
+        request, wish, place = case.request, case.wish, case.place
         entry = place.item if isinstance(place.item, Entry) else None
         case = case._replace(held=entry)
         if entry is None:
             case = case._replace(reason="vary-miss" if place.differs else "uri-miss")
             if place.differs and plain(request, wish):
-                case = case._replace(others=self._shelf.others(key))
+                case = case._replace(others=self._shelf.others(case.key))
         else:
             now = self._clock()
             use = judge(entry, wish, now)
@@ -155,88 +185,24 @@ class Cache:
                 case = case._replace(held=None)
         if wish.only_stored:
             raise GatewayError("not_stored")
-        if request.method == "HEAD":
-            return await self._head(case)
-        if share and shareable(case, self._clock()):
-            landing, reader, first = await self._together.fetch(case)
-            if landing is not None and first:
-                return self._delivery.first(case, landing, reader)
-            if landing is not None:
-                return await self._delivery.follow(case, landing, reader)
-        return await self._alone(case)
+        return case
 
-    async def _alone(self, case: Case) -> Response:
-        """Have the service asked for this request, and for no other."""
-        errand = self._errand(case)
-        try:
-            landing = await self._fetcher.fetch(case.forward, errand)
-            self._fetcher.collect(errand, landing)
-        except Exception as error:
-            landing = self._fetcher.failed(errand, error)
-        finally:
-            self._done(case, errand)
-        return self._delivery.first(case, landing, None)
+    def _fetch(self, case: Case, share: bool, asker: PatientAsker | None) -> Asked | Pending | None:
+        """Have the service asked; None when it has been already, for another request.
 
-    async def _head(self, case: Case) -> Response:
-        errand = self._errand(case)
-        try:
-            response = await case.forward(errand.ask)
-            entry = self._fetcher.head(errand, response)
-        finally:
-            self._done(case, errand)
-        if entry is not None:
-            response = whole(entry, aged(entry, self._clock()), "HEAD")
-        return self._delivery.told(case.request, response, "miss", show_forward(case.reason))
-
-    async def _other(self, request: Request, forward: Handler) -> Response:
-        """Other methods: whatever may have changed something makes what is stored outdated."""
-        url = self._url(request)
-        if request.method == "PURGE" and request.client_ip in self._purgers:
-            return await self._purge(request, url)
-        asked = self._clock()
-        response = await forward(request)
-        self._trove.forget([self._keys.normal(each) for each in outdated(request, response, url)])
-        if request.method == "POST" and self._keys.plain(request) and _is_of(response, url):
-            key = self._key(request, url)
-            place = Place(key, None)
-            errand = self._errand(Case(request, forward, url, key, place, NO_WISH, None, "method"))
-            landing = await self._fetcher.posted(errand, response, asked)
-            self._fetcher.collect(errand, landing)
-            self._done(None, errand)
-        return self._delivery.told(request, response, "bypass", show_forward("method"))
+        share: what is fetched may be for others as well.
+        """
+        if case.request.method == "HEAD" or not share or not shareable(case, self._clock()):
+            return self._alone.ask(case, asker)
+        if self._together.under_way(case.place.key):
+            return None
+        return self._together.lead(case, asker)
 
     async def _purge(self, request: Request, url: str) -> Response:
         count = await self._trove.purge_url(url)
         request.decisions.append(Decision("cache", "answered", "purge"))
         headers = Headers([(b"Content-Type", b"application/json")])
         return Response(200, headers, orjson.dumps({"purged": count}))
-
-    def _errand(self, case: Case) -> Errand:
-        ask = self._keys.shared(case.request)
-        ask.decisions = case.request.decisions
-        ticket = self._trove.begin(case.url)
-        mark = "" if self._afar is None else self._afar.mark
-        return Errand(
-            case.key, case.place.key, ask, case.held, case.wish, ticket, case.wish.keep, mark,
-            case.others,
-        )  # fmt: skip
-
-    def _done(self, case: Case | None, errand: Errand) -> None:
-        if case is not None:
-            case.request.endpoint = errand.ask.endpoint
-        if not errand.collecting:
-            self._trove.end(errand.ticket)
-
-
-def _is_of(response: Response, url: str) -> bool:
-    """The response to a POST is what a GET of the same URL would bring (RFC 9110, 9.3.3)."""
-    reference = response.headers.get("content-location")
-    return (
-        response.status == 200
-        and reference is not None
-        and resolve(url, reference) == url
-        and explicit_lifetime(response.headers, control_of(response.headers), 0.0) is not None
-    )
 
 
 def build(options: Options, toolkit: Toolkit) -> Cache | ShadowCache:

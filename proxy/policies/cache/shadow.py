@@ -12,6 +12,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Final
 
+from proxy.asking import Asked, Asking, Inside, PatientAsker, Pending, ask_through, ready
 from proxy.contract import BodyStream, Decision, Handler, Request, Response, Toolkit
 from proxy.http1.date import show_date
 from proxy.policies.cache.entry import Entry, stored_fields
@@ -65,16 +66,22 @@ class ShadowCache:
 
     def wrap(self, forward: Handler) -> Handler:
         """A handler that forwards everything."""
+        return Asking(self.ask, forward)
 
-        async def handle(request: Request) -> Response:
-            if request.failure is not None or request.upgrade:
-                return await forward(request)
-            asked = self._clock()
-            response = await forward(request)
-            self._look(request, response, asked)
-            return response
+    def ask(self, request: Request, inside: Inside, asker: PatientAsker | None) -> Asked | Pending:
+        """Ask `inside`, and look at what comes."""
+        if request.failure is not None or request.upgrade:
+            return ready(inside.ask(request))
+        return ask_through(self, self._clock(), inside, request, asker)
 
-        return handle
+    def answered(self, ticket: float, request: Request, response: Response) -> Response:
+        """Look at it. ticket: when it was asked for, in monotonic seconds."""
+        self._look(request, response, ticket)
+        return response
+
+    def failed(self, ticket: float, request: Request, error: BaseException) -> Response:
+        """There is nothing to look at."""
+        raise error
 
     def _look(self, request: Request, response: Response, asked: float) -> None:
         if response.tunnel is not None:

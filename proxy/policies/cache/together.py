@@ -1,20 +1,28 @@
-"""One fetch for all who ask for the same thing meanwhile, and fetches that nobody waits for."""
+"""Fetches that serve all who ask for the same thing meanwhile, and fetches that nobody waits for.
+
+May live here: which fetches are under way, and what carries them on. A fetch that waits for
+nothing but the service begins without a task; it gets one where there is more to wait for.
+Must not live here: how a fetch is judged (`fetch`), or who has read how far (`flight`).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from math import log
+from typing import Any
 
-from proxy.contract import NO_EXCHANGE, Exchange, Request, Timings, Toolkit
+from proxy.asking import FAILURES, Asked, Asker, PatientAsker, Pending, ready
+from proxy.contract import NO_EXCHANGE, Exchange, Request, Response, Timings, Toolkit
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
 from proxy.policies.cache.afar import Afar
 from proxy.policies.cache.case import Case
+from proxy.policies.cache.delivery import Delivery
 from proxy.policies.cache.entry import Entry
 from proxy.policies.cache.errand import Errand
 from proxy.policies.cache.fetch import Fetcher
-from proxy.policies.cache.flight import Flight, Landing, Reader
+from proxy.policies.cache.flight import Carried, Flight, Landing, Reader, discard, unread
 from proxy.policies.cache.key import KeyPlan
 from proxy.policies.cache.reuse import NO_WISH
 
@@ -32,44 +40,62 @@ class Together:
         toolkit: Toolkit,
         keys: KeyPlan,
         fetcher: Fetcher,
+        delivery: Delivery,
         afar: Afar | None,
         patience: float,
         early: float,
     ) -> None:
         self._clock = toolkit.clock
         self._random = toolkit.random
-        self._spawn = toolkit.spawn
         self._trove = toolkit.trove
         self._keys = keys
-        self._fetcher = fetcher
         self._afar = afar
         self._patience = patience
         self._early = early
         self._flights: dict[str, Flight] = {}
+        self.spawn = toolkit.spawn
+        self.fetcher = fetcher
+        self.delivery = delivery
 
     def under_way(self, place: str) -> bool:
         """Something is being fetched for a place, for all who come meanwhile."""
         flight = self._flights.get(place)
         return flight is not None and flight.open and not flight.ticket.void
 
-    async def fetch(self, case: Case) -> tuple[Landing | None, Reader | None, bool]:
-        """The landing of a fetch, the body if it is shared, and whether it was begun for this.
+    async def join(self, place: str) -> tuple[Landing | None, Reader | None]:
+        """The landing of the fetch that is under way, and the body if it is shared.
 
-        None in place of a landing: another's fetch takes too long to be waited for.
+        None in place of a landing: it takes too long to be waited for.
         """
-        flight = self._flights.get(case.place.key)
-        if flight is not None and flight.open and not flight.ticket.void:
-            return *(await flight.landed(self._patience)), False
+        return await self._flights[place].landed(self._patience)
+
+    def lead(self, case: Case, asker: PatientAsker | None) -> Asked | Pending:
+        """Fetch for all who come meanwhile, at once where that can be."""
         relay = _Relay(case.request.exchange)
         ask = self._keys.shared(case.request)
         ask.decisions = case.request.decisions
         ask.exchange = relay
-        flight = self._launch(case, ask, background=False)
+        begun = self._begin(case, ask, relay, background=False)
+        flight, errand, ask_now = begun.flight, begun.errand, case.inside.ask_now
+        if asker is None or ask_now is None or errand.mark or not self.fetcher.prepare(errand):
+            self.spawn(self._fly(begun, self._fetched(begun)))
+            return self.led(begun)
+        voyage = _Voyage(self, begun, self._clock(), asker)
         try:
-            return *(await flight.landed()), True
-        finally:
-            relay.close()
-            case.request.endpoint = ask.endpoint
+            asked = ask_now(ask, voyage)
+        except Exception as error:
+            again = case.inside.again(ask, error)
+            if again is None:
+                landing = self.fetcher.failed(errand, error)
+                flight.land(landing)
+                self.over(begun)
+                relay.close()
+                return ready(self.delivery.first(case, landing, None))
+            asked = again
+        if isinstance(asked, Coroutine):
+            return voyage.wait(asked)
+        voyage.asked = asked
+        return voyage
 
     def due(self, entry: Entry, now: float) -> bool:
         """An entry that is still fresh had better be fetched anew (Vattani et al., VLDB 2015)."""
@@ -88,9 +114,10 @@ class Together:
         ask.exchange = NO_EXCHANGE
         ask.timings = Timings(self._clock())
         ask.decisions = []
-        self._launch(case, ask, background=True)
+        begun = self._begin(case, ask, _Relay(NO_EXCHANGE), background=True)
+        self.spawn(self._fly(begun, self._fetched(begun)))
 
-    def _launch(self, case: Case, ask: Request, background: bool) -> Flight:
+    def _begin(self, case: Case, ask: Request, relay: _Relay, background: bool) -> _Begun:
         ticket = self._trove.begin(case.url)
         place = case.place.key
         flight = Flight(ticket, self._trove.object_limit, self._trove.reserve, background)
@@ -99,35 +126,218 @@ class Together:
         errand = Errand(
             case.key, place, ask, case.held, NO_WISH, ticket, mark=mark, others=case.others
         )
+        return _Begun(case, errand, flight, relay)
 
-        async def fly() -> None:
-            task = asyncio.current_task()
-            flight.cancel = None if task is None else task.cancel
+    async def led(self, begun: _Begun) -> Response:
+        """What whoever began a flight waits for."""
+        flight = begun.flight
+        # From here on as the others do.
+        flight.led = False
+        try:
+            landing, reader = await flight.landed()
+        finally:
+            begun.leave()
+        if landing is None:
+            raise AssertionError("whoever began it has patience")
+        return self.delivery.first(begun.case, landing, reader)
+
+    def fly_on(self, begun: _Begun, response: Pending, asked: float) -> None:
+        """Have a task wait for a response that was asked for at that moment."""
+        begun.flight.cancel = None
+        fetching = self.fetcher.fetched(begun.errand, response, asked)
+        self.spawn(self._fly(begun, fetching, under_way=True))
+
+    async def _fly(
+        self, begun: _Begun, fetching: Coroutine[Any, Any, Landing], under_way: bool = False
+    ) -> None:
+        """Fetch for all who wait for a flight. Nothing is raised; they are told.
+
+        under_way: the service has been asked already.
+        """
+        flight, errand = begun.flight, begun.errand
+        task = asyncio.current_task()
+        flight.cancel = None if task is None else task.cancel
+        try:
+            if flight.abandoned:
+                if not under_way:
+                    fetching.close()
+                    return
+                if task is not None:
+                    task.cancel()
             try:
-                if not flight.abandoned:
-                    recalled = await self._recalled(case, errand)
-                    await self._fetcher.fly(case.forward, errand, flight, recalled)
-            finally:
-                if self._afar is not None:
-                    self._afar.done(errand)
-                if not errand.collecting:
-                    self._trove.end(ticket)
-                if self._flights.get(place) is flight:
-                    del self._flights[place]
-                if flight.landing is None:
-                    broken = GatewayError("upstream_closed", cause="the fetch was broken off")
-                    flight.land(Landing(error=broken))
+                landing = await fetching
+            except Exception as error:
+                flight.land(self.fetcher.failed(errand, error))
+                return
+            carried = self.fetcher.land(errand, flight, landing)
+            if carried is not None:
+                await self.fetcher.carry(errand, flight, carried)
+        finally:
+            self.over(begun)
 
-        self._spawn(fly())
-        return flight
+    async def carry(self, begun: _Begun, carried: Carried) -> None:
+        """Bring a body to those who read it, once its head has landed."""
+        flight = begun.flight
+        task = asyncio.current_task()
+        flight.cancel = None if task is None else task.cancel
+        if flight.abandoned and task is not None:
+            task.cancel()
+        try:
+            await self.fetcher.carry(begun.errand, flight, carried)
+        finally:
+            self.over(begun)
 
-    async def _recalled(self, case: Case, errand: Errand) -> Landing | None:
-        """What another instance has fetched, or is fetching."""
-        if self._afar is None or not errand.mark:
-            return None
-        if case.record is not None:
-            return self._afar.landing(case.record)
-        return await self._afar.turn(case, errand)
+    def over(self, begun: _Begun) -> None:
+        """Nobody joins a flight any more, and whoever waits for it is told."""
+        flight, errand = begun.flight, begun.errand
+        if self._afar is not None:
+            self._afar.done(errand)
+        if not errand.collecting:
+            self._trove.end(flight.ticket)
+        if self._flights.get(errand.place) is flight:
+            del self._flights[errand.place]
+        if flight.landing is None:
+            broken = GatewayError("upstream_closed", cause="the fetch was broken off")
+            flight.land(Landing(error=broken))
+
+    async def _fetched(self, begun: _Begun) -> Landing:
+        """What another instance has fetched, or is fetching; else what the service answers."""
+        case, errand = begun.case, begun.errand
+        if self._afar is not None and errand.mark:
+            if case.record is not None:
+                recalled: Landing | None = self._afar.landing(case.record)
+            else:
+                recalled = await self._afar.turn(case, errand)
+            if recalled is not None:
+                errand.recalled = True
+                return recalled
+        return await self.fetcher.fetch(case.inside.ask, errand)
+
+
+class _Begun:
+    """A flight with what belongs to it. relay: the exchange of whoever began it."""
+
+    __slots__ = ("case", "errand", "flight", "relay")
+
+    def __init__(self, case: Case, errand: Errand, flight: Flight, relay: _Relay) -> None:
+        self.case = case
+        self.errand = errand
+        self.flight = flight
+        self.relay = relay
+
+    def leave(self) -> None:
+        """Whoever began it has its answer, or wants none any more."""
+        self.relay.close()
+        self.case.request.endpoint = self.errand.ask.endpoint
+
+
+class _Voyage:
+    """A flight that was asked for without a task, from there to its landing, for whoever began it.
+
+    asked: what goes on. started: since when, in monotonic seconds.
+    """
+
+    __slots__ = ("_asker", "_begun", "_over", "_started", "_together", "asked", "interim")
+
+    def __init__(
+        self, together: Together, begun: _Begun, started: float, asker: PatientAsker
+    ) -> None:
+        self._together = together
+        self._begun = begun
+        self._started = started
+        self._asker: PatientAsker | None = asker
+        self._over = False
+        self.asked: Asked | None = None
+        self.interim = begun.relay.interim
+        begun.flight.led = True
+        begun.flight.cancel = self._break_off
+
+    def answered(self, response: Response) -> None:
+        """The service answered."""
+        # Each would keep the other alive until the garbage collector came by.
+        self._over, self.asked = True, None
+        errand, fetcher = self._begun.errand, self._together.fetcher
+        try:
+            landing = fetcher.judged(errand, response, self._started)
+        except Exception as error:
+            landing = fetcher.failed(errand, error)
+        if unread(landing, response):
+            self._together.spawn(discard(response))
+        self._land(landing, True)
+
+    def failed(self, error: BaseException) -> None:
+        """It didn't."""
+        if self._over:
+            return
+        self._stop("abandoned")
+        errand = self._begun.errand
+        again = self._begun.case.inside.again(errand.ask, error)
+        if again is not None:
+            self._delay(again, False)
+        else:
+            self._land(self._together.fetcher.failed(errand, error), False)
+
+    def delayed(self, waiting: Pending, answered: bool) -> None:
+        """It may, after more than could be done at once."""
+        self._over, self.asked = True, None
+        self._delay(waiting, answered)
+
+    def abort(self, reason: str, asker: Asker | None = None) -> None:
+        """Whoever began it wants no answer any more; others may."""
+        if self._asker is not None:
+            self._asker = None
+            self._begun.leave()
+            self._begun.flight.desert()
+
+    def wait(self, waiting: Pending) -> Pending:
+        """Go on by a task; what whoever began it waits for."""
+        self._over, self._asker = True, None
+        self._together.fly_on(self._begun, waiting, self._started)
+        return self._together.led(self._begun)
+
+    def _delay(self, waiting: Pending, answered: bool) -> None:
+        asker, self._asker = self._asker, None
+        self._together.fly_on(self._begun, waiting, self._started)
+        if asker is not None:
+            asker.delayed(self._together.led(self._begun), answered)
+
+    def _land(self, landing: Landing, answered: bool) -> None:
+        """Tell everybody."""
+        begun, together, asker = self._begun, self._together, self._asker
+        flight, self._asker = begun.flight, None
+        carried = together.fetcher.land(begun.errand, flight, landing)
+        reader = flight.reader() if carried is not None and asker is not None else None
+        flight.led, flight.cancel = False, None
+        if carried is not None:
+            together.spawn(together.carry(begun, carried))
+        else:
+            together.over(begun)
+            if asker is None and landing.response is not None:
+                together.spawn(discard(landing.response))
+        if asker is None:
+            return
+        begun.leave()
+        try:
+            response = together.delivery.first(begun.case, landing, reader)
+        except FAILURES as error:
+            asker.failed(error)
+        else:
+            if answered:
+                asker.answered(response)
+            else:
+                asker.delayed(ready(response), False)
+
+    def _break_off(self) -> None:
+        """Nobody waits for it any more."""
+        if not self._over:
+            self._stop("cancelled")
+            self._together.over(self._begun)
+
+    def _stop(self, reason: str) -> None:
+        asked, self.asked = self.asked, None
+        self._over = True
+        if asked is not None:
+            asked.abort(reason, self)
 
 
 class _Relay:

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from tests.benchmarks.pipeline import CONFIGURATION, Pipeline
-from tests.benchmarks.requests import POST, SMALL
+from tests.benchmarks.requests import POST, SMALL, unique
 
 _ORIGIN: Final = ["http://127.0.0.1:9", "http://127.0.0.2:9"]
 _STICKY: Final = {"by": "round_robin", "sticky": {"secret": "0123456789abcdef"}}
@@ -71,6 +71,27 @@ def test_no_task_for_an_upstream(upstream: dict[str, Any], request_: bytes) -> N
 )
 def test_no_task_for_policies_that_wait_for_nothing(policies: dict[str, Any]) -> None:
     assert tasks_of({"policies": policies}, SMALL) == 0
+
+
+_CACHED: Final = b"GET /cached HTTP/1.1\r\nHost: a.example\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "options"),
+    [
+        pytest.param(_CACHED, {"ttl": "0s"}, id="what can't be kept"),
+        pytest.param(_CACHED.replace(b"\r\n\r\n", b"\r\nAuthorization: Basic eDp5\r\n\r\n"), {},
+                     id="for its client alone"),
+        pytest.param(POST, {}, id="another method"),
+        pytest.param(_CACHED, {"mode": "shadow"}, id="shadow"),
+    ],
+)  # fmt: skip
+def test_no_task_for_what_a_cache_has_not(request_: bytes, options: dict[str, Any]) -> None:
+    assert tasks_of({"policies": {"cache": options}}, request_) == 0
+
+
+def test_no_task_for_a_miss() -> None:
+    assert tasks_of({"policies": {"cache": True}}, unique(SMALL)) == 0
 
 
 def test_one_for_each_that_has_to_wait() -> None:

@@ -16,6 +16,7 @@ from proxy.runtime.chain import BoundPolicy, bind
 from proxy.store.purge import Purge
 from proxy.store.purges import Purges, Verdict
 from proxy.store.trove import Trove
+from tests.unit.asking import Ask, Prompt, by_waiting
 from tests.unit.policies.world import World, a_request, upstream_response
 
 Reply = Response | GatewayError | Callable[[Request], Response]
@@ -30,16 +31,20 @@ class Stage:
     depot: what it shares with the stage that it stands beside, whose clock it has. replies:
     what the service answers, in turn; the last one again and again. asked: the requests that
     it got. gate: when it is there, the service answers no sooner than it is set. took: seconds
-    that each answer takes.
+    that each answer takes. asking: in which way it is asked, `way` unless said otherwise.
     """
+
+    way: Ask = staticmethod(by_waiting)
 
     def __init__(
         self,
         *replies: Reply,
         depot: CommonDepot | None = None,
         beside: Stage | None = None,
+        asking: Ask | None = None,
         **options: Any,
     ) -> None:
+        self.asking = asking or Stage.way
         self.world: World = World() if beside is None else beside.world
         trove = self.world.trove if beside is None else self.world.trove.phantom()
         if depot is not None:
@@ -64,7 +69,8 @@ class Stage:
         """Put a cache of these options in place of the present one, before the same memory."""
         read = Options.model_validate(options)
         bound = BoundPolicy("cache", read.mode, build(read, self.toolkit))
-        self._handler = bind([bound], self._serve)
+        serve = self._serve if self.asking is by_waiting else Prompt(self._serve)
+        self._handler = bind([bound], serve)
 
     async def ask(self, target: str = "/a/b", *fields: tuple[str, str], **more: Any) -> Response:
         """The response to a request."""
@@ -72,7 +78,7 @@ class Stage:
 
     async def send(self, request: Request) -> Response:
         """The response to a request."""
-        return await self._handler(request)
+        return await self.asking(self._handler, request)
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""

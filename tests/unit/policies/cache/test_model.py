@@ -18,6 +18,7 @@ from proxy.contract import Request, Response
 from proxy.errors import GatewayError
 from proxy.http1.byte_range import read_range, satisfiable, show_content_range
 from proxy.store.purge import Purge
+from tests.unit.asking import Ask, at_once, by_waiting
 from tests.unit.paused_loop import PausedLoop
 from tests.unit.policies.cache.stage import CommonDepot, Stage, read, reply
 from tests.unit.policies.world import a_request
@@ -145,16 +146,17 @@ class CacheAndOracle(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.loop.close()
 
-    @initialize(several=st.booleans())
-    def begin(self, several: bool) -> None:
+    @initialize(several=st.booleans(), asking=st.sampled_from([by_waiting, at_once]))
+    def begin(self, several: bool, asking: Ask) -> None:
         options: Any = {"early_refresh": 0, "stale_if_error": f"{STALE_IF_ERROR}s"}
         depot = CommonDepot() if several else None
-        self.stage = Stage(self.serve, depot=depot, **options)
+        self.stage = Stage(self.serve, depot=depot, asking=asking, **options)
         self.stages = [self.stage]
         # No two responses come at once.
         self.stage.took = TOOK
         if several:
-            self.stages.append(Stage(self.serve, depot=depot, beside=self.stage, **options))
+            another = Stage(self.serve, depot=depot, beside=self.stage, asking=asking, **options)
+            self.stages.append(another)
             self.stages[1].took = TOOK
 
     # -- the service ------------------------------------------------------------------------------
