@@ -13,8 +13,8 @@ from tests.benchmarks.peers.peer import Duty
 from tests.benchmarks.peers.plain_aiohttp import PlainAiohttp
 from tests.benchmarks.peers.sidegate import Sidegate
 
-CORE = min(os.sched_getaffinity(0))
-CORES = Cores(CORE, CORE, CORE)
+ALLOWED = os.sched_getaffinity(0)
+CORES = Cores(min(ALLOWED), max(ALLOWED), max(ALLOWED))
 
 
 @pytest.mark.parametrize("duty", ["forward", "refuse"])
