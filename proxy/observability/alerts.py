@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from proxy.observability.query import quantile, rate, selector
 from proxy.observability.recording import ERROR_RATIOS, LATENCIES, POOL_USE, REQUEST_RATE
-from proxy.telemetry.catalogue import LAG, LOG_DROPPED, RELOADS
+from proxy.telemetry.catalogue import LAG, LOG_DROPPED, REFUSALS, RELOADS
 from proxy.telemetry.features import (
     BREAKER,
     CERTIFICATE_EXPIRY,
@@ -99,7 +99,8 @@ def make_alerts(objective: float, latency: float) -> tuple[Alert, ...]:
         Alert(
             "SidegateBreakerOpen",
             "page",
-            f"{selector(BREAKER)} == 1",
+            # Also while it is half open: a breaker that probes in vain is at 0.5 now and then.
+            f"{selector(BREAKER)} > 0",
             "1m",
             "The circuit to {{ $labels.upstream }} is open",
             "Its service fails or is too slow, and isn't asked for now: requests get 503, or what "
@@ -124,7 +125,9 @@ def make_alerts(objective: float, latency: float) -> tuple[Alert, ...]:
         Alert(
             "SidegateLimiterDegraded",
             "ticket",
-            f"{rate(UNCHECKED, '5m', ('job', 'policy', 'instead'))} > 0",
+            f"({rate(UNCHECKED, '5m', ('job', 'policy', 'instead'))} or label_replace("
+            f"{rate(REFUSALS, '5m', ('job', 'policy'), code='limit_unavailable')}, "
+            '"instead", "closed", "", "")) > 0',
             "5m",
             "Limits of {{ $labels.policy }} are not shared",
             "The store can't be reached. What happens instead: {{ $labels.instead }} (open: nobody "

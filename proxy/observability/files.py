@@ -46,7 +46,14 @@ def write_files(folder: Path, files: dict[str, str]) -> list[Path]:
 
 def metrics_markdown() -> str:
     """All metrics that are promised, as a table."""
-    lines = ["| metric | kind | labels | what it tells |", "|-|-|-|-|"]
+    lines = [
+        "# Metrics",
+        "",
+        "Made by `sidegate observability`. A feature's metrics are there once it is used; those of",
+        "the process and of Python are prometheus-client's.",
+        "",
+    ]
+    lines += ["| metric | kind | labels | what it tells |", "|-|-|-|-|"]
     lines += [_row(family) for family in _by_name((*FAMILIES, *FEATURES))]
     return "\n".join(lines) + "\n"
 

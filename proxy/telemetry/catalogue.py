@@ -126,7 +126,10 @@ POOL_ACQUIRE: Final = Family(
     DURATION_BUCKETS,
 )
 RETRIES: Final = Family(
-    "sidegate_upstream_retries", "counter", "Requests sent once more.", ("upstream", "reason")
+    "sidegate_upstream_retries",
+    "counter",
+    "Requests sent once more at once, as a kept-alive connection turned out to be dead.",
+    ("upstream", "reason"),
 )
 REFUSALS: Final = Family(
     "sidegate_refusals",

@@ -272,6 +272,27 @@ ALERTS: Final = {
         {"severity": "ticket", "job": "s", "instance": "i"},
     ),
 }  # fmt: skip
+# Other ways to the same alerts.
+LIKEWISE: Final = (
+    (
+        "SidegateBreakerOpen",
+        [series("sidegate_upstream_breaker_open", "1 0.5x3 1 0.5x175", upstream="u", endpoint="e")],
+        {"severity": "page", "job": "s", "upstream": "u", "endpoint": "e"},
+    ),
+    (
+        "SidegateLimiterDegraded",
+        [
+            series(
+                "sidegate_refusals_total",
+                "0+1x180",
+                policy="rate_limit",
+                code="limit_unavailable",
+                mode="enforce",
+            )
+        ],
+        {"severity": "ticket", "job": "s", "policy": "rate_limit", "instead": "closed"},
+    ),
+)
 CALM: Final = [
     GOOD,
     series("sidegate_requests_total", "0x180", route="a", method="GET", code="500"),
@@ -300,7 +321,10 @@ def test_alerts_come_when_they_should(tmp_path: Path) -> None:
             "input_series": given,
             "alert_rule_test": [firing(name, "2h59m", labels)],
         }
-        for name, (given, labels) in ALERTS.items()
+        for name, given, labels in (
+            *((name, *case) for name, case in ALERTS.items()),
+            *LIKEWISE,
+        )
     ]
     cases.append(
         {

@@ -285,7 +285,10 @@ class _Counts:
 
     def retried(self, reason: str) -> None:
         self._cell(
-            self._retried, "sidegate_retries_total", "Requests sent once more, by cause.", reason
+            self._retried,
+            "sidegate_retries_total",
+            "Requests that the policy retry sent once more, by cause.",
+            reason,
         ).inc()
 
     def given_up(self, reason: str) -> None:

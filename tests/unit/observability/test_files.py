@@ -36,9 +36,23 @@ def known() -> set[str]:
     return names
 
 
+# As they are written in the sources; a part in braces is a name of letters. One is a cookie's.
+OPENED: Final = {
+    re.compile(re.sub(r"\{\w+\}", "[a-z_]+", name))
+    for name in re.findall(r'f?"(sidegate_[a-z0-9_{}]+)"', SOURCES)
+    if name != "sidegate_seat"
+}
+
+
 @pytest.mark.parametrize("family", FEATURES, ids=lambda family: family.name)
 def test_what_a_feature_promises_it_opens(family: Any) -> None:
-    assert f'"{family.sample}"' in SOURCES
+    assert any(name.fullmatch(family.sample) for name in OPENED)
+
+
+@pytest.mark.parametrize("name", sorted(OPENED, key=str), ids=lambda name: name.pattern)
+def test_what_a_feature_opens_is_in_the_list(name: re.Pattern[str]) -> None:
+    promised = [family for each in (*FAMILIES, *FEATURES) for family in (each.name, each.sample)]
+    assert any(map(name.fullmatch, promised)), "add it to telemetry/features"
 
 
 def test_nothing_is_named_that_is_not_there() -> None:
@@ -110,6 +124,13 @@ def test_every_panel_asks_something_and_says_what() -> None:
                 assert '{job=~"$job",instance=~"$instance"' in question.expression.replace(
                     'state="in_use",', ""
                 ).replace('code=~"5..",', ""), panel.title
+
+
+def test_the_list_of_metrics_is_what_the_command_makes() -> None:
+    file = Path(__file__).parents[3] / "config" / "METRICS.md"
+    assert file.read_text("utf-8") == make_files()["METRICS.md"], (
+        "run: sidegate observability --out DIR, and copy METRICS.md"
+    )
 
 
 def test_files_are_written(tmp_path: Path) -> None:
