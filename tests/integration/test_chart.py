@@ -181,6 +181,22 @@ class TestConfiguration:
         assert metric in {family.name for family in FAMILIES}
 
 
+def picked(selector: dict[str, Any], labels: dict[str, Any]) -> bool:
+    return bool(selector["matchLabels"].items() <= labels.items())
+
+
+def test_helm_s_own_test_reaches_the_admin_port_and_is_no_gateway() -> None:
+    values = values_of("gateway-full")
+    policy = of_kind("NetworkPolicy", values)["spec"]
+    labels = of_kind("Pod", values)["metadata"]["labels"]
+    assert not picked(policy["podSelector"], labels)
+    assert not picked(of_kind("PodDisruptionBudget", values)["spec"]["selector"], labels)
+    assert not of_kind("Service", values)["spec"]["selector"].items() <= labels.items()
+    [admin] = [rule for rule in policy["ingress"] if rule["ports"][0]["port"] == "admin"]
+    assert any(picked(peer["podSelector"], labels) for peer in admin["from"]
+               if "podSelector" in peer)  # fmt: skip
+
+
 class TestPods:
     @pytest.mark.parametrize("case", [case for case in CASES if case != "sidecar-templates"])
     def test_the_restricted_standard_is_kept(self, case: str) -> None:

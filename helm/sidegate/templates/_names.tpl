@@ -17,6 +17,11 @@ app.kubernetes.io/name: {{ include "sidegate.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{- define "sidegate.testLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-test" (include "sidegate.name" . | trunc 58 | trimSuffix "-") }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
 {{- define "sidegate.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "sidegate.selectorLabels" . }}
