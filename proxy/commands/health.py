@@ -63,6 +63,9 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Ask, print the answer, and return the exit code. Raises ConfigError."""
+    if not options.timeout > 0:
+        sys.stderr.write("sidegate: --timeout: write a number of seconds above 0, such as 3\n")
+        return USAGE
     text = options.admin
     if text is None:
         file = locate(options.file, environ)

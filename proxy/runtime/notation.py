@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from proxy.config.scalars import resolve
 from proxy.config.shape import fields_of, is_list, is_mapping, is_model, item_type, unwrap
 from proxy.config.units import Duration, Rate, Share, Size, show_size
+from proxy.telemetry.redaction import redact
 
 _WORDS: Final[dict[Any, str]] = {
     str: "text", int: "whole number", float: "number", bool: "true or false", Rate: "rate",
@@ -61,8 +62,8 @@ def _text(value: str, breaks: tuple[str, ...]) -> str:
 
 
 def settings_of(options: BaseModel) -> Iterator[tuple[str, str]]:
-    """Each option that has a value, with units as they are written."""
-    plain = options.model_dump(mode="json", by_alias=True, exclude_none=True, fallback=str)
+    """Each option that has a value, with units as they are written; secrets are hidden."""
+    plain = redact(options.model_dump(mode="json", by_alias=True, exclude_none=True, fallback=str))
     for key in fields_of(type(options)):
         if key in plain and not _empty(plain[key]):
             yield key, as_written(plain[key])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -26,8 +27,10 @@ _SECRET_ENDINGS: Final = (
 # part of a request to look at, as `rate_limit.key` does.
 _SECRET_NAMES: Final = frozenset({"key", "keys", "auth", "pwd", "pass"})
 _SELECTOR: Final = re.compile(
-    r"(?:client_ip|global|route|host|method|path)|(?:header|cookie|query|path|claim)[:.][\w.-]{1,64}"
+    r"(?:client_ip|identity|global|route|host|method|path)"
+    r"|(?:header|cookie|query|path|claim)[:.][\w.-]{1,64}"
 )
+_SELECTING: Final = frozenset({"headers", "cookies", "claims"})
 # Parameters that list names, and names of files, hold no secret themselves.
 _HARMLESS: Final = re.compile(r"(?:^redact_|_(?:file|path|url|uri|header|name|names|ttl|type)$)")
 _SHORT: Final = 4
@@ -100,21 +103,31 @@ def _redact_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name, item in value.items():
         key = redact_text(str(name))
-        if item is None or isinstance(item, bool):
+        if item is None or isinstance(item, bool) or item in ("", [], (), {}):
             shown[key] = item
         elif (names_secret and name == "value") or (is_secret(key) and not _selects(key, item)):
             shown[key] = REDACTED
+        elif is_secret(key):
+            shown[key] = deepcopy(item)
         else:
             shown[key] = _redact(item, depth + 1)
     return shown
 
 
 def _selects(name: str, value: object) -> bool:
-    return (
-        name.lower() in _SECRET_NAMES
-        and isinstance(value, str)
-        and _SELECTOR.fullmatch(value) is not None
-    )
+    """Whether a value tells which part of a request is a key, or how many keys there are."""
+    lower = name.lower()
+    if lower not in _SECRET_NAMES:
+        return False
+    if isinstance(value, int):
+        return lower == "keys"
+    if isinstance(value, Mapping):
+        return lower == "key" and all(
+            isinstance(names, list | tuple) if part in _SELECTING else part in ("query", "identity")
+            for part, names in value.items()
+        )
+    parts = value if isinstance(value, list | tuple) and value else [value]
+    return all(isinstance(part, str) and _SELECTOR.fullmatch(part) for part in parts)
 
 
 def redact_text(text: str) -> str:

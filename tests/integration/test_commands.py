@@ -97,6 +97,12 @@ class TestHealth:
         assert code == 2
         assert reason in out
 
+    @pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
+    async def test_no_time(self, seconds: str) -> None:
+        code, out = await sidegate("health", f"--timeout={seconds}")
+        assert code == 2
+        assert "--timeout: write a number of seconds above 0" in out
+
 
 def test_routes_proposed_for_a_real_service_serve_it(tmp_path: Path) -> None:
     """And nothing else of it."""

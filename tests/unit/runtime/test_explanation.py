@@ -41,12 +41,21 @@ def folder(tmp_path: Path) -> Path:
 def explained(
     folder: Path, method: str, url: str, *fields: tuple[str, str], trusted: bool = False
 ) -> Explanation:
-    environ = {"SIDEGATE_ROUTES__USER__POLICIES__LIMIT__KEY": "mine"}
+    environ = {"SIDEGATE_ROUTES__USER__POLICIES__LIMIT__KEY": "global"}
     document = document_of(folder, FILE, environ)
     request = read_request(
         method, url, list(fields), client_ip="192.0.2.1", trusted=trusted, paths=Paths()
     )
     return explain(document, make_plan(document, CATALOG), request, url)
+
+
+def test_secrets_are_not_told_even_where_the_file_has_them(tmp_path: Path) -> None:
+    text = "upstreams: {app: http://a:1}\npolicies:\n  why: {secret: hunter22-hunter22}\n"
+    document = document_of(tmp_path, text, {})
+    request = read_request("GET", "/", [], client_ip="192.0.2.1", trusted=False, paths=Paths())
+    found = explain(document, make_plan(document, load_catalog()), request, "/")
+    assert "secret: …redacted" in as_text(found)
+    assert "hunter22" not in as_text(found)
 
 
 def test_the_route_that_wins_and_why_the_others_do_not(folder: Path) -> None:
@@ -77,7 +86,7 @@ def test_policies_come_in_order_with_the_origin_of_each_setting(folder: Path) ->
     assert limit.shadow
     settings = {setting.name: (setting.value, setting.origin) for setting in limit.settings}
     assert settings["limit"] == ("100/second", f"{folder}/sidegate.yaml:11")
-    assert settings["key"] == ("mine", "environment SIDEGATE_ROUTES__USER__POLICIES__LIMIT__KEY")
+    assert settings["key"] == ("global", "environment SIDEGATE_ROUTES__USER__POLICIES__LIMIT__KEY")
     assert settings["wait"] == ("1500ms", "default")
 
 
