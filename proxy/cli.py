@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.catalog import CatalogError, load_catalog
-from proxy.commands import health, init, observability
+from proxy.commands import health, init, observability, settings
 from proxy.config.load import Document, load
 from proxy.config.location import DEFAULT_FILE, locate
 from proxy.config.overrides import as_address
@@ -48,8 +48,10 @@ begin here:
       tell which route a request takes, and what is done to it
   sidegate policies rate_limit
       tell the options of a policy
+  sidegate settings upstreams.breaker
+      tell the settings of a part of the file
 
-exit codes: 0 all is well, 1 the configuration is wrong, 2 the command is
+exit codes: 0 all is well, 1 the configuration is wrong, 2 the command line is wrong
 """
 _RUN: Final = """\
 Without FILE, the file is the one that SIDEGATE_CONFIG names, or ./sidegate.yaml.
@@ -93,6 +95,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
         "explain": _explain,
         "schema": _schema,
         "policies": _policies,
+        "settings": _settings,
         "init": _init,
         "health": _health,
         "observability": _observability,
@@ -180,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     policies.add_argument(
         "--markdown", action="store_true", help="print Markdown, for documentation"
     )
+    settings.add(commands)
     health.add(commands)
     observability.add(commands)
     return parser
@@ -191,6 +195,10 @@ def _init(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _health(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return health.run(options, environ)
+
+
+def _settings(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    return settings.run(options)
 
 
 def _observability(options: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -18,7 +19,7 @@ from proxy.telemetry.redaction import redact
 
 _WORDS: Final[dict[Any, str]] = {
     str: "text", int: "whole number", float: "number", bool: "true or false", Rate: "rate",
-    Any: "anything", type(None): "null",
+    Any: "anything", type(None): "null", IPv4Network: "network", IPv6Network: "network",
 }  # fmt: skip
 # What ends plain text, or begins something else within it.
 _BREAKS: Final = (": ", " #", "\n", "\r", "\t")

@@ -13,17 +13,23 @@ from proxy.config.load import load
 from proxy.contract import PolicySpec
 from proxy.errors import CODES
 from proxy.runtime.plan import make_plan
-from proxy.runtime.reference import markdown
+from proxy.runtime.reference import markdown, settings_markdown
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 POLICIES = (ROOT / "config" / "POLICIES.md").read_text(encoding="utf-8")
+SETTINGS = (ROOT / "config" / "SETTINGS.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_policy_reference_is_what_the_command_prints() -> None:
     reference = POLICIES.partition("<!-- policies -->\n")[2]
     assert reference.strip() == markdown(load_catalog()).strip()
+
+
+def test_the_reference_of_settings_is_what_the_command_prints() -> None:
+    reference = SETTINGS.partition("<!-- settings -->\n")[2]
+    assert reference.strip() == settings_markdown().strip()
 
 
 @pytest.mark.parametrize("text", [text for language, text in BLOCKS if language == "yaml"])

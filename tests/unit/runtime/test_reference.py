@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 import yaml
 
 from proxy.catalog import load_catalog
 from proxy.config.shape import fields_of
-from proxy.runtime.reference import markdown, policy_markdown, policy_text, summary
+from proxy.runtime.reference import (
+    markdown,
+    policy_markdown,
+    policy_text,
+    settings_markdown,
+    settings_text,
+    summary,
+)
 from tests.unit.runtime.specimen import CATALOG
 
 
@@ -30,13 +40,37 @@ def test_a_policys_text_tells_each_option_with_type_and_default() -> None:
         "burst: whole number\n    At once.",
         "bucket: mapping\n    Where they go.",
         "bucket.room: size (default 2KiB)\n    How much fits in.",
-        "buckets[].room: size (default 2KiB)",
+        "buckets.NAME.room: size (default 2KiB)",
         'json: text (default "")',
         "mode: `enforce`, `shadow` or `off` (default enforce)",
         "Example\n\n    policies:\n      limit:\n        limit: 5/min\n        key: global\n",
     ):
         assert part in text
     assert text.index("limit: rate") < text.index("mode: `enforce`")
+
+
+@pytest.mark.parametrize(
+    "name", ["upstreams.breaker", "upstreams.NAME.breaker", "upstreams.NAME.breaker."]
+)
+def test_the_settings_below_one(name: str) -> None:
+    text = settings_text(name)
+    keys = re.findall(r"^([\w.]+): ", text, re.MULTILINE)
+    assert keys[0] == "upstreams.NAME.breaker"
+    assert {key.rpartition(".")[0] for key in keys[1:]} == {"upstreams.NAME.breaker"}
+    assert "upstreams.NAME.breaker.rest: duration (default 5s)\n    How long it stays open" in text
+
+
+def test_a_setting_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match=r'"server\.wrokers"; did you mean "server\.workers"\?'):
+        settings_text("server.wrokers")
+
+
+def test_every_setting_is_documented() -> None:
+    rows = [row for row in settings_markdown().splitlines() if row.startswith("|`")]
+    assert len(rows) > 150
+    assert [row for row in rows if row.endswith("||")] == []
+    assert "|`server.trusted_proxies`|list of network|`[]`|" in settings_markdown()
+    assert "Short form: a bare value sets `endpoints`." in settings_text("upstreams")
 
 
 def test_what_answers_says_so() -> None:
