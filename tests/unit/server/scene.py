@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from proxy.cells import Traffic
@@ -16,6 +17,8 @@ from proxy.config.model import Server
 from proxy.config.upstream import Pool as PoolOptions
 from proxy.config.upstream import UpstreamTimeouts
 from proxy.contract import Policy, Request, RouteInfo
+from proxy.policies.cache.options import Options as CacheOptions
+from proxy.policies.cache.policy import build
 from proxy.policies.error_envelope import ErrorEnvelope
 from proxy.policies.error_envelope import Options as EnvelopeOptions
 from proxy.routing.table import Found
@@ -23,6 +26,7 @@ from proxy.runtime.chain import BoundPolicy, bind
 from proxy.runtime.gateway import BoundRoute, Gateway, raise_failure
 from proxy.server.connection import ClientConnection
 from proxy.server.listener import Listener
+from proxy.store.purge import Purge
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.forward import Forwarder
@@ -204,6 +208,11 @@ class Scene:
         )  # fmt: skip
         self.connections: list[Line] = []
 
+    def cache(self) -> Policy:
+        """A policy that stores what comes for five seconds."""
+        toolkit = replace(self.world.toolkit, clock=self.loop.time, spawn=self._run)
+        return build(CacheOptions.model_validate({"ttl": "5s"}), toolkit)
+
     def bind(self, *policies: Policy) -> None:
         """Have other policies around the service, for the requests to come."""
         self.gateway = self.listener.gateway = self._gateway(policies)
@@ -244,6 +253,8 @@ class Scene:
         client.reset()
         await settle()
         service.said()
+        # What was stored would answer the next one.
+        await self.world.trove.purge(Purge("all", ""))
         self.told.clear()
         self.gateway.begun = 0
         return service
@@ -308,6 +319,9 @@ class Scene:
         line.join(connection)
         self.services.append(line)
         return connection
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        self._spawn(work)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self.loop.create_task(work)

@@ -235,10 +235,10 @@ class Watches:
         return self.hearing
 
 
-@pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
+@pytest.mark.parametrize("around", ["nothing", "a watch", "a cache"])
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__)
 def test_whatever_breaks_it_off_is_told_and_leaves_nothing(
-    loop: PausedLoop, moment: Callable[[Scene, Event], Awaitable[None]], watched: bool
+    loop: PausedLoop, moment: Callable[[Scene, Event], Awaitable[None]], around: str
 ) -> None:
     events: dict[str, Callable[[Scene], Event]] = {
         "client resets": lambda _: lambda client, _: client.reset(),
@@ -249,15 +249,15 @@ def test_whatever_breaks_it_off_is_told_and_leaves_nothing(
     }
 
     async def told_of(event: Callable[[Scene], Event]) -> str:
-        watches = Watches()
-        policies = [watches] if watched else []
-        scene = Scene(loop, *policies, timeouts={"tunnel_idle": "20s"})
+        scene, watches = Scene(loop, timeouts={"tunnel_idle": "20s"}), Watches()
+        if around != "nothing":
+            scene.bind(watches if around == "a watch" else scene.cache())
         await moment(scene, event(scene))
         await scene.wait(40.0)
         told = scene.outcomes()
         await scene.leave()
         scene.clean()
-        if watched:
+        if around == "a watch":
             assert len(watches.hearing.heard) == watches.hearing.begun
         return told or "-"
 
