@@ -66,10 +66,12 @@ class Directives:
     def fields(self, name: str) -> frozenset[str]:
         """The lower-case fields that a directive names; none when it names none or is absent."""
         argument = self.argument(name)
-        if argument == INVALID:
-            return frozenset()
+        if not argument or argument == INVALID:
+            return _NO_FIELDS
         return frozenset(part.strip(" \t").lower() for part in argument.split(",")) - {""}
 
+
+_NO_FIELDS: Final[frozenset[str]] = frozenset()
 
 INVALID: Final = "?"
 """Stands for an argument that can't be read."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
+
+from proxy.memo import Memo
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = (
@@ -41,16 +44,25 @@ _ASCTIME: Final = re.compile(
     re.IGNORECASE,
 )  # fmt: skip
 
+# Of the preferred form: most responses bear the date of the present second.
+_KNOWN: Final[Memo[bytes, float]] = Memo(256)
+
 
 def parse_date(value: bytes, now: float) -> float | None:
     """Seconds since 1970 from a date in any of the three forms; None for anything else.
 
     now: seconds since 1970; a year of two digits lies at most 50 years ahead of it.
     """
+    known = _KNOWN.get(value)
+    if known is not None:
+        return known
     found = _FIXED.fullmatch(value)
     if found is not None:
         day, month, year, *clock = found.groups()
-        return _seconds(int(year), month, day, clock)
+        seconds = _seconds(int(year), month, day, clock)
+        if seconds is not None:
+            _KNOWN[value] = seconds
+        return seconds
     found = _RFC_850.fullmatch(value)
     if found is not None:
         day, month, short, *clock = found.groups()
@@ -68,7 +80,12 @@ def parse_date(value: bytes, now: float) -> float | None:
 
 def show_date(seconds: float) -> bytes:
     """Seconds since 1970 as a date in the preferred form, rounded down."""
-    when = datetime.fromtimestamp(int(seconds), UTC)
+    return _show(int(seconds))
+
+
+@lru_cache(maxsize=64)
+def _show(seconds: int) -> bytes:
+    when = datetime.fromtimestamp(seconds, UTC)
     return b"%s, %02d %s %04d %02d:%02d:%02d GMT" % (
         _DAYS[when.weekday()].encode(), when.day, _MONTHS[when.month - 1].encode(), when.year,
         when.hour, when.minute, when.second,

@@ -150,7 +150,7 @@ class Cache:
         url = self._url(request)
         key = self._key(request, url)
         place = self._shelf.place(key, request.headers)
-        return Case(request, inside, url, key, place, self._wishes.of(request), None, "stale")
+        return Case(request, inside, url, key, place, self._wishes.of(request), None, "uri-miss")
 
     def _recalls(self, case: Case) -> bool:
         """Other instances are asked first."""
@@ -163,12 +163,11 @@ class Cache:
         """The answer to a GET or HEAD from what is here; else what is to be fetched."""
         request, wish, place = case.request, case.wish, case.place
         entry = place.item if isinstance(place.item, Entry) else None
-        case = case._replace(held=entry)
-        if entry is None:
-            case = case._replace(reason="vary-miss" if place.differs else "uri-miss")
-            if place.differs and plain(request, wish):
-                case = case._replace(others=self._shelf.others(case.key))
-        else:
+        if entry is None and place.differs:
+            others = self._shelf.others(case.key) if plain(request, wish) else ()
+            case = case._replace(reason="vary-miss", others=others)
+        elif entry is not None:
+            case = case._replace(held=entry, reason="stale")
             now = self._clock()
             use = judge(entry, wish, now)
             if use == "validate":
