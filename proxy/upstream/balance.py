@@ -143,15 +143,23 @@ class Cheaper(Lot[S]):
     def pick(self, key: bytes) -> S:
         """The cheaper of two different seats, the first when they are equal."""
         seats = self.seats
-        first = second = self._draw()
+        count = len(seats)
+        if self._sums is None and self._ramp is None:
+            # Each other one is as likely to be the second.
+            first = int(self._uniform() * count)
+            second = (first + 1 + int(self._uniform() * (count - 1))) % count
+        else:
+            first, second = self._drawn_two(count)
+        one, other = seats[first], seats[second]
+        return other if self._cost(other) < self._cost(one) else one
+
+    def _drawn_two(self, count: int) -> tuple[int, int]:
+        first = self._draw()
         for _ in range(_DRAWS):
             second = self._draw()
             if second != first:
-                break
-        else:
-            second = (first + 1) % len(seats)
-        one, other = seats[first], seats[second]
-        return other if self._cost(other) < self._cost(one) else one
+                return first, second
+        return first, (first + 1) % count
 
 
 def least_request(
@@ -162,7 +170,10 @@ def least_request(
     def cost(seat: S) -> float:
         return seat.load / (seat.weight * ramp(seat))
 
-    return Cheaper(seats, uniform, cost, ramp)
+    def plain_cost(seat: S) -> float:
+        return seat.load / seat.weight
+
+    return Cheaper(seats, uniform, plain_cost if ramp is whole else cost, ramp)
 
 
 def ewma(seats: Sequence[S], uniform: Callable[[], float], ramp: Ramp[S] = whole) -> Cheaper[S]:
