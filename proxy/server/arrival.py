@@ -16,6 +16,7 @@ from proxy.http1.diagnosis import diagnose
 from proxy.http1.line import lines_of
 from proxy.http1.message import HeadRules, RequestHead, read_request_head
 from proxy.http1.plain import plain_request
+from proxy.http1.repeat import Repeat, repeat_of
 from proxy.wire.parser import END_OF_HEAD, RequestParser
 
 # Empty lines before a request, which old clients send after a POST (RFC 9112, 2.2).
@@ -23,6 +24,8 @@ _MAX_EMPTY_LINES: Final = 4
 _TOKEN: Final = frozenset(
     b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
+# Of a client whose fields changed so often in a row they aren't kept any more.
+_CHANGES_MAX: Final = 16
 _A: Final = ord("A")
 _Z: Final = ord("Z")
 
@@ -35,7 +38,7 @@ class Arrival:
     partial: bytes of a head that is not complete yet, kept after an error too.
     """
 
-    __slots__ = ("_empty_lines", "_fed", "_parser", "partial")
+    __slots__ = ("_changes", "_empty_lines", "_fed", "_parser", "_repeat", "partial")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._parser = RequestParser(loop)
@@ -43,6 +46,8 @@ class Arrival:
         # Bytes of `partial` that the parser has: whole lines.
         self._fed = 0
         self.partial = b""
+        self._repeat: Repeat | None = None
+        self._changes = 0
 
     def feed(self, data: bytes, limit: int, rules: HeadRules) -> tuple[RequestHead | None, bytes]:
         """Take bytes, at least one: a head once it is complete, and what follows it.
@@ -53,17 +58,14 @@ class Arrival:
         if not self.partial:
             end = data.find(END_OF_HEAD)
             if 0 < end <= limit - 4:
-                plain = plain_request(data[:end])
-                if plain is not None:
-                    method, target, version, lines = plain
-                    try:
-                        head = read_request_head(method, target, version, lines, rules)
-                    except GatewayError:
-                        self.partial = data[: end + 4]
-                        raise
+                try:
+                    head = self._read_plain(data, end, rules)
+                except GatewayError:
+                    self.partial = data[: end + 4]
+                    raise
+                if head is not None:
                     self._empty_lines = 0
-                    head.size = end = end + 4
-                    return head, data[end:]
+                    return head, data[end + 4 :]
         joined = self.partial + data if self.partial else data
         fed = self._fed
         if fed == 0 and not _A <= joined[0] <= _Z:
@@ -109,6 +111,23 @@ class Arrival:
             head.keep_alive = False
         head.size = end
         return head, joined[end:]
+
+    def _read_plain(self, data: bytes, end: int, rules: HeadRules) -> RequestHead | None:
+        """The head that ends there; None for the parser to read it."""
+        repeat = self._repeat
+        if repeat is not None:
+            head = repeat.read(data, end, rules)
+            if head is not None:
+                self._changes = 0
+                return head
+        plain = plain_request(data[:end])
+        if plain is None:
+            return None
+        head = read_request_head(*plain, rules)
+        head.size = end + 4
+        self._changes += 1
+        self._repeat = repeat_of(data, end, head, rules) if self._changes < _CHANGES_MAX else None
+        return head
 
     def _begin(self, data: bytes) -> bytes:
         """What is left of the first bytes without empty lines; refuse what begins no head."""

@@ -259,3 +259,25 @@ def test_whether_what_follows_can_be_read_as_another_request(head: bytes, persis
     arrived, _ = Arrival(LOOP).feed(head, LIMIT, RULES)
     assert arrived is not None
     assert arrived.keep_alive is persistent
+
+
+FIELDS = b" HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nCookie: session=1\r\n\r\n"
+ALIKE = [b"GET /%d" % number + FIELDS for number in range(3)]
+CHANGING = [b"GET / HTTP/1.1\r\nHost: a\r\nX: %d\r\n\r\n" % number for number in range(40)]
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        pytest.param(ALIKE, id="alike"),
+        pytest.param([*ALIKE, *CHANGING, *ALIKE], id="and changing"),
+        pytest.param([*ALIKE, b"GET /a//b" + FIELDS], id="an empty segment"),
+        pytest.param([*ALIKE, b"GET /%zz" + FIELDS], id="a wrong target"),
+        pytest.param([*ALIKE, b"GET /" + b"x" * LIMIT + FIELDS], id="too large"),
+    ],
+)
+def test_heads_that_repeat_others_are_read_as_by_themselves(heads: list[bytes]) -> None:
+    *found, last = outcomes(b"".join(heads), [])
+    apart = [outcomes(head, []) for head in heads]
+    assert found == [outcome[0] for outcome in apart if len(outcome) == 2]
+    assert last == apart[-1][-1]
