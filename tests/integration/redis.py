@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.integration.certificates import Authority
 from tests.integration.ports import FIRST, free_port, last_port, lend
 
 TIMEOUT = 90.0
@@ -95,16 +96,37 @@ def redis_server(folder: Path, *options: str) -> contextlib.AbstractContextManag
     return running_server(Redis(folder / "redis", *options))
 
 
-def _cluster_node(folder: Path) -> Redis:
+class Encrypted(Redis):
+    """Speaks TLS and nothing else, to other servers too, and wants certificates of all."""
+
+    def __init__(self, folder: Path, *options: str, port: int, authority: Authority) -> None:
+        pair = authority.issue("IP:127.0.0.1")
+        files = {"cert": pair.cert, "key": pair.key, "ca-cert": authority.ca_file}
+        tls = [word for name, file in files.items() for word in (f"--tls-{name}-file", str(file))]
+        super().__init__(
+            folder, *tls, "--tls-cluster", "yes", "--tls-replication", "yes", *options, port=port
+        )
+        self.access = (
+            "--tls", "--cacert", str(authority.ca_file),
+            "--cert", str(pair.cert), "--key", str(pair.key),
+        )  # fmt: skip
+
+    def _arguments(self) -> tuple[str, ...]:
+        return ("--port", "0", "--tls-port", str(self.port))
+
+
+def _cluster_node(folder: Path, authority: Authority | None) -> Redis:
     """A running node of a cluster that is yet to be.
 
     Nodes talk to each other at a port that is higher by 10,000, which has to be free as well.
     """
     for port in random.Random(os.urandom(8)).sample(range(FIRST, last_port() - 10_000), 100):
         if lend(port) and lend(port + 10_000):
-            node = Redis(
-                folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "15000", port=port
-            )
+            options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "15000")
+            if authority is None:
+                node = Redis(folder, *options, port=port)
+            else:
+                node = Encrypted(folder, *options, port=port, authority=authority)
             node.start()
             return node
     raise AssertionError("all ports are taken")
@@ -123,12 +145,15 @@ def _whole(node: Redis) -> bool:
 
 
 @contextlib.contextmanager
-def redis_cluster(folder: Path) -> Iterator[list[Redis]]:
-    """Three masters that have a third of all slots each."""
+def redis_cluster(folder: Path, authority: Authority | None = None) -> Iterator[list[Redis]]:
+    """Three masters that have a third of all slots each.
+
+    authority: signs their certificates, and they speak TLS only.
+    """
     nodes: list[Redis] = []
     try:
         for number in range(3):
-            nodes.append(_cluster_node(folder / f"node{number}"))
+            nodes.append(_cluster_node(folder / f"node{number}", authority))
         # As `redis-cli --cluster create` does, which takes its time.
         for number, (node, slots) in enumerate(zip(nodes, SLOTS, strict=True), start=1):
             node.cli("CLUSTER", "ADDSLOTSRANGE", *map(str, slots))

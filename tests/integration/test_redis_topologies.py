@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from tests.integration.certificates import Authority
 from tests.integration.client import ask, request
 from tests.integration.gateway import Gateway, running
 from tests.integration.limit_load import Load, ask_times, counted, instances, limited, sharing
@@ -54,6 +55,41 @@ async def test_a_cluster_shares_the_keys_out_and_counts_exactly(tmp_path: Path) 
                 assert sorted(mine + other) == [204] * 4 + [429] * 4
             assert all(len(keys_of(node)) > 2 for node in nodes)
             assert sum(len(keys_of(node)) for node in nodes) == 30
+
+
+async def test_a_cluster_of_which_every_node_speaks_tls_alone(tmp_path: Path) -> None:
+    """Nodes that others name are asked as the first is, and have to prove who they are."""
+    authority = Authority(tmp_path)
+    client = authority.issue("DNS:client.test")
+    with redis_cluster(tmp_path, authority) as nodes:
+        tls = {"ca_file": str(authority.ca_file), **client.config}
+        store = {"cluster": [f"127.0.0.1:{nodes[0].port}"], "tls": tls}
+        config = limited(store, limit="4/day", key="header:X-Key", algorithm="fixed_window")
+        async with sharing(config, tmp_path, 3) as gateway:
+            for row in await statuses(gateway, keys=30, times=5):
+                assert row == [204] * 4 + [429]
+            assert all(len(keys_of(node)) > 2 for node in nodes)
+            assert sum(len(keys_of(node)) for node in nodes) == 30
+            assert await counted(gateway, UNANSWERED) == 0
+            # One that goes and comes back is entered in the same way.
+            nodes[1].stop()
+            await gateway.lines("the limit store can't be asked; limits are counted as "
+                                "`on_store_failure` says")  # fmt: skip
+            nodes[1].start()
+            await gateway.lines("the limit store answers", count=4)
+
+
+async def test_a_node_whose_certificate_nobody_trusts_is_asked_nothing(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    client = authority.issue("DNS:client.test")
+    strangers = tmp_path / "strangers"
+    strangers.mkdir()
+    with redis_cluster(tmp_path, authority) as nodes:
+        tls = {"ca_file": str(Authority(strangers).ca_file), **client.config}
+        store = {"cluster": [f"127.0.0.1:{nodes[0].port}"], "tls": tls}
+        async with running(limited(store, limit="4/day"), tmp_path) as gateway:
+            assert await ask_times(gateway.url, 10) == {204: 4, 429: 6}, "counted locally"
+        assert not any(keys_of(node) for node in nodes)
 
 
 async def test_keys_that_move_to_another_node_keep_their_counts(tmp_path: Path) -> None:
