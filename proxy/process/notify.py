@@ -6,17 +6,24 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Mapping
+from typing import Final
+
+_PATIENCE_SECONDS: Final = 1.0
 
 
-def notify(environ: Mapping[str, str], state: str) -> None:
-    """Say `READY=1`, `STOPPING=1` and the like, if there is anybody who wants to know."""
+def notify(environ: Mapping[str, str], state: str, patience: float = _PATIENCE_SECONDS) -> None:
+    """Say `READY=1`, `STOPPING=1` and the like, if there is anybody who wants to know.
+
+    patience: seconds for which this may block while too much waits to be read already; nobody
+    asks again for what is said once.
+    """
     name = environ.get("NOTIFY_SOCKET", "")
     if not name.startswith(("/", "@")):
         return
     # A name that begins with a zero byte stands in no file system.
     address = "\0" + name[1:] if name.startswith("@") else name
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.setblocking(False)
+        sock.settimeout(patience)
         sock.sendto(state.encode(), address)
 
 
@@ -26,5 +33,5 @@ async def prove_life(environ: Mapping[str, str], relieved: asyncio.Event) -> Non
     allowed = environ.get("WATCHDOG_USEC", "")
     if allowed.isdigit():
         while not relieved.is_set():
-            notify(environ, "WATCHDOG=1")
+            notify(environ, "WATCHDOG=1", 0.0)
             await asyncio.sleep(int(allowed) / 2e6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from proxy.process.notify import notify
 from tests.integration.client import ask, connected, request, until
 from tests.integration.gateway import completed
 from tests.integration.load import services, under_load
@@ -172,6 +174,27 @@ async def test_sockets_of_a_service_manager_are_used(workers: int, tmp_path: Pat
                 assert (await ask(addresses[0], request())).status == 200
                 [line] = (await told(sidegate, "request", 2))[:1]
                 assert line["client_ip"] == "127.0.0.1"
+
+
+async def test_a_service_manager_that_is_behind_with_reading_misses_nothing(
+    tmp_path: Path,
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        waiting = 0
+        with (
+            contextlib.suppress(BlockingIOError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock,
+        ):
+            sock.setblocking(False)
+            while True:
+                sock.sendto(b"WATCHDOG=1", environ["NOTIFY_SOCKET"])
+                waiting += 1
+        telling = asyncio.ensure_future(asyncio.to_thread(notify, environ, "READY=1", 60.0))
+        heard = [await asyncio.to_thread(manager.recv, 256) for _ in range(waiting + 1)]
+        await telling
+        assert heard == [b"WATCHDOG=1"] * waiting + [b"READY=1"]
 
 
 async def test_a_service_manager_is_told_how_things_stand(tmp_path: Path) -> None:
