@@ -33,7 +33,7 @@ def shown(taken_port: int) -> dict[str, str]:
         env={**os.environ, "DEMO_ONCE": "1"},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -118,7 +118,7 @@ def test_ctrl_c_stops_both(taken_port: int) -> None:
                 break
         process.send_signal(signal.SIGINT)
         rest = output.read()
-    assert process.wait(30) == 0, rest
+    assert process.wait(120) == 0, rest
     assert "Stopped." in rest
     for port in ports[:3]:
         with socket.socket() as probe:

@@ -30,13 +30,13 @@ class Findings:
 
 
 async def sqlmap(
-    url: str, *options: str, seconds: float = 240, data: str | None = None
+    url: str, *options: str, seconds: float = 500, data: str | None = None
 ) -> Findings:
     """Run it on the parameters of a URL, or of a body."""
     command: Sequence[str] = (
         str(Path(sys.executable).with_name("sqlmap")),
         "--batch", "--disable-coloring", "--flush-session", "--dbms=sqlite", "-v1",
-        "--threads=4", "--timeout=10", "--retries=0", f"--url={url}", *options,
+        "--threads=4", "--timeout=60", "--retries=0", f"--url={url}", *options,
     )  # fmt: skip
     if data is not None:
         command = (*command, f"--data={data}")

@@ -75,9 +75,13 @@ def test_large_values_of_many_branches_are_cheap() -> None:
     validate = compile_schema({"items": {"oneOf": branches}}, "body")
 
     def seconds(value: list[Any]) -> float:
-        began = time.process_time()
-        assert validate(value)
-        return time.process_time() - began
+        """The least of some tries: the garbage of other tests may be collected amid one."""
+        times = []
+        for _ in range(3):
+            began = time.process_time()
+            assert validate(value)
+            times.append(time.process_time() - began)
+        return min(times)
 
     assert seconds([{"a": -1}] * 10_000) < 100 * max(seconds([{"a": -1}] * 20), 0.001)
 
