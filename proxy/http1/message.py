@@ -134,13 +134,7 @@ def read_request_head(
     forwarded: tuple[Line, ...] = ()
     for line in lines:
         text, key, kind, value = line
-        if kind == UNDERSCORE:
-            if rules.underscores == "drop":
-                continue
-            if rules.underscores == "refuse":
-                raise GatewayError(
-                    "invalid_header", "A field name holds an underscore.", close=True
-                )
+        if kind == UNDERSCORE and rules.underscores == "pass":
             kind = END_TO_END
         if kind == END_TO_END:
             texts.append(text)
@@ -170,6 +164,8 @@ def read_request_head(
             expect = value if expect is None else expect + b", " + value
         elif kind == UPGRADE:
             upgrade = value
+        elif kind == UNDERSCORE and rules.underscores == "refuse":
+            raise GatewayError("invalid_header", "A field name holds an underscore.", close=True)
     framing: Framing = 0
     if length is not None or coding is not None:
         framing = request_framing(protocol, coding, length)
@@ -243,25 +239,27 @@ def read_response_head(
     connection = length = coding = None
     idle = -1
     for text, key, kind, value in lines:
-        if kind == LENGTH:
-            # Equal ones too, as the parser does: what is plain must make no difference.
-            if length is not None:
-                raise GatewayError("upstream_invalid", cause="repeated Content-Length")
-            length = value
-            continue
-        if kind == CODING:
-            coding = value if coding is None else coding + b", " + value
-            continue
-        if kind == CONNECTION:
-            connection = value if connection is None else connection + b"," + value
-            continue
-        if kind == DROP:
-            if key == "keep-alive":
-                idle = _idle_time(value)
-            if key != "proxy-authenticate":
+        # One test for nearly all of them.
+        if kind != END_TO_END:
+            if kind == LENGTH:
+                # Equal ones too, as the parser does: what is plain must make no difference.
+                if length is not None:
+                    raise GatewayError("upstream_invalid", cause="repeated Content-Length")
+                length = value
                 continue
-        elif kind == UPGRADE and status != 101 and status != 426:
-            continue
+            if kind == CODING:
+                coding = value if coding is None else coding + b", " + value
+                continue
+            if kind == CONNECTION:
+                connection = value if connection is None else connection + b"," + value
+                continue
+            if kind == DROP:
+                if key == "keep-alive":
+                    idle = _idle_time(value)
+                if key != "proxy-authenticate":
+                    continue
+            elif kind == UPGRADE and status != 101 and status != 426:
+                continue
         texts.append(text)
         keys.append(key)
         index[key] = combine(key, index[key], value) if key in index else value
