@@ -173,14 +173,14 @@ def redis_cluster(folder: Path, authority: Authority | None = None) -> Iterator[
 class Sentinel(Redis):
     """Watches a master called `limits`."""
 
-    def __init__(self, folder: Path, master: Redis) -> None:
+    def __init__(self, folder: Path, master: Redis, *lines: str) -> None:
         super().__init__(folder)
         self._file = folder / "sentinel.conf"
         self._file.write_text(
             f"port {self.port}\nbind 127.0.0.1\n"
             f"sentinel monitor limits 127.0.0.1 {master.port} 2\n"
             "sentinel down-after-milliseconds limits 2000\n"
-            "sentinel failover-timeout limits 3000\n"
+            "sentinel failover-timeout limits 3000\n" + "".join(f"{line}\n" for line in lines)
         )
 
     def _arguments(self) -> tuple[str, ...]:

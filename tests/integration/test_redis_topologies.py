@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration.certificates import Authority
 from tests.integration.client import ask, request
 from tests.integration.gateway import Gateway, running
@@ -165,6 +167,38 @@ async def test_a_master_that_is_one_no_more_is_left(tmp_path: Path) -> None:
             line = (await gateway.lines("the limit store answers", count=2))[-1]
             assert line["server"] == f"127.0.0.1:{watched.replica.port}"
             assert await ask_times(gateway.url, 12) == {204: 6, 429: 6}, "counts went along"
+
+
+@pytest.mark.parametrize("password", ["right", "wrong"])
+async def test_sentinels_and_servers_have_passwords_of_their_own(
+    tmp_path: Path, password: str
+) -> None:
+    server = Redis(tmp_path / "redis", "--requirepass", "theirs")
+    server.access = ("-a", "theirs")
+    watching = Sentinel(
+        tmp_path,
+        server,
+        "sentinel auth-pass limits theirs",
+        "user default off",
+        "user ask on >right +@all ~* &*",
+    )
+    watching.access = ("--user", "ask", "-a", "right")
+    with running_server(server) as master, running_server(watching) as sentinel:
+        store = {
+            "sentinels": f"127.0.0.1:{sentinel.port}", "master": "limits", "password": "theirs",
+            "sentinel_username": "ask", "sentinel_password": password,
+        }  # fmt: skip
+        async with running(limited(store, limit="5/day"), tmp_path) as gateway:
+            if password == "right":
+                [line] = await gateway.lines("the limit store answers")
+                assert line["server"] == f"127.0.0.1:{master.port}"
+                before = master.scripts_run()
+                assert await ask_times(gateway.url, 8) == {204: 5, 429: 3}
+                assert master.scripts_run() > before
+            else:
+                [line] = await gateway.lines("the limit store can't be asked; limits are counted "
+                                             "as `on_store_failure` says")  # fmt: skip
+                assert "WRONGPASS" in line["reason"]
 
 
 async def test_sentinels_that_know_no_such_master_are_told_of(tmp_path: Path) -> None:

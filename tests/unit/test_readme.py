@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 POLICIES = (ROOT / "config" / "POLICIES.md").read_text(encoding="utf-8")
 SETTINGS = (ROOT / "config" / "SETTINGS.md").read_text(encoding="utf-8")
+OBSERVABILITY = (ROOT / "config" / "OBSERVABILITY.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 
 
@@ -39,13 +40,25 @@ def test_the_configurations_it_shows_are_valid(text: str, tmp_path: Path) -> Non
     assert make_plan(load(file, environ={}), load_catalog()).routes
 
 
+FRAGMENTS = re.findall(r"```yaml\n(.*?)```", OBSERVABILITY, re.DOTALL)
+
+
+@pytest.mark.parametrize("text", FRAGMENTS)
+def test_the_parts_of_configurations_that_others_show_are_valid(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "sidegate.yaml"
+    file.write_text("upstreams: {app: http://127.0.0.1:3000}\n" + text, encoding="utf-8")
+    assert make_plan(load(file, environ={}), load_catalog()).routes
+
+
 def test_the_policy_it_shows_works(tmp_path: Path) -> None:
     [text] = [text for language, text in BLOCKS if language == "python"]
     names: dict[str, object] = {"__name__": "greeting"}
     exec(compile(text, "greeting.py", "exec"), names)
     spec = names["POLICY"]
     assert isinstance(spec, PolicySpec)
-    order = Catalog.of([*load_catalog().specs.values(), spec]).order
+    # Whoever follows it has one of this name already.
+    others = [other for other in load_catalog().specs.values() if other.name != spec.name]
+    order = Catalog.of([*others, spec]).order
     assert order.index("security_headers") < order.index("greeting") < order.index("error_envelope")
 
 

@@ -260,6 +260,27 @@ class TestFields:
         assert response.headers.get(field.lower()) == kept
 
 
+class TestPrefixes:
+    @pytest.mark.parametrize(
+        ("options", "one", "other", "alike"),
+        [
+            ({}, "192.0.2.1", "192.0.2.2", False),
+            ({"ipv4_prefix": 24}, "192.0.2.1", "192.0.2.2", True),
+            ({"ipv4_prefix": 24}, "192.0.2.1", "192.0.3.1", False),
+            ({}, "2001:db8::1", "2001:db8:0:0:ffff::1", True),
+            ({}, "2001:db8::1", "2001:db8:0:1::1", False),
+            ({"ipv6_prefix": 48}, "2001:db8::1", "2001:db8:0:1::1", True),
+            ({"ipv6_prefix": 128}, "2001:db8::1", "2001:db8::2", False),
+        ],
+    )
+    def test_how_much_of_an_address_makes_a_client(
+        self, world: World, options: dict[str, Any], one: str, other: str, alike: bool
+    ) -> None:
+        limit = policy(world, limit="1/min", **options)
+        assert admitted(limit, a_request(client_ip=one))
+        assert admitted(limit, a_request(client_ip=other)) is not alike
+
+
 class TestExemptions:
     def test_by_address(self, world: World) -> None:
         limit = policy(world, limit="1/min", exempt={"clients": ["10.0.0.0/8", "192.0.2.7"]})

@@ -431,6 +431,15 @@ async def test_a_wrong_method_is_told_the_right_ones(world: World, tmp_path: Pat
     assert error.headers == (("Allow", "GET, POST, HEAD"),)
 
 
+@pytest.mark.parametrize(("unknown", "passes"), [("refuse", False), ("pass", True)])
+async def test_parameters_that_are_not_in_the_document(
+    world: World, tmp_path: Path, unknown: str, passes: bool
+) -> None:
+    options = {"openapi": {"file": written(tmp_path), "unknown_query": unknown}}
+    error = await refused(world, a_request("/v1/orders?limit=5&more=1", TENANT), **options)
+    assert (error is None) is passes
+
+
 async def test_what_is_unknown_can_pass(world: World, tmp_path: Path) -> None:
     options = {"openapi": {"file": written(tmp_path), "unknown": "pass"}}
     assert await told(world, a_request("/v1/nope"), **options) == FINE
