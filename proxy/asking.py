@@ -162,7 +162,7 @@ def ask_through(
     attempt = _Attempt(around, ticket, inside, request, asker)
     try:
         asked = inside.ask_now(request, attempt)
-    except Exception as error:
+    except FAILURES as error:
         again = inside.again(request, error)
         if again is None:
             return ready(around.failed(ticket, request, error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 
 import pytest
@@ -116,15 +117,23 @@ async def test_a_handler_that_fails_before_it_is_awaited_is_heard_of() -> None:
 class Refusing(Prompt):
     """Fails at once when it is asked at once."""
 
+    error: BaseException = CLOSED
+
     def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
-        raise CLOSED
+        raise self.error
 
 
-async def test_what_fails_at_once_is_heard_of_and_may_be_asked_once_more() -> None:
-    outer = Hearing(Refusing(OK, again=False))
-    with pytest.raises(GatewayError):
-        Client(outer, a_request())
-    assert outer.heard == ["ticket GatewayError"]
+@pytest.mark.parametrize("error", [CLOSED, RuntimeError(), asyncio.CancelledError()])
+async def test_what_fails_at_once_is_heard_of(error: BaseException) -> None:
+    refusing = Refusing(OK)
+    refusing.error = error
+    outer = Hearing(Hearing(refusing))
+    with pytest.raises(type(error)):
+        await at_once(outer, a_request())
+    assert outer.heard == [f"ticket {type(error).__name__}"]
+
+
+async def test_what_fails_at_once_may_be_asked_once_more_or_answered() -> None:
     assert (await at_once(Hearing(Refusing(OK, again=True)), a_request())).status == 200
     assert (await at_once(Hearing(Refusing(OK), rescues=True), a_request())).status == 203
 

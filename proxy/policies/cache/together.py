@@ -83,7 +83,7 @@ class Together:
         voyage = _Voyage(self, begun, self._clock(), asker)
         try:
             asked = ask_now(ask, voyage)
-        except Exception as error:
+        except FAILURES as error:
             again = case.inside.again(ask, error)
             if again is None:
                 landing = self.fetcher.failed(errand, error)
