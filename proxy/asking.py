@@ -129,10 +129,45 @@ class Around(Protocol[T_contra]):
         ...
 
 
-async def waited(around: Around[T], ticket: T, request: Request, inside: Given) -> Response:
+class Time:
+    """How long an answer may take, waited for or told of; then it fails with TimeoutError, and
+    whatever goes on inside is broken off. It begins at once. seconds: until it is over. over:
+    it was, before anything had to be waited for.
+    """
+
+    __slots__ = ("_loop", "_timeout", "_when", "over")
+
+    def __init__(self, seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._when = self._loop.time() + seconds
+        self._timeout: asyncio.Timeout | None = None
+        self.over = False
+
+    def expired(self) -> bool:
+        """It is over, and nobody waits any more."""
+        return self.over if self._timeout is None else self._timeout.expired()
+
+    async def bound(self, inside: Awaitable[Response]) -> Response:
+        """Wait for something, as long as there is time."""
+        async with asyncio.timeout_at(self._when) as self._timeout:
+            return await inside
+
+    def call(self, expire: Callable[[], None]) -> asyncio.TimerHandle:
+        """Have this called when it is over."""
+        return self._loop.call_at(self._when, expire)
+
+
+async def waited(
+    around: Around[T], ticket: T, request: Request, inside: Given, time: Time | None = None
+) -> Response:
     """What comes out when what is inside has to be waited for."""
     try:
-        response = inside if isinstance(inside, Response) else await inside
+        if isinstance(inside, Response):
+            response = inside
+        elif time is None:
+            response = await inside
+        else:
+            response = await time.bound(inside)
     except BaseException as error:
         given = around.failed(ticket, request, error)
     else:
@@ -153,13 +188,18 @@ def pending(asked: Asked | Pending) -> Pending:
 
 
 def ask_through(
-    around: Around[T], ticket: T, inside: Inside, request: Request, asker: PatientAsker | None
+    around: Around[T],
+    ticket: T,
+    inside: Inside,
+    request: Request,
+    asker: PatientAsker | None,
+    time: Time | None = None,
 ) -> Asked | Pending:
     """Ask what is inside, as `AskNow`, on behalf of an asker outside; without one, what to wait
-    for."""
+    for. time: as long as it may take."""
     if asker is None or inside.ask_now is None:
-        return waited(around, ticket, request, inside.ask(request))
-    attempt = _Attempt(around, ticket, inside, request, asker)
+        return waited(around, ticket, request, inside.ask(request), time)
+    attempt = _Attempt(around, ticket, inside, request, asker, time)
     try:
         asked = inside.ask_now(request, attempt)
     except FAILURES as error:
@@ -168,8 +208,10 @@ def ask_through(
             return ready(around.failed(ticket, request, error))
         asked = again
     if isinstance(asked, Coroutine):
-        return waited(around, ticket, request, asked)
+        return waited(around, ticket, request, asked, time)
     attempt.asked = asked
+    if time is not None:
+        attempt.timer = time.call(attempt.expire)
     return attempt
 
 
@@ -199,28 +241,38 @@ class Asking:
 class _Attempt(Generic[T]):
     """A request that was asked at once: what is around hears of the outcome, then the asker.
 
-    asked: what goes on inside, or has; None when there is nothing to be broken off.
+    asked: what goes on inside, or has; None when there is nothing to be broken off. timer: for
+    the end of its time.
     """
 
     __slots__ = (
-        "_around", "_asker", "_inside", "_over", "_request", "_ticket", "asked", "interim",
+        "_around", "_asker", "_inside", "_over", "_request", "_ticket", "_time", "asked", "interim",
+        "timer",
     )  # fmt: skip
 
     def __init__(
-        self, around: Around[T], ticket: T, inside: Inside, request: Request, asker: PatientAsker
+        self,
+        around: Around[T],
+        ticket: T,
+        inside: Inside,
+        request: Request,
+        asker: PatientAsker,
+        time: Time | None,
     ) -> None:
         self._around = around
         self._ticket = ticket
         self._inside = inside
         self._request = request
         self._asker = asker
+        self._time = time
         self._over = False
         self.asked: Asked | None = None
         self.interim = asker.interim
+        self.timer: asyncio.TimerHandle | None = None
 
     def answered(self, response: Response) -> None:
         """Give outwards what is made of the response."""
-        self._over = True
+        self._end()
         if isinstance(response.body, bytes) and response.tunnel is None:
             self.asked = None
         try:
@@ -238,11 +290,24 @@ class _Attempt(Generic[T]):
         if self._over:
             # Broken off from outside.
             return
-        self._over = True
+        self._end()
         again = self._inside.again(self._request, error)
         if again is not None:
             self._wait(again, False)
-            return
+        else:
+            self._fail(error)
+
+    def expire(self) -> None:
+        """It took too long."""
+        asked, self.asked = self.asked, None
+        self._end()
+        if self._time is not None:
+            self._time.over = True
+        if asked is not None:
+            asked.abort("cancelled", self)
+        self._fail(TimeoutError())
+
+    def _fail(self, error: BaseException) -> None:
         try:
             given = self._around.failed(self._ticket, self._request, error)
         except FAILURES as another:
@@ -252,21 +317,31 @@ class _Attempt(Generic[T]):
 
     def delayed(self, waiting: Pending, answered: bool) -> None:
         """So it has to be outside."""
-        self._over = True
+        self._end()
         self._wait(waiting, answered)
 
     def abort(self, reason: str, asker: Asker | None = None) -> None:
         """Nobody wants the answer any more, or the rest of it."""
         asked, self.asked = self.asked, None
-        over, self._over = self._over, True
+        over = self._over
+        self._end()
         if asked is not None:
             asked.abort(reason, self)
         if not over:
             with contextlib.suppress(*FAILURES):
                 self._around.failed(self._ticket, self._request, asyncio.CancelledError())
 
+    def _end(self) -> None:
+        """From here on nothing that goes on inside is told of."""
+        self._over = True
+        if self.timer is not None:
+            # With it goes the circle of the two.
+            self.timer.cancel()
+            self.timer = None
+
     def _wait(self, waiting: Pending, answered: bool) -> None:
-        self._asker.delayed(waited(self._around, self._ticket, self._request, waiting), answered)
+        out = waited(self._around, self._ticket, self._request, waiting, self._time)
+        self._asker.delayed(out, answered)
 
 
 class Awaited:

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from proxy.asking import Asked, Asking, Inside, PatientAsker, Pending, Time, ask_through
 from proxy.config.units import Duration
 from proxy.contract import (
     DEADLINE,
@@ -74,36 +75,43 @@ class Deadline:
 
     def wrap(self, forward: Handler) -> Handler:
         """A handler that answers in time, or raises GatewayError `deadline_exceeded`."""
-        clock = self._clock
+        return Asking(self.ask, forward)
 
-        async def handle(request: Request) -> Response:
-            seconds = self._seconds(request)
-            if seconds is None:
-                return await forward(request)
-            end = clock() + seconds
-            if self._shadow:
-                response = await forward(request)
-                if clock() > end:
-                    request.decide("deadline", "would_refuse", "deadline_exceeded")
-                return response
-            request.state[DEADLINE] = end
-            try:
-                async with asyncio.timeout(seconds) as timer:
-                    if seconds == self._timeout:
-                        # That a caller has less patience is not the service's fault.
-                        request.state[LATE] = timer.expired
-                    response = await forward(request)
-            except TimeoutError:
-                # Whoever is asked instead has time of their own.
-                del request.state[DEADLINE]
-                request.state.pop(LATE, None)
-                request.decide("deadline", "refused", "deadline_exceeded")
-                raise GatewayError("deadline_exceeded") from None
-            if not isinstance(response.body, bytes):
-                response.body = _Timed(response.body, end, clock)
+    def ask(self, request: Request, inside: Inside, asker: PatientAsker | None) -> Asked | Pending:
+        """Ask `inside` as long as there is time."""
+        seconds = self._seconds(request)
+        if seconds is None:
+            return ask_through(self, None, inside, request, asker)
+        end = self._clock() + seconds
+        if self._shadow:
+            return ask_through(self, end, inside, request, asker)
+        time = Time(seconds)
+        request.state[DEADLINE] = end
+        if seconds == self._timeout:
+            # That a caller has less patience is not the service's fault.
+            request.state[LATE] = time.expired
+        return ask_through(self, end, inside, request, asker, time)
+
+    def answered(self, ticket: float | None, request: Request, response: Response) -> Response:
+        """It begins in time. ticket: when that is over, in monotonic seconds."""
+        if ticket is None:
             return response
+        if self._shadow:
+            if self._clock() > ticket:
+                request.decide("deadline", "would_refuse", "deadline_exceeded")
+        elif not isinstance(response.body, bytes):
+            response.body = _Timed(response.body, ticket, self._clock)
+        return response
 
-        return handle
+    def failed(self, ticket: float | None, request: Request, error: BaseException) -> Response:
+        """It may have taken too long."""
+        if ticket is None or self._shadow or not isinstance(error, TimeoutError):
+            raise error
+        # Whoever is asked instead has time of their own.
+        del request.state[DEADLINE]
+        request.state.pop(LATE, None)
+        request.decide("deadline", "refused", "deadline_exceeded")
+        raise GatewayError("deadline_exceeded") from None
 
     def _seconds(self, request: Request) -> float | None:
         """How long this request may take; None for as long as it likes."""

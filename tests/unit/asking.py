@@ -16,6 +16,7 @@ from proxy.asking import (
     Inside,
     PatientAsker,
     Pending,
+    Time,
     ask_through,
     waited,
 )
@@ -138,7 +139,8 @@ class _Serving:
 
 class Hearing:
     """Stands around, and writes down what it hears of how many that begun. later: what it gives
-    has to be waited for. broken: how it fails itself. rescues: it answers failures with 203."""
+    has to be waited for. broken: how it fails itself. rescues: it answers failures with 203.
+    seconds: that there are for an answer."""
 
     def __init__(
         self,
@@ -146,6 +148,7 @@ class Hearing:
         later: bool = False,
         broken: BaseException | None = None,
         rescues: bool = False,
+        seconds: float | None = None,
     ) -> None:
         self.begun = 0
         self.heard: list[str] = []
@@ -153,14 +156,19 @@ class Hearing:
         self._later = later
         self._broken = broken
         self._rescues = rescues
+        self._seconds = seconds
 
     async def __call__(self, request: Request) -> Response:
         self.begun += 1
-        return await waited(self, "ticket", request, self._inside.ask(request))
+        return await waited(self, "ticket", request, self._inside.ask(request), self._time)
 
     def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
         self.begun += 1
-        return ask_through(self, "ticket", self._inside, request, asker)
+        return ask_through(self, "ticket", self._inside, request, asker, self._time)
+
+    @property
+    def _time(self) -> Time | None:
+        return None if self._seconds is None else Time(self._seconds)
 
     def answered(self, ticket: str, request: Request, response: Response) -> Given:
         self.heard.append(f"{ticket} {response.status}")

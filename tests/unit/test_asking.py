@@ -11,7 +11,7 @@ from proxy.asking import Asked, PatientAsker, Pending
 from proxy.contract import Request, Response
 from proxy.errors import GatewayError
 from tests.unit.asking import Ask, Client, Hearing, Prompt, at_once, by_waiting
-from tests.unit.paused_loop import settle
+from tests.unit.paused_loop import PausedLoop, settle
 from tests.unit.policies.world import a_request, answering, failing, upstream_response
 
 OK = answering(upstream_response(200))
@@ -178,3 +178,50 @@ async def test_interim_responses_go_through() -> None:
     client = Client(Hearing(Hearing(endpoint)), a_request())
     await client.answer()
     assert client.interims == [103]
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_what_takes_too_long_is_broken_off_and_heard_of_once(
+    loop: PausedLoop, ask: Ask, free: bool
+) -> None:
+    async def slow(request: Request) -> Response:
+        await asyncio.sleep(9.0)
+        raise AssertionError
+
+    async def story() -> None:
+        inner = Hearing(Prompt(slow, free=free))
+        outer = Hearing(inner, seconds=5.0)
+        with pytest.raises(TimeoutError):
+            await ask(outer, a_request())
+        assert (inner.heard, outer.heard) == (["ticket CancelledError"], ["ticket TimeoutError"])
+        await asyncio.sleep(9.0)
+
+    loop.run(story())
+    assert loop.now == 1014.0
+
+
+def test_the_time_goes_on_when_there_is_more_to_wait_for(loop: PausedLoop) -> None:
+    async def slow(request: Request) -> Response:
+        await asyncio.sleep(3.0)
+        return upstream_response(200)
+
+    async def story() -> None:
+        endpoint = Prompt(failing(CLOSED), again=True)
+        client = Client(Hearing(endpoint, seconds=2.0), a_request())
+        await settle()
+        endpoint.handler = slow
+        with pytest.raises(TimeoutError):
+            await client.answer()
+
+    loop.run(story())
+    assert loop.now == 1002.0
+
+
+def test_what_came_in_time_is_not_late(loop: PausedLoop, ask: Ask) -> None:
+    async def story() -> None:
+        outer = Hearing(Prompt(OK), seconds=5.0)
+        assert (await ask(outer, a_request())).status == 200
+        await asyncio.sleep(9.0)
+        assert outer.heard == ["ticket 200"]
+
+    loop.run(story())

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from pydantic import ValidationError
 
+from proxy.asking import Given
 from proxy.contract import DEADLINE, LATE, Request, Response
 from proxy.errors import GatewayError
 from proxy.policies.deadline import POLICY, Deadline, Options
+from tests.unit.asking import Ask, Hearing, Prompt, at_once, by_waiting
 from tests.unit.paused_loop import PausedLoop
 from tests.unit.policies.world import World, a_request, upstream_response
 
@@ -49,12 +51,22 @@ def answered(
         return response
 
     toolkit = replace(World().toolkit, clock=loop.time)
-    handler = Deadline(Options.model_validate(options), toolkit).wrap(forward)
+    handler = Deadline(Options.model_validate(options), toolkit).wrap(Prompt(forward))
 
     async def story() -> Response:
-        return await handler(request)
+        return await asking[0](handler, request)
 
     return loop.run(story())
+
+
+asking: Final[list[Ask]] = [by_waiting]
+"""How it is asked."""
+
+
+@pytest.fixture(autouse=True, params=[by_waiting, at_once])
+def way(request: pytest.FixtureRequest) -> None:
+    """In both ways the same is in time."""
+    asking[0] = request.param
 
 
 def test_an_answer_in_time_is_passed_on(loop: PausedLoop) -> None:
@@ -78,22 +90,24 @@ def test_what_is_cancelled_learns_whether_the_service_was_late(loop: PausedLoop,
     told: list[bool] = []
 
     async def forward(request: Request) -> Response:
-        try:
-            await asyncio.sleep(60)
-        finally:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    class Learns(Hearing):
+        def failed(self, ticket: str, request: Request, error: BaseException) -> Given:
             late = request.state.get(LATE)
             told.append(late is not None and late())
-        raise AssertionError
+            return super().failed(ticket, request, error)
 
     options = {"timeout": "5s", "header": FIELD, "accept": "any"}
     handler = Deadline(
         Options.model_validate(options), replace(World().toolkit, clock=loop.time)
-    ).wrap(forward)
+    ).wrap(Learns(Prompt(forward)))
     request = a_request("/", *([] if own else [(FIELD, "1")]))
 
     async def story() -> None:
         with pytest.raises(GatewayError, match="deadline_exceeded"):
-            await handler(request)
+            await asking[0](handler, request)
 
     loop.run(story())
     assert told == [own]

@@ -19,6 +19,8 @@ from proxy.config.upstream import UpstreamTimeouts
 from proxy.contract import Policy, Request, RouteInfo
 from proxy.policies.cache.options import Options as CacheOptions
 from proxy.policies.cache.policy import build
+from proxy.policies.deadline import Deadline
+from proxy.policies.deadline import Options as DeadlineOptions
 from proxy.policies.error_envelope import ErrorEnvelope
 from proxy.policies.error_envelope import Options as EnvelopeOptions
 from proxy.routing.table import Found
@@ -212,6 +214,11 @@ class Scene:
         """A policy that stores what comes for five seconds."""
         toolkit = replace(self.world.toolkit, clock=self.loop.time, spawn=self._run)
         return build(CacheOptions.model_validate({"ttl": "5s"}), toolkit)
+
+    def deadline(self) -> Policy:
+        """A policy that gives everything more time than it takes."""
+        toolkit = replace(self.world.toolkit, clock=self.loop.time)
+        return Deadline(DeadlineOptions.model_validate({"timeout": "1h"}), toolkit)
 
     def bind(self, *policies: Policy) -> None:
         """Have other policies around the service, for the requests to come."""

@@ -235,7 +235,7 @@ class Watches:
         return self.hearing
 
 
-@pytest.mark.parametrize("around", ["nothing", "a watch", "a cache"])
+@pytest.mark.parametrize("around", ["nothing", "a watch", "a cache", "a deadline"])
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__)
 def test_whatever_breaks_it_off_is_told_and_leaves_nothing(
     loop: PausedLoop, moment: Callable[[Scene, Event], Awaitable[None]], around: str
@@ -250,8 +250,9 @@ def test_whatever_breaks_it_off_is_told_and_leaves_nothing(
 
     async def told_of(event: Callable[[Scene], Event]) -> str:
         scene, watches = Scene(loop, timeouts={"tunnel_idle": "20s"}), Watches()
-        if around != "nothing":
-            scene.bind(watches if around == "a watch" else scene.cache())
+        policies = {"a watch": watches, "a cache": scene.cache(), "a deadline": scene.deadline()}
+        if around in policies:
+            scene.bind(policies[around])
         await moment(scene, event(scene))
         await scene.wait(40.0)
         told = scene.outcomes()

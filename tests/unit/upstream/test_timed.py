@@ -11,31 +11,42 @@ from proxy.config.upstream import UpstreamTimeouts
 from proxy.contract import DEADLINE, Request, Response
 from proxy.errors import Unanswered
 from proxy.upstream.timed import TimedTry
+from tests.unit.asking import Ask, Prompt, at_once, by_waiting
 from tests.unit.paused_loop import PausedLoop
 from tests.unit.policies.world import a_request, upstream_response
 
 FIELD = "X-Request-Timeout-Ms"
 
 
-def told(loop: PausedLoop, request: Request, **options: Any) -> str | None:
+@pytest.fixture(params=[by_waiting, at_once])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    """In both ways the same is in time, and told."""
+    way: Ask = request.param
+    return way
+
+
+def told(loop: PausedLoop, ask: Ask, request: Request, **options: Any) -> str | None:
     """What the service is told."""
 
-    async def ask(request: Request) -> Response:
+    async def serve(request: Request) -> Response:
         await asyncio.sleep(0.5)
         return upstream_response(200)
 
-    timeouts = UpstreamTimeouts.model_validate(options)
-    loop.run(TimedTry(ask, timeouts, loop.time)(request))
+    async def story() -> None:
+        timeouts = UpstreamTimeouts.model_validate(options)
+        await ask(TimedTry(Prompt(serve), timeouts, loop.time), request)
+
+    loop.run(story())
     return request.headers.get(FIELD.lower())
 
 
-def test_a_try_in_time_is_passed_on(loop: PausedLoop) -> None:
-    assert told(loop, a_request(), per_try="1s") is None
+def test_a_try_in_time_is_passed_on(loop: PausedLoop, ask: Ask) -> None:
+    assert told(loop, ask, a_request(), per_try="1s") is None
 
 
-def test_a_try_that_takes_too_long_may_have_been_handled(loop: PausedLoop) -> None:
+def test_a_try_that_takes_too_long_may_have_been_handled(loop: PausedLoop, ask: Ask) -> None:
     with pytest.raises(Unanswered) as raised:
-        told(loop, a_request(), per_try="400ms")
+        told(loop, ask, a_request(), per_try="400ms")
     assert raised.value.code == "upstream_timeout"
     assert loop.now == pytest.approx(1000.4)
 
@@ -52,9 +63,13 @@ def test_a_try_that_takes_too_long_may_have_been_handled(loop: PausedLoop) -> No
     ],
 )
 def test_the_service_is_told_what_is_left(
-    loop: PausedLoop, deadline: float | None, per_try: str | None, value: str | None
+    loop: PausedLoop,
+    ask: Ask,
+    deadline: float | None,
+    per_try: str | None,
+    value: str | None,
 ) -> None:
     request = a_request("/", (FIELD, "99999999"))
     if deadline is not None:
         request.state[DEADLINE] = deadline
-    assert told(loop, request, per_try=per_try, tell=FIELD) == value
+    assert told(loop, ask, request, per_try=per_try, tell=FIELD) == value
