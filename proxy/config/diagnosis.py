@@ -111,16 +111,23 @@ def _read(detail: ErrorDetails, data: Any, model: Any) -> _Finding:
 def _meant(key: str, known: set[str], given: set[str], model: Any, path: Path) -> str:
     """The nearest key here, or the sections that have a key of exactly this name."""
     near = meant(key, known)
+    below = _sections(key, at(model, path))
     if near.startswith("; did you mean"):
-        return near
-    elsewhere = [
-        ".".join(way)
-        for way in settings_paths(model)
-        if way[-1] == key and len(way) > 1 and way[:-1] != path
-    ]
+        return f"{near[:-1]}, or does it belong under {below}?" if below else near
+    elsewhere = below or _sections(key, model, path)
     if elsewhere:
-        return "; it belongs under " + " or ".join(way.rpartition(".")[0] for way in elsewhere[:3])
+        return f"; it belongs under {elsewhere}"
     return meant(key, known - given)
+
+
+def _sections(key: str, model: Any, but: Path | None = None) -> str:
+    """The sections of a model that have this key."""
+    found = [
+        ".".join(way[:-1])
+        for way in settings_paths(model)
+        if way[-1] == key and len(way) > 1 and way[:-1] != but
+    ]
+    return " or ".join(found[:3])
 
 
 def _walk(loc: tuple[str | int, ...], data: Any) -> Path:

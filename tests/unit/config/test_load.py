@@ -110,6 +110,24 @@ def test_problems_never_print_a_secret(file: Path) -> None:
     assert "is not an address" in problem
 
 
+@pytest.mark.parametrize(
+    ("upstream", "hint"),
+    [
+        ("size: 64", "it belongs under pool"),
+        (
+            "endpoints_file: a.yaml",
+            'did you mean "endpoints", or does it belong under discovery?',
+        ),
+        ("ballance: hash", 'did you mean "balance"?'),
+    ],
+)
+def test_a_key_that_belongs_further_down(file: Path, upstream: str, hint: str) -> None:
+    text = f"upstreams:\n  app:\n    endpoints: http://a\n    {upstream}\n"
+    [problem] = problems(file, text)
+    key = upstream.partition(":")[0]
+    assert problem == f'4:5: upstreams.app: unknown key "{key}"; {hint}'
+
+
 def test_all_problems_come_at_once_in_the_order_of_lines(file: Path) -> None:
     text = """\
 server: {timeouts: {idle: 5}}
