@@ -23,7 +23,7 @@ from proxy.config.overrides import as_address
 from proxy.config.problems import ConfigError, Problem, meant
 from proxy.errors import GatewayError
 from proxy.runtime.explanation import as_data, as_text, explain, read_request
-from proxy.runtime.plan import Plan, make_plan
+from proxy.runtime.plan import Plan, draft_plan, make_plan
 from proxy.runtime.reference import markdown, policy_markdown, policy_text, summary
 from proxy.runtime.rehearsal import rehearse
 from proxy.runtime.schema import make_schema
@@ -244,8 +244,8 @@ def _check(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     for file in files:
         try:
             document = load(file, environ=environ, partial=True)
-            plan = make_plan(document, catalog)
-            if problems := rehearse(plan, document):
+            plan, problems = draft_plan(document, catalog)
+            if problems := [*problems, *rehearse(plan, document)]:
                 raise ConfigError(problems)
         except ConfigError as error:
             _report(error.problems)

@@ -130,7 +130,17 @@ class Plan:
 
 def make_plan(document: Document, catalog: Catalog) -> Plan:
     """Plan a configuration. Raises ConfigError with all problems, the document's included."""
-    return _Planner(document, catalog).plan()
+    plan, problems = draft_plan(document, catalog)
+    if problems:
+        raise ConfigError(problems)
+    return plan
+
+
+def draft_plan(document: Document, catalog: Catalog) -> tuple[Plan, list[Problem]]:
+    """A plan of what is right in a configuration, and all problems, the document's included."""
+    planner = _Planner(document, catalog)
+    plan = planner.plan()
+    return plan, [*document.problems, *planner.problems]
 
 
 def target_of(name: str, upstream: Upstream | None) -> Target:
@@ -146,7 +156,7 @@ class _Planner:
     def __init__(self, document: Document, catalog: Catalog) -> None:
         self._document = document
         self._catalog = catalog
-        self._problems: list[Problem] = []
+        self.problems: list[Problem] = []
         self._defaults = {
             name: PolicyPlan(spec, spec.options(), None, "default", ("policies", name))
             for name, spec in catalog.specs.items()
@@ -165,9 +175,6 @@ class _Planner:
             }
         )
         fallback = self._without_idle(fallback, None)
-        problems = [*self._document.problems, *self._problems]
-        if problems:
-            raise ConfigError(problems)
         return Plan(config, self._document.digest, routes, fallback)
 
     def _routes(self, shared: Mapping[str, PolicyPlan | None]) -> tuple[RoutePlan, ...]:
@@ -339,4 +346,4 @@ class _Planner:
     def _add(self, problem: Problem) -> None:
         """Keep a problem unless it only follows from one that the document has there."""
         if not beneath(problem.path, self._document.broken):
-            self._problems.append(problem._replace(message=self._document.hide(problem.message)))
+            self.problems.append(problem._replace(message=self._document.hide(problem.message)))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from proxy.config.load import Document
-from proxy.config.problems import ConfigError, Problem
+from proxy.config.problems import ConfigError, Problem, beneath
 from proxy.config.store import RedisOptions
 from proxy.config.upstream import Upstream
 from proxy.contract import Handler, Kept, Ticket, Toolkit
@@ -91,7 +91,8 @@ class _Nobody:
 
 
 def rehearse(plan: Plan, document: Document) -> list[Problem]:
-    """Every problem that building finds, in the order of the plan."""
+    """Every problem that building finds, in the order of the plan, but for those that only
+    follow from what is wrong with the document already."""
     problems: list[Problem] = []
     for name, upstream in plan.config.upstreams.items():
         for options in upstream.endpoints:
@@ -124,7 +125,9 @@ def rehearse(plan: Plan, document: Document) -> list[Problem]:
                 policy.spec.build(policy.options, toolkit)
             except ValueError as error:
                 problems.append(document.problem(policy.path, str(error), policy.place))
-    return list(dict.fromkeys(problems))
+    return [
+        problem for problem in dict.fromkeys(problems) if not beneath(problem.path, document.broken)
+    ]
 
 
 def _toolkit(upstreams: Mapping[str, Upstream]) -> Toolkit:

@@ -98,6 +98,20 @@ class TestCheck:
             "2 problems in b.yaml",
         ]
 
+    def test_what_only_building_finds_is_told_with_the_rest(
+        self, folder: Path, sidegate: Command
+    ) -> None:
+        (folder / "sidegate.yaml").write_text(
+            "upstreams: {app: http://a, other: {endpoint: http://b}}\n"
+            "policies: {mirror: nobody, fallback: {upstream: other}, rate_limit: {limit: 5}}\n"
+            "routes: [{name: all, upstream: app}]\n"
+        )
+        code, _, told = sidegate("check", "sidegate.yaml")
+        assert code == 1
+        assert [line.split(": ")[1] for line in told.splitlines()[:-1]] == [
+            "upstreams.other", "policies.mirror", "policies.rate_limit.limit",
+        ]  # fmt: skip
+
     def test_several_files_are_all_checked(self, folder: Path, sidegate: Command) -> None:
         (folder / "a.yaml").write_text(GOOD)
         (folder / "b.yaml").write_text(BAD)

@@ -109,7 +109,13 @@ class Options(PolicyOptions):
     @field_validator("hedge")
     @classmethod
     def _delay(cls, value: str | None) -> str | None:
-        if value is not None and value != "p95" and not 0.001 <= parse_duration(value) <= 600:
+        if value is None or value == "p95":
+            return value
+        try:
+            seconds = parse_duration(value)
+        except ValueError as error:
+            raise ValueError(f"{error}; or p95") from None
+        if not 0.001 <= seconds <= 600:
             raise ValueError("must be p95, or a duration from 1ms to 10m")
         return value
 

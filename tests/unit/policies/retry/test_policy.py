@@ -298,7 +298,7 @@ def test_it_stands_by_default_where_there_are_several_endpoints() -> None:
         ({"attempts": 0}, "greater than or equal to 1"),
         ({"on": ["conect"]}, "nothing to retry on"),
         ({"header": "Host"}, "can't be changed here"),
-        ({"hedge": "p99"}, "not a duration"),
+        ({"hedge": "p99"}, "2h or 1d; or p95"),
         ({"hedge": "0s"}, "must be p95, or a duration"),
         ({"backoff": {"base": "2s", "max": "1s"}}, "must be at least"),
         ({"budget": {"share": 0.2}}, "percent sign"),
