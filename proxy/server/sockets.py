@@ -119,14 +119,15 @@ async def _bind_tcp(
     found = await loop.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    groups: list[tuple[socket.socket, ...]] = []
+    groups: list[list[socket.socket]] = []
     port = address.port
     unusable: OSError | None = None
     try:
         for family, _, _, _, place in dict.fromkeys(found):
             try:
-                if port not in held:
-                    port = _unclaimed(family, _at(place, port))
+                if port and port not in held:
+                    _claimable(family, _at(place, port))
+                first = _listen(family, _at(place, port))
             except OSError as error:
                 # A name such as `localhost` may stand for an IPv6 address without there
                 # being IPv6.
@@ -134,7 +135,10 @@ async def _bind_tcp(
                     raise
                 unusable = error
                 continue
-            groups.append(tuple(_listen(family, _at(place, port)) for _ in range(count)))
+            # For 0 the kernel finds a port that nobody has, whatever they would share.
+            port = first.getsockname()[1]
+            groups.append([first])
+            groups[-1] += [_listen(family, _at(place, port)) for _ in range(count - 1)]
         if not groups:
             raise unusable or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
     except BaseException:
@@ -142,7 +146,7 @@ async def _bind_tcp(
             for sock in group:
                 sock.close()
         raise
-    return Bound(tuple(groups), _shown(address, port))
+    return Bound(tuple(map(tuple, groups)), _shown(address, port))
 
 
 def _shown(address: Address, port: int) -> str:
@@ -155,16 +159,14 @@ def _at(place: tuple[Any, ...], port: int) -> tuple[Any, ...]:
     return (place[0], port, *place[2:])
 
 
-def _unclaimed(family: int, place: tuple[Any, ...]) -> int:
-    """The port of a place that nobody listens on. Raises OSError when somebody does.
+def _claimable(family: int, place: tuple[Any, ...]) -> None:
+    """Raise OSError when somebody listens there.
 
     The sockets of a group let every process of the same user in: without this look another
     instance would silently take a share of the connections.
     """
     with _socket(family) as probe:
         probe.bind(place)
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _listen(family: int, place: tuple[Any, ...]) -> socket.socket:

@@ -89,7 +89,7 @@ async def test_no_failure_shows_the_insides(
 ) -> None:
     config = {
         "routes": _routes(),
-        "upstreams": {"app": {"timeouts": {"response": "200ms"}}},
+        "upstreams": {"app": {"timeouts": {"response": "1s"}}},
         "server": {"limits": {"body": "1MiB"}},
     }
     data = data.replace(b"Host:", b"Accept: " + accept.encode() + b"\r\nHost:", 1)

@@ -152,7 +152,7 @@ async def test_readers_that_stop_are_ended_whatever_is_left(tmp_path: Path) -> N
     """
     sizes = range(32 * 1024, MEBIBYTE, 16 * 1024)
     address = f"unix:{tmp_path}/s"
-    times = {"body_idle": "400ms", "idle": "400ms"}
+    times = {"body_idle": "400ms", "idle": "2s"}
     config = {"server": {"listen": [address], "timeouts": times}}
     async with staged(tmp_path, _much, config) as stage:
         async with contextlib.AsyncExitStack() as opened, an_honest_client(stage):
