@@ -345,7 +345,7 @@ class Wrapper(Protocol):
     """A policy that stands around everything inside it."""
 
     def wrap(self, forward: Handler) -> Handler:
-        """A handler that calls `forward` or answers itself."""
+        """A handler that calls `forward` or answers itself; `proxy.asking` saves it a task."""
         ...
 
 

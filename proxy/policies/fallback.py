@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, model_validator
 
+from proxy.asking import Asked, Asking, Given, Inside, PatientAsker, Pending, ask_through
 from proxy.canned import Canned, CannedResponse
 from proxy.contract import Handler, PolicyOptions, PolicySpec, Request, Response, Toolkit
 from proxy.errors import Aborted, GatewayError, Unsent
@@ -73,31 +74,40 @@ class Fallback:
 
     def wrap(self, forward: Handler) -> Handler:
         """A handler that answers by other means where `forward` doesn't."""
-        statuses = self._statuses
+        return Asking(self.ask, forward)
 
-        async def handle(request: Request) -> Response:
-            try:
-                response = await forward(request)
-            except Aborted:
-                raise
-            except GatewayError as error:
-                if not self._failure or error.fault != "upstream":
-                    raise
-                again = isinstance(error, Unsent) or request.method in IDEMPOTENT
-                other = await self._other(request, error.code, again)
-                if other is None:
-                    raise
-                return other
-            if response.status not in statuses or response.origin != "upstream":
-                return response
-            other = await self._other(request, str(response.status), True)
-            if other is None:
-                return response
-            if not isinstance(response.body, bytes):
-                await response.body.aclose()
-            return other
+    def ask(self, request: Request, inside: Inside, asker: PatientAsker | None) -> Asked | Pending:
+        """Ask `inside`; another answer has to be waited for."""
+        return ask_through(self, None, inside, request, asker)
 
-        return handle
+    def answered(self, ticket: None, request: Request, response: Response) -> Given:
+        """An answer came, which may be none that was hoped for."""
+        if response.status not in self._statuses or response.origin != "upstream":
+            return response
+        return self._replaced(request, response)
+
+    def failed(self, ticket: None, request: Request, error: BaseException) -> Given:
+        """None came."""
+        if not isinstance(error, GatewayError) or isinstance(error, Aborted):
+            raise error
+        if not self._failure or error.fault != "upstream":
+            raise error
+        return self._rescued(request, error)
+
+    async def _replaced(self, request: Request, response: Response) -> Response:
+        other = await self._other(request, str(response.status), True)
+        if other is None:
+            return response
+        if not isinstance(response.body, bytes):
+            await response.body.aclose()
+        return other
+
+    async def _rescued(self, request: Request, error: GatewayError) -> Response:
+        again = isinstance(error, Unsent) or request.method in IDEMPOTENT
+        other = await self._other(request, error.code, again)
+        if other is None:
+            raise error
+        return other
 
     async def _other(self, request: Request, reason: str, again: bool) -> Response | None:
         """Another answer; None when there is none. again: the request may be sent to another."""

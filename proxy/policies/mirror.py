@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import ConfigDict, Field
 
+from proxy.asking import Asked, Asking, Inside, PatientAsker, Pending, ask_through
 from proxy.config.units import Duration, Share, Size
 from proxy.contract import (
     NO_EXCHANGE,
@@ -83,24 +84,30 @@ class Mirror:
 
     def wrap(self, forward: Handler) -> Handler:
         """A handler that answers as ever, and copies."""
+        return Asking(self.ask, forward)
 
-        async def handle(request: Request) -> Response:
-            if not self._chosen(request):
-                return await forward(request)
+    def ask(self, request: Request, inside: Inside, asker: PatientAsker | None) -> Asked | Pending:
+        """Ask `inside`, for whose answer the copy waits."""
+        copy = None
+        if self._chosen(request):
             if self._shadow:
                 request.decide("mirror", "would_change", self._name)
-                return await forward(request)
-            # As it is now; the upstream's own handlers may change it.
-            copy = self._copy(request)
-            try:
-                response = await forward(request)
-            except GatewayError as error:
-                self._send(copy, error.status)
-                raise
-            self._send(copy, response.status)
-            return response
+            else:
+                # As it is now; the upstream's own handlers may change it.
+                copy = self._copy(request)
+        return ask_through(self, copy, inside, request, asker)
 
-        return handle
+    def answered(self, ticket: Request | None, request: Request, response: Response) -> Response:
+        """The copy is sent. ticket: that copy, if there is to be one."""
+        if ticket is not None:
+            self._send(ticket, response.status)
+        return response
+
+    def failed(self, ticket: Request | None, request: Request, error: BaseException) -> Response:
+        """So it is when the service fails."""
+        if ticket is not None and isinstance(error, GatewayError):
+            self._send(ticket, error.status)
+        raise error
 
     def _chosen(self, request: Request) -> bool:
         body = request.body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from pydantic import ValidationError
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from proxy.contract import Handler, Request, Response, Target
 from proxy.errors import Aborted, GatewayError, Unanswered, Unsent
 from proxy.policies.fallback import POLICY, Fallback, Options
+from tests.unit.asking import Ask, Prompt, at_once, by_waiting
 from tests.unit.policies.world import World, a_request, answering, failing, upstream_response
 
 DOWN = failing(Unsent("circuit_open"))
@@ -32,7 +33,17 @@ async def asked(
 
     toolkit = replace(world.toolkit, target=Target("main", False), ask=ask)
     policy = Fallback(Options.model_validate(options), toolkit)
-    return await policy.wrap(main)(request or a_request())
+    return await asking[0](policy.wrap(Prompt(main)), request or a_request())
+
+
+asking: Final[list[Ask]] = [by_waiting]
+"""How it is asked."""
+
+
+@pytest.fixture(autouse=True, params=[by_waiting, at_once])
+def way(request: pytest.FixtureRequest) -> None:
+    """In both ways the same is answered."""
+    asking[0] = request.param
 
 
 async def test_an_answer_is_passed_on(world: World) -> None:

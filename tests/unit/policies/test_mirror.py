@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from proxy.contract import NO_EXCHANGE, TRIED, Handler, Request, Response, Target
 from proxy.errors import GatewayError
 from proxy.policies.mirror import POLICY, Mirror, Options
+from tests.unit.asking import Ask, Client, Prompt, at_once, by_waiting
 from tests.unit.policies.world import World, a_request, answering, failing, upstream_response
 
 OK = answering(upstream_response(200))
@@ -43,7 +44,7 @@ class Stage:
         self.tasks.append(asyncio.get_running_loop().create_task(work))
 
     async def ask(self, request: Request, ours: Handler = OK) -> Response:
-        return await self.policy.wrap(ours)(request)
+        return await asking[0](self.policy.wrap(Prompt(ours)), request)
 
     async def settled(self) -> dict[tuple[str, ...], float]:
         """The counters once all copies are answered, by their labels."""
@@ -51,6 +52,16 @@ class Stage:
         return {
             key[1:]: cell.value for key, cell in self.world.journal.counts.items() if cell.value
         }
+
+
+asking: Final[list[Ask]] = [by_waiting]
+"""How it is asked."""
+
+
+@pytest.fixture(autouse=True, params=[by_waiting, at_once])
+def way(request: pytest.FixtureRequest) -> None:
+    """In both ways the same is copied."""
+    asking[0] = request.param
 
 
 async def test_a_copy_is_sent_and_its_answer_compared() -> None:
@@ -70,6 +81,12 @@ async def test_a_copy_is_sent_and_its_answer_compared() -> None:
 
 async def test_nobody_waits_for_a_copy() -> None:
     stage = Stage()
+    client = Client(stage.policy.wrap(Prompt(OK)), a_request())
+    assert (await client.answer()).status == 200
+    assert not client.waited
+    await stage.settled()
+    stage.copies.clear()
+    stage.tasks.clear()
     stage.hold = asyncio.Event()
     assert (await stage.ask(a_request())).status == 200
     await asyncio.sleep(0)
