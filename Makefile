@@ -27,7 +27,7 @@ JOBS ?= 3
 
 .PHONY: help
 help:  ## Say what the targets do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(INSTALLED) tools-demo  ## Put Sidegate in front of an ordinary service, and show with curl what it adds

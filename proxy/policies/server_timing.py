@@ -13,8 +13,10 @@ _FIELD: Final = "Server-Timing"
 
 
 class Options(PolicyOptions):
-    """Add `Server-Timing` to responses: the milliseconds until the policies let the request
-    through, until a connection was ready, until the service's response began, and the trace.
+    """Tell in `Server-Timing` where a request's time went.
+
+    It has the milliseconds until the policies let the request through, until a connection
+    was ready, until the service's response began, and the trace.
 
     A stranger learns from it how busy the service is, and how a refusal differs from an
     answer: put it on routes for developers, or on those of your own pages. What the service

@@ -16,8 +16,9 @@ _MEMORY: Final = (float("inf"), 1.0, 0.9, 0.8)
 
 
 class Options(PolicyOptions):
-    """Say how important a route is, and turn its requests away with 503 `shed` when the process
-    itself has too much to do.
+    """Turn requests away with 503 `shed` in an overload, by how important their route is.
+
+    That is when the process itself has too much to do.
 
     Classes are `critical`, `high`, `normal` and `low`. An upstream's `concurrency` limit lets
     later classes wait and turns them away first; here they are turned away when timers come

@@ -10,6 +10,7 @@ import yaml
 from proxy.catalog import load_catalog
 from proxy.config.shape import fields_of
 from proxy.runtime.reference import (
+    first_line,
     markdown,
     policy_markdown,
     policy_text,
@@ -94,6 +95,11 @@ def test_every_policy_that_comes_with_sidegate_is_documented() -> None:
         options = catalog.specs[name].options
         undocumented = [key for key, info in fields_of(options).items() if not info.description]
         assert undocumented == []
+
+
+def test_the_first_line_of_each_is_a_sentence() -> None:
+    for spec in load_catalog(plugins=[]).specs.values():
+        assert re.fullmatch(r"[A-Z].*\.", first_line(spec)), spec.name
 
 
 def test_every_example_is_one_that_works() -> None:
