@@ -128,6 +128,11 @@ class TestLint:
             ({"autoscaling": {"enabled": True, "minReplicas": 20}}, "is above maxReplicas"),
             ({"ingress": {"enabled": True}}, r"ingress\.hosts: name those"),
             ({"httpRoute": {"enabled": True}}, r"parentRefs: name the Gateway"),
+            (
+                {"mode": "sidecar", "metrics": {"monitor": {"enabled": True}}},
+                r"metrics\.monitor\.selector: give labels",
+            ),
+            ({"metrics": {"monitor": {"selector": {"app": "a"}}}}, r"in the Pods of another chart"),
         ],
         ids=str,
     )
@@ -179,6 +184,12 @@ class TestConfiguration:
         [metric] = [each["pods"]["metric"]["name"] for each in scaler["spec"]["metrics"]
                     if each["type"] == "Pods"]  # fmt: skip
         assert metric in {family.name for family in FAMILIES}
+
+
+def test_sidecars_in_the_pods_of_others_are_scraped_by_their_labels() -> None:
+    monitor = {"enabled": True, "selector": {"app": "web"}}
+    values = {"mode": "sidecar", "metrics": {"monitor": monitor}}
+    assert of_kind("PodMonitor", values)["spec"]["selector"] == {"matchLabels": {"app": "web"}}
 
 
 def picked(selector: dict[str, Any], labels: dict[str, Any]) -> bool:
@@ -247,7 +258,7 @@ class TestPods:
         container = sidegate_of(pod_of(case))
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         for port in of_kind("Service", values)["spec"]["ports"]:
-            assert port["targetPort"] in ports
+            assert port["targetPort"] == ports[port["name"]], "by number, which finds sidecars too"
         config = yaml.safe_load(config_of(values))
         listening = [*config["server"]["listen"], config["admin"]["listen"]]
         assert {int(address.rpartition(":")[2]) for address in listening} == set(ports.values())

@@ -19,6 +19,15 @@
 {{- fail "config.server.drain: set drain.delay and drain.timeout, which the kubelet has to know as well" -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.metrics.monitor -}}
+{{- $others := and (eq $.Values.mode "sidecar") (not $.Values.sidecar.app.image) -}}
+{{- if and .enabled $others (not .selector) -}}
+{{- fail "metrics.monitor.selector: give labels of the Pods that Sidegate is in" -}}
+{{- end -}}
+{{- if and .selector (not $others) -}}
+{{- fail "metrics.monitor.selector: is for Sidegate in the Pods of another chart" -}}
+{{- end -}}
+{{- end -}}
 {{- if eq .Values.mode "gateway" -}}
 {{- with .Values.autoscaling -}}
 {{- if and .enabled (not (or .cpu .requestsInFlight)) -}}

@@ -11,7 +11,8 @@ For charts that have this one as a dependency, with `mode: sidecar`. In the Pod 
     volumes:
       {{- include "sidegate.sidecar.volumes" .Subcharts.sidegate | nindent 6 }}
 
-By `sidecar.native` one of the first two is empty. The Service's port is `http` of the container.
+By `sidecar.native` one of the first two is empty. The Service's target port is
+`ports.http`, by its number: before Kubernetes 1.32 names of a native sidecar's ports lead nowhere.
 */}}
 {{- define "sidegate.sidecar.initContainers" -}}
 {{- if .Values.sidecar.native -}}
