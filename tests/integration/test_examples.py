@@ -6,8 +6,9 @@ stands where its upstreams are:
     #> METHOD TARGET [Field: value; ...] <<body>> -> STATUS code {Field: part} ~ text
 
 code: of the error envelope. {Field: part}: of the response, and a part of its value. text:
-a part of the body. In upstreams 127.0.0.1:3000 is that service, and at 127.0.0.1:3002
-nobody listens. Files below /tls/ are of an authority of the tests' own.
+a part of the body. In upstreams 127.0.0.1:3000 is that service, and so is what ends in
+`.internal`; at 127.0.0.1:3002 nobody listens. Files below /tls/ are of an authority of the
+tests' own.
 """
 
 from __future__ import annotations
@@ -26,8 +27,17 @@ from tests.integration.gateway import running
 from tests.integration.origins import aiohttp_app
 from tests.integration.ports import free_port
 
-FOLDER: Final = Path(__file__).parents[2] / "config" / "policies"
-EXAMPLES: Final = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+FOLDER: Final = Path(__file__).parents[2] / "config"
+EXAMPLES: Final = sorted(
+    [
+        *(f"policies/{path.stem}" for path in (FOLDER / "policies").glob("*.yaml")),
+        "gateway", "limits", "sidecar",
+    ]
+)  # fmt: skip
+# Services, as the examples call them. The Redis of one is nowhere.
+SERVICES: Final = re.compile(
+    r"https?://[\w.-]+\.internal(?::\d+)?|unix:/run/files\.sock|http://127\.0\.0\.1:3000"
+)
 TRIED: Final = re.compile(
     r"#> (?P<method>[A-Z]+) (?P<target>\S+)(?: \[(?P<fields>.*?)\])?(?: <<(?P<body>.*?)>>)? *"
     r"-> (?P<status>\d+)(?: (?P<code>\w+))?(?: \{(?P<field>[^:]+): (?P<part>.*?)\})?"
@@ -60,13 +70,19 @@ async def test_it_does_what_it_says(name: str, tmp_path: Path) -> None:
     lines = [line for line in text.splitlines() if line.startswith("#>")]
     assert lines, f"{name}.yaml tells of no request what becomes of it"
     async with aiohttp_app() as service:
-        text = text.replace("http://127.0.0.1:3000", service)
+        text = SERVICES.sub(service, text)
         text = text.replace("127.0.0.1:3002", f"127.0.0.1:{free_port()}")
         (tmp_path / "example.yaml").write_text(text, encoding="utf-8")
         # As Sidegate reads it: to others `on` is a way to say true.
         config = read_file(tmp_path / "example.yaml", {}).data
-        listen = config.get("server", {}).get("listen", "http")
-        config.setdefault("server", {})["listen"] = [f"{listen.partition(':')[0]}://127.0.0.1:0"]
+        for upstream in config.get("upstreams", {}).values():
+            if isinstance(upstream, dict) and isinstance(upstream.get("endpoints"), list):
+                # All of them are the one service.
+                upstream["endpoints"] = list(dict.fromkeys(upstream["endpoints"]))
+        server = config.setdefault("server", {})
+        listen = server.get("listen", "http").partition(":")[0]
+        server |= {"listen": [f"{listen}://127.0.0.1:0"], "drain": {"timeout": "1s"}, "workers": 1}
+        config.pop("admin", None)
         async with running(config, tmp_path) as gateway:
             for line in lines:
                 asked = TRIED.fullmatch(line)
