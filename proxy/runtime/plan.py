@@ -272,8 +272,12 @@ class _Planner:
                 key_place=self._document.key_place,
                 prefix=path,
             )
+            whole = show_path(path)
+            hollow = any(beneath(inner, [whole]) for inner in self._document.broken)
             for _, problem in found:
-                self._add(problem)
+                # What is wrong with all of it may follow from a part that is nothing yet.
+                if not (hollow and problem.path == whole):
+                    self._add(problem)
         except Exception as error:  # A plug-in's validator may raise anything.
             message = f"the policy can't read its options ({type(error).__name__}: {error})"
             self._problem(self._document.place(path), path, message)

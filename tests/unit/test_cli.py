@@ -112,6 +112,16 @@ class TestCheck:
             "upstreams.other", "policies.mirror", "policies.rate_limit.limit",
         ]  # fmt: skip
 
+    def test_what_follows_from_a_broken_part_is_not_told(
+        self, folder: Path, sidegate: Command
+    ) -> None:
+        (folder / "sidegate.yaml").write_text(
+            "upstreams: {app: http://a}\npolicies: {why: {secret: !file gone}}\n"
+        )
+        _, _, told = sidegate("check", "sidegate.yaml")
+        assert "policies.why.secret: !file gone: cannot be read" in told
+        assert "1 problem in sidegate.yaml" in told
+
     def test_several_files_are_all_checked(self, folder: Path, sidegate: Command) -> None:
         (folder / "a.yaml").write_text(GOOD)
         (folder / "b.yaml").write_text(BAD)
