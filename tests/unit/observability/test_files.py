@@ -63,6 +63,18 @@ def test_nothing_is_named_that_is_not_there() -> None:
         assert named <= known(), name
 
 
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "CHANGELOG.md", "THREAT_MODEL.md", "config/LIMITS.md", "config/OBSERVABILITY.md",
+     "config/POLICIES.md", "config/SETTINGS.md", "helm/sidegate/README.md",
+     "helm/sidegate/values.yaml"],
+)  # fmt: skip
+def test_no_document_names_what_is_not_there(document: str) -> None:
+    text = (Path(__file__).parents[3] / document).read_text("utf-8")
+    named = {name for name in NAMES.findall(text) if name.startswith("sidegate_")}
+    assert named - {"sidegate_seat"} <= known()
+
+
 def test_rules_are_as_prometheus_reads_them() -> None:
     files = make_files(objective=99.0, latency=0.5)
     [recordings] = yaml.safe_load(files["recording-rules.yaml"])["groups"]
