@@ -110,7 +110,8 @@ def _sort(specs: Mapping[str, PolicySpec]) -> tuple[str, ...]:
     """Names, outermost first; where the constraints leave a choice, by the alphabet.
 
     Constraints that name policies that aren't installed say nothing; `*` names all that don't
-    say `*` themselves.
+    say `*` themselves. One that says nothing stands inside of those that are on by default, so
+    that its refusals are put into an envelope, and have an ID.
     """
     ordinary = {name for name, spec in specs.items() if "*" not in spec.after}
     outside: dict[str, set[str]] = {
@@ -118,6 +119,8 @@ def _sort(specs: Mapping[str, PolicySpec]) -> tuple[str, ...]:
     }
     for name, spec in specs.items():
         outside[name] |= {other for other in spec.after if other in specs}
+        if not (spec.after or spec.before or spec.default):
+            outside[name] |= {other for other in ordinary if specs[other].default}
         for other in spec.before:
             if other in specs:
                 outside[other].add(name)

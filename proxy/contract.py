@@ -20,7 +20,7 @@ It takes one or more of these shapes, and meets a request in this order; gates a
 are given shadow mode by the binder, the others honour `options.mode` themselves:
 
 - *request editor*: `def edit_request(request)`; changes the request in place.
-- *gate*: `async def check(request)`; returns to admit, raises `Refused` to refuse. A plain
+- *gate*: `async def check(request)`; returns to admit, raises `errors.Refused` to refuse. A plain
   `def check(request)` does too, and costs less: it waits for nothing, or returns what to await.
 - *responder*: `def answer(request)`; a response of its own, or None to let it pass.
 - *wrapper*: `def wrap(forward) -> Handler`; for what has to stand around the waiting: may

@@ -25,9 +25,14 @@ class Nothing:
         return None
 
 
-def spec(name: str, after: str = "", before: str = "") -> PolicySpec:
+def spec(name: str, after: str = "", before: str = "", *, default: bool = False) -> PolicySpec:
     return PolicySpec(
-        name, PolicyOptions, Nothing, after=set(after.split()), before=set(before.split())
+        name,
+        PolicyOptions,
+        Nothing,
+        after=set(after.split()),
+        before=set(before.split()),
+        default=default,
     )
 
 
@@ -117,6 +122,18 @@ GREETING = """
 from proxy.contract import PolicyOptions, PolicySpec
 POLICY = PolicySpec({name!r}, PolicyOptions, lambda options, toolkit: None)
 """
+
+
+def test_who_says_nothing_stands_inside_of_those_on_by_default() -> None:
+    order = Catalog.of(
+        [
+            spec("zeta", default=True),
+            spec("inner", "*", default=True),
+            spec("alpha"),
+            spec("outer", before="zeta"),
+        ]
+    ).order
+    assert order == ("outer", "zeta", "alpha", "inner")
 
 
 class TestFinding:
