@@ -135,7 +135,10 @@ class Exchange:
         if not isinstance(response.body, bytes) or response.tunnel is not None:
             self._keep(self._asked)
         self._asked = None
-        self.request.timings.first_byte = self._listener.clock()
+        timings = self.request.timings
+        if not timings.first_byte:
+            # Whoever did much with it has noted when it came.
+            timings.first_byte = self._listener.clock()
         turn = self._listener.turn
         turn.answers.append((self._ascend, response))
         if not turn.planned:

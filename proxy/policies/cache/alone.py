@@ -63,6 +63,8 @@ class Alone:
     def answered(self, ticket: Trip, request: Request, response: Response) -> Response | Pending:
         """The service answered."""
         case, errand, asked = ticket
+        # What storing takes is not the service's time.
+        request.timings.first_byte = self._clock()
         try:
             landing = self._fetcher.judged(errand, response, asked)
             self._fetcher.collect(errand, landing)

@@ -45,7 +45,7 @@ class Together:
         patience: float,
         early: float,
     ) -> None:
-        self._clock = toolkit.clock
+        self.clock = toolkit.clock
         self._random = toolkit.random
         self._trove = toolkit.trove
         self._keys = keys
@@ -80,7 +80,7 @@ class Together:
         if asker is None or ask_now is None or errand.mark or not self.fetcher.prepare(errand):
             self.spawn(self._fly(begun, self._fetched(begun)))
             return self.led(begun)
-        voyage = _Voyage(self, begun, self._clock(), asker)
+        voyage = _Voyage(self, begun, self.clock(), asker)
         try:
             asked = ask_now(ask, voyage)
         except FAILURES as error:
@@ -112,7 +112,7 @@ class Together:
         ask = self._keys.shared(case.request)
         ask.method = "GET"
         ask.exchange = NO_EXCHANGE
-        ask.timings = Timings(self._clock())
+        ask.timings = Timings(self.clock())
         ask.decisions = []
         begun = self._begin(case, ask, _Relay(NO_EXCHANGE), background=True)
         self.spawn(self._fly(begun, self._fetched(begun)))
@@ -257,6 +257,8 @@ class _Voyage:
         # Each would keep the other alive until the garbage collector came by.
         self._over, self.asked = True, None
         errand, fetcher = self._begun.errand, self._together.fetcher
+        # What storing takes is not the service's time.
+        errand.ask.timings.first_byte = self._together.clock()
         try:
             landing = fetcher.judged(errand, response, self._started)
         except Exception as error:

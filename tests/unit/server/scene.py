@@ -172,8 +172,8 @@ class Scene:
     """One route to one service. policies: around it, besides the envelope.
 
     services: the other ends of the connections to it. on_open: called while one opens.
-    connections: those of clients. told: of the requests that are over. failures: of the loop's
-    callbacks.
+    connections: those of clients. told: of the requests that are over. first_byte: when the last
+    one's response came. failures: of the loop's callbacks.
     """
 
     def __init__(
@@ -190,6 +190,7 @@ class Scene:
         self.services: list[Line] = []
         self.on_open: Callable[[], None] | None = None
         self.told: list[Told] = []
+        self.first_byte = 0.0
         self.failures: list[dict[str, Any]] = []
         self.tasks: list[asyncio.Task[None]] = []
         loop.set_exception_handler(lambda _, context: self.failures.append(context))
@@ -236,6 +237,7 @@ class Scene:
     ) -> None:
         """As an observer."""
         target = request.target.decode()
+        self.first_byte = request.timings.first_byte
         self.told.append(Told(target, status, error, aborted, sent, received))
 
     def client(self) -> Line:

@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from proxy.asking import Given
 from proxy.contract import Handler, Policy, Request, Response
 from proxy.errors import GatewayError
 from proxy.upstream.heads import Heads
@@ -264,6 +265,33 @@ def test_whatever_breaks_it_off_is_told_and_leaves_nothing(
 
     told = [loop.run(told_of(event)) for event in events.values()]
     assert dict(zip(events, told, strict=True)) == dict(zip(events, MOMENTS[moment], strict=True))
+
+
+class Notes:
+    """Notes itself when the response came."""
+
+    def wrap(self, forward: Handler) -> Handler:
+        class Early(Hearing):
+            def answered(self, ticket: str, request: Request, response: Response) -> Given:
+                request.timings.first_byte = 7.0
+                return super().answered(ticket, request, response)
+
+        return Early(forward)
+
+
+def test_the_time_of_a_response_is_as_whoever_heard_of_it_first_noted_it(
+    loop: PausedLoop,
+) -> None:
+    async def story(policy: Policy) -> float:
+        scene = Scene(loop, policy)
+        await scene.idle()
+        _, service = await scene.asked()
+        service.say(OK)
+        await settle()
+        return scene.first_byte
+
+    assert loop.run(story(Notes())) == 7.0
+    assert loop.run(story(Watches())) == loop.now
 
 
 # -- policies that fail ---------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from proxy.contract import Request, Response
 from proxy.errors import Aborted, GatewayError
 from proxy.http1.headers import Headers
 from proxy.policies.cache.flight import WINDOW
+from tests.unit.asking import by_waiting
 from tests.unit.paused_loop import PausedLoop, settle
 from tests.unit.policies.cache.stage import FRESH, Stage, field, read, reply, status, streaming
 from tests.unit.policies.world import a_request
@@ -39,6 +40,21 @@ def at_once(stage: Stage, count: int, *fields: tuple[str, str]) -> list[asyncio.
     """So many requests for the same thing."""
     loop = asyncio.get_running_loop()
     return [loop.create_task(stage.ask("/a/b", *fields)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("field", [("X-A", "b"), ("Authorization", "Basic eDp5")])
+def test_what_storing_takes_is_not_the_services_time(field: tuple[str, str]) -> None:
+    async def story() -> None:
+        stage = Stage()
+        stage.took = 2.0
+        request = a_request("/a/b", field)
+        begun = stage.world.now
+        await stage.send(request)
+        noted = request.timings.first_byte
+        # Waited for, it is the upstream's handler that notes it.
+        assert noted == begun + 2.0 or stage.asking is by_waiting
+
+    played(story())
 
 
 def test_concurrent_misses_reach_the_service_once() -> None:
