@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -145,6 +147,38 @@ class TestLint:
     def test_a_gateway_needs_somebody_to_stand_before(self) -> None:
         with pytest.raises(helm.HelmError, match=r"config\.upstreams: name the services"):
             manifests({})
+
+
+VALUES: Final = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+TEMPLATES: Final = "".join(
+    path.read_text(encoding="utf-8") for path in sorted((CHART / "templates").rglob("*.*"))
+)
+
+
+def leaves(values: dict[str, Any], *path: str) -> Iterator[str]:
+    """The values that can be set, `metrics.monitor.enabled`; texts and lists as a whole."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value and "labels" not in (name, *path):
+            yield from leaves(value, *path, name)
+        else:
+            yield ".".join((*path, name))
+
+
+# Those that go into manifests as they are.
+WHOLE: Final = ("podSecurityContext", "securityContext", "resources")
+
+
+@pytest.mark.parametrize("value", list(leaves({k: v for k, v in VALUES.items() if k not in WHOLE})))
+def test_no_value_does_nothing(value: str) -> None:
+    """Some template looks at it, under its whole name, or within a `with` of what it is part of."""
+    parts = value.split(".")
+    whole = re.search(rf"Values\.{re.escape(value)}\b", TEMPLATES)
+    within = any(
+        re.search(rf"Values\.{re.escape('.'.join(parts[:count]))}(?![.\w])", TEMPLATES)
+        and re.search(rf"[ ($]\.{re.escape('.'.join(parts[count:]))}\b", TEMPLATES)
+        for count in range(1, len(parts))
+    )
+    assert whole or within
 
 
 class TestConfiguration:
