@@ -132,7 +132,7 @@ def _start(place: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
 def promtool(*arguments: str, given: bytes = b"") -> str:
     """What promtool says. Raises AssertionError when it finds fault."""
     run = subprocess.run(
-        [PROMTOOL, *arguments], input=given, capture_output=True, check=False, timeout=60
+        [PROMTOOL, *arguments], input=given, capture_output=True, check=False, timeout=300
     )
     said = (run.stdout + run.stderr).decode()
     assert run.returncode == 0, said

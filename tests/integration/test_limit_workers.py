@@ -56,7 +56,7 @@ def hammering(count: int) -> Iterator[tuple[int, list[subprocess.Popen[bytes]]]]
 
 def test_processes_take_exactly_what_there_is() -> None:
     with hammering(4) as (descriptor, processes):
-        assert [one.wait(60) for one in processes] == [0] * 4
+        assert [one.wait(300) for one in processes] == [0] * 4
         memory, _ = hammer.attach(descriptor, 7)
         assert sum(hammer.admitted(memory)) == hammer.LIMIT.limit
 
@@ -68,7 +68,7 @@ def test_processes_that_are_killed_in_the_act_stop_nobody() -> None:
             time.sleep(chance.uniform(0.0, 0.02))
             one.send_signal(signal.SIGKILL)
             one.wait()
-        assert [one.wait(60) for one in processes[4:]] == [0, 0]
+        assert [one.wait(300) for one in processes[4:]] == [0, 0]
         memory, limiter = hammer.attach(descriptor, 7)
         told = sum(hammer.admitted(memory))
         # Each of the dead may have taken one of which it didn't live to tell.
