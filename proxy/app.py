@@ -136,8 +136,8 @@ class App:
             estate = await predecessor.estate()
         if estate.log is not None:
             self._share_log(estate.log)
-        self.addresses = Addresses(loop, count, estate.served, self._loose)
-        self._operators = Addresses(loop, 1, estate.admin, self._loose)
+        self.addresses = Addresses(loop, "server.listen", count, estate.served, self._loose)
+        self._operators = Addresses(loop, "admin.listen", 1, estate.admin, self._loose)
         if count == 1:
             self.crew = Solo(loop, self._sink)
         else:

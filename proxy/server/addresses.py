@@ -10,11 +10,11 @@ import asyncio
 import socket
 from collections.abc import Iterable, Mapping
 
-from proxy.server.sockets import Bound, bind, claim
+from proxy.server.sockets import Bound, ListenError, bind, claim
 
 
 class Addresses:
-    """What is listened on. count: of the processes that accept.
+    """What is listened on. setting: that says so. count: of the processes that accept.
 
     inherited: sockets that another process has handed over, by configured address. loose:
     those of which only their own name tells what they are for. Both are used before any
@@ -24,11 +24,13 @@ class Addresses:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        setting: str,
         count: int,
         inherited: Mapping[str, Bound],
         loose: list[socket.socket],
     ) -> None:
         self._loop = loop
+        self._setting = setting
         self._count = count
         self._inherited = dict(inherited)
         self._loose = loose
@@ -59,7 +61,10 @@ class Addresses:
         claimed = await claim(self._loop, text, self._loose)
         if claimed is not None:
             return claimed
-        return await bind(self._loop, text, count=self._count, held=held)
+        try:
+            return await bind(self._loop, text, count=self._count, held=held)
+        except ListenError as error:
+            raise ListenError(f"{self._setting}: {error}") from None
 
     def replace(self, listen: Iterable[str], opened: Mapping[str, Bound]) -> None:
         """Hold exactly the addresses in `listen`, those just opened among them."""

@@ -268,9 +268,13 @@ async def test_another_instance_does_not_take_a_share_in_silence(tmp_path: Path)
             other = tmp_path / f"other-{workers}"
             other.mkdir()
             config = answers(202, workers=workers, listen=[sidegate.url])
-            refused = pytest.raises(AssertionError, match="Address already in use")
+            refused = pytest.raises(AssertionError, match=r"server\.listen: .*already in use")
             with refused, process(config, other):
                 pass
+        config = {**answers(202), "admin": {"listen": sidegate.admin}}
+        refused = pytest.raises(AssertionError, match=r"admin\.listen: .*already in use")
+        with refused, process(config, tmp_path / "other-1"):
+            pass
 
 
 def test_lines_of_several_processes_do_not_mix() -> None:
