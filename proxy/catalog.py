@@ -110,8 +110,8 @@ def _sort(specs: Mapping[str, PolicySpec]) -> tuple[str, ...]:
     """Names, outermost first; where the constraints leave a choice, by the alphabet.
 
     Constraints that name policies that aren't installed say nothing; `*` names all that don't
-    say `*` themselves. One that says nothing stands inside of those that are on by default, so
-    that its refusals are put into an envelope, and have an ID.
+    say `*` themselves. What isn't said to stand outside of one that is on by default stands
+    inside of all of those, so that its refusals are put into an envelope, and have an ID.
     """
     ordinary = {name for name, spec in specs.items() if "*" not in spec.after}
     outside: dict[str, set[str]] = {
@@ -119,11 +119,14 @@ def _sort(specs: Mapping[str, PolicySpec]) -> tuple[str, ...]:
     }
     for name, spec in specs.items():
         outside[name] |= {other for other in spec.after if other in specs}
-        if not (spec.after or spec.before or spec.default):
-            outside[name] |= {other for other in ordinary if specs[other].default}
         for other in spec.before:
             if other in specs:
                 outside[other].add(name)
+    defaults = {name for name in ordinary if specs[name].default}
+    outer = _reached(outside, defaults)
+    for name in specs:
+        if name not in outer:
+            outside[name] |= defaults
     inside: dict[str, list[str]] = {name: [] for name in specs}
     for name, others in outside.items():
         for other in others:
@@ -143,6 +146,18 @@ def _sort(specs: Mapping[str, PolicySpec]) -> tuple[str, ...]:
         circle = " after ".join(_circle(outside, set(specs) - set(order)))
         raise CatalogError(f"the order of policies runs in a circle: {circle}")
     return tuple(order)
+
+
+def _reached(outside: Mapping[str, set[str]], names: Iterable[str]) -> set[str]:
+    """These, and all that are said to stand outside of one of them."""
+    found: set[str] = set()
+    left = list(names)
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left.extend(outside[name])
+    return found
 
 
 def _circle(outside: Mapping[str, set[str]], left: set[str]) -> list[str]:

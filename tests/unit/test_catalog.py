@@ -124,16 +124,23 @@ POLICY = PolicySpec({name!r}, PolicyOptions, lambda options, toolkit: None)
 """
 
 
-def test_who_says_nothing_stands_inside_of_those_on_by_default() -> None:
+def test_who_does_not_say_otherwise_stands_inside_of_those_on_by_default() -> None:
     order = Catalog.of(
         [
-            spec("zeta", default=True),
+            spec("yota", default=True),
+            spec("zeta", "yota named", default=True),
             spec("inner", "*", default=True),
             spec("alpha"),
-            spec("outer", before="zeta"),
+            spec("beta", "yota"),
+            spec("gamma", before="omega"),
+            spec("named"),
+            spec("omega"),
+            spec("outer", before="named"),
         ]
     ).order
-    assert order == ("outer", "zeta", "alpha", "inner")
+    assert order == (
+        "outer", "named", "yota", "zeta", "alpha", "beta", "gamma", "omega", "inner",
+    )  # fmt: skip
 
 
 class TestFinding:
