@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.config.model import Paths
 from proxy.errors import GatewayError
+from proxy.http1 import line as line_module
 from proxy.http1.line import lines_of
 from proxy.http1.message import (
     HeadRules,
@@ -32,6 +33,8 @@ NAMES = (
 
 @pytest.fixture(scope="module", autouse=True)
 def _names() -> Iterator[None]:
+    # Else other tests may have filled it so far that it forgets all amid these.
+    line_module._NAMES.clear()
     lines_of([(name, b"x") for name in NAMES], "invalid_header")
     yield
     LOOP.close()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.config.model import Paths
 from proxy.errors import GatewayError
+from proxy.http1 import line as line_module
 from proxy.http1.line import lines_of
 from proxy.http1.message import HeadRules, RequestHead, read_request_head
 from proxy.http1.plain import plain_request
@@ -20,8 +21,13 @@ NAMES = (
     b"Host", b"Accept", b"X-A", b"X_A", b"X", b"Content-Length", b"Transfer-Encoding",
     b"Connection", b"Expect", b"X-Forwarded-For", b"Cookie", b"Via",
 )  # fmt: skip
-# A name that nobody has seen is left to the parser.
-lines_of([(name, b"") for name in NAMES], "invalid_header")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _known_names() -> None:
+    """A name that nobody has seen is left to the parser, and other tests fill the memory."""
+    line_module._NAMES.clear()
+    lines_of([(name, b"") for name in NAMES], "invalid_header")
 
 
 def by_itself(data: bytes, rules: HeadRules = RULES) -> RequestHead | None:
