@@ -24,7 +24,7 @@ DROPPED: Final = frozenset({
     "upgrade", "content-length",
 })  # fmt: skip
 SESSION: Final = web.AppKey("session", ClientSession)
-WHOLE_MAX: Final = 64 * 1024
+WHOLE_MAX: Final = 256 * 1024
 """Bytes of a body that is still read whole."""
 
 
