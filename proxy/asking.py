@@ -18,6 +18,7 @@ from inspect import iscoroutinefunction
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from proxy.contract import Exchange, Handler, Request, Response
+from proxy.current import enter
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
 
@@ -272,6 +273,7 @@ class _Attempt(Generic[T]):
 
     def answered(self, response: Response) -> None:
         """Give outwards what is made of the response."""
+        self._enter()
         self._end()
         if isinstance(response.body, bytes) and response.tunnel is None:
             self.asked = None
@@ -290,6 +292,7 @@ class _Attempt(Generic[T]):
         if self._over:
             # Broken off from outside.
             return
+        self._enter()
         self._end()
         again = self._inside.again(self._request, error)
         if again is not None:
@@ -331,6 +334,11 @@ class _Attempt(Generic[T]):
             with contextlib.suppress(*FAILURES):
                 self._around.failed(self._ticket, self._request, asyncio.CancelledError())
 
+    def _enter(self) -> None:
+        """A connection tells of one request after another; those further out come from here."""
+        if not isinstance(self.asked, _Attempt):
+            enter(self._request)
+
     def _end(self) -> None:
         """From here on nothing that goes on inside is told of."""
         self._over = True
@@ -358,7 +366,7 @@ class Awaited:
         if not self.future.done():
             self.future.set_result(response)
 
-    def failed(self, error: GatewayError) -> None:
+    def failed(self, error: Exception) -> None:
         """Raise the error where somebody waits."""
         if not self.future.done():
             self.future.set_exception(error)

@@ -19,11 +19,11 @@ from typing import Literal, Protocol
 
 from proxy.asking import FAILURES, Asked, Given, Pending
 from proxy.contract import NO_EXCHANGE, Request, Response
+from proxy.current import enter
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
 from proxy.server.listener import Level, Listener
 from proxy.server.reply import Sender, frame_response
-from proxy.telemetry.context import enter
 from proxy.wire.flow import Inflow
 
 

@@ -26,9 +26,9 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from proxy.contract import Request
+from proxy.current import current
 from proxy.errors import GatewayError
 from proxy.telemetry.console import Console
-from proxy.telemetry.context import current
 from proxy.telemetry.levels import Level, Levels
 from proxy.telemetry.redaction import REDACTED, is_secret, redact, redact_text, redact_tokens
 from proxy.telemetry.sink import Sink

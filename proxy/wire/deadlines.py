@@ -8,6 +8,7 @@ clock is read here but the one handed in.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from math import inf
 from typing import Final, Protocol
 
@@ -51,7 +52,8 @@ class Deadlines:
             # One that expires may end another, or give it more time.
             if member in self._members and member.deadline <= now:
                 try:
-                    member.expire(now)
+                    # What one says of its request is not the next one's.
+                    copy_context().run(member.expire, now)
                 except Exception as error:
                     member.deadline = NEVER
                     failure = error

@@ -12,8 +12,9 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from tests.integration.client import ask, request, until
-from tests.integration.gateway import running
+from tests.integration.client import ask, connected, request, until
+from tests.integration.gateway import before, running
+from tests.integration.origins import OK
 from tests.integration.process import Process, process
 
 ROUTES: Final = [
@@ -173,3 +174,38 @@ async def test_a_sample_of_lines(tmp_path: Path) -> None:
     assert line["path"] == "/missing"
     counted = [value for series, value in metrics.items() if "sidegate_requests_total" in series]
     assert sum(counted) == 3, "what isn't written is counted all the same"
+
+
+@pytest.mark.parametrize("way", ["an answer", "a closed connection", "no answer in time"])
+async def test_what_is_told_of_a_service_names_the_request_that_showed_it(
+    way: str, tmp_path: Path
+) -> None:
+    """Others are answered in between, on connections of the same process."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b"/ill" not in head:
+                writer.write(OK)
+                continue
+            await asyncio.sleep(0.2)
+            if way == "an answer":
+                writer.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+            elif way == "a closed connection":
+                return
+
+    upstream = {
+        "breaker": {"consecutive": 1, "rest": "50ms", "probes": 1},
+        "timeouts": {"response": "500ms"},
+    }
+    async with before(script, tmp_path, upstream=upstream) as (_, gateway):
+        await ask(gateway.url, request("GET", "/before"))
+        async with connected(gateway.url) as wire:
+            # It waits for nothing but its answer, on a connection that another one opened.
+            await wire.send(request("POST", "/ill", b"x"))
+            await asyncio.sleep(0.05)
+            await ask(gateway.url, request("GET", "/meanwhile"))
+            await wire.answer()
+        ids = {line["path"]: line["request_id"] for line in await gateway.lines(count=3)}
+        [opened] = await gateway.lines("circuit breaker opened")
+        assert opened["request_id"] == ids["/ill"]

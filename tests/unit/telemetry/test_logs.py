@@ -13,8 +13,8 @@ from contextvars import copy_context
 import pytest
 
 from proxy.contract import Request
+from proxy.current import enter
 from proxy.errors import GatewayError
-from proxy.telemetry.context import enter
 from proxy.telemetry.levels import Levels
 from proxy.telemetry.logs import configure, loop_exception_handler, make_console, render_json
 from proxy.telemetry.sink import Sink

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 
 from proxy.wire.deadlines import NEVER, Deadlines
 
@@ -94,3 +95,19 @@ def test_one_that_expires_may_bring_another() -> None:
     clock.now = 101.0
     deadlines.sweep()
     assert len(deadlines) == 2
+
+
+def test_what_one_says_of_its_request_is_not_said_of_the_next() -> None:
+    request: ContextVar[str] = ContextVar("request", default="none")
+    seen: list[str] = []
+
+    def note(_: Member) -> None:
+        seen.append(request.get())
+        request.set("a request")
+
+    deadlines = Deadlines(Clock())
+    members = [Member(1.0, note), Member(1.0, note)]
+    for member in members:
+        deadlines.add(member)
+    deadlines.sweep()
+    assert [*seen, request.get()] == ["none"] * 3
