@@ -55,8 +55,8 @@ class Owner(Protocol):
 class UpstreamConnection(asyncio.Protocol):
     """A connection to one endpoint, owned by a pool.
 
-    born, idle_since: monotonic seconds. deadline: for the sweep. used: requests so far.
-    keep: seconds that the upstream said it stays open when idle, -1 unsaid.
+    born, idle_since: monotonic seconds. deadline: for the sweep. used: requests so far. keep:
+    seconds that it stays open when idle, -1 unsaid. pump: sends a body, no longer than is asked.
     """
 
     def __init__(
@@ -77,11 +77,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._response_timeout = response_timeout
         self._body_idle = body_idle
         self._heads = Heads(loop)
-        self._head_waits = False
+        self._head_waits = self._answered = False
         self._asker: Asker | None = None
-        self._answered = False
-        self._method = ""
-        self._upgrade = False
+        self._method, self._upgrade = "", False
         self._sent = self._reuse = True
         self._inflow: Inflow | None = None
         self._decoder: ChunkedDecoder | None = None
@@ -90,11 +88,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._early = b""
         self._poll: select.poll | None = None
         self.outflow = Outflow(loop)
+        self.pump: asyncio.Task[None] | None = None
         self.transport: asyncio.Transport | None = None
         self.born = self.idle_since = clock()
         self.deadline = NEVER
-        self.used = 0
-        self.keep = -1
+        self.used, self.keep = 0, -1
 
     def alive(self, now: float, careful: bool) -> bool:
         """It can take a request now; `careful` asks the kernel even when it was just used."""
@@ -163,9 +161,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     def close(self, reason: str) -> None:
         """Take no further part in anything, and close; `reason` labels a metric."""
-        self._asker = None
-        self._inflow = None
+        self._asker = self._inflow = None
         self.deadline = NEVER
+        if self.pump is not None:
+            self.pump.cancel()
         self._owner.discard(self, reason)
         transport = self.transport
         if transport is not None and not transport.is_closing():

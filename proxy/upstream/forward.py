@@ -71,6 +71,8 @@ class Forwarder:
         """
         if request.upgrade or not isinstance(request.body, bytes):
             return self(request)
+        # Before a connection is taken, which a failure of this would keep for ever.
+        data = self._request(request)
         now = self._clock()
         connection = self._pool.take(request.method not in IDEMPOTENT, now)
         if connection is None:
@@ -78,7 +80,6 @@ class Forwarder:
         request.endpoint = self._endpoint.text
         timings = request.timings
         timings.forwarded = timings.connected = now
-        data = self._request(request)
         connection.ask(request.method, data, True, False, asker, now)
         return connection
 
@@ -101,6 +102,7 @@ class Forwarder:
         repeatable = stream is None and request.method in IDEMPOTENT
         pool = self._pool
         request.endpoint = self._endpoint.text
+        data = self._request(request)
         while True:
             connection = None if fresh else pool.take(not repeatable, now)
             if connection is None:
@@ -108,23 +110,16 @@ class Forwarder:
                 now = self._clock()
             timings.connected = now
             used = connection.used
-            pump = None
             asker = Awaited(self._loop, request.exchange)
             try:
                 connection.ask(
-                    request.method,
-                    self._request(request),
-                    stream is None,
-                    bool(request.upgrade),
-                    asker,
-                    now,
+                    request.method, data, stream is None, bool(request.upgrade), asker, now
                 )
                 if stream is not None:
-                    pump = self._spawn(self._pump(request, stream, connection, asker))
+                    pump = self._pump(request, stream, connection, asker)
+                    connection.pump = self._spawn(pump)
                 response = await asker.future
             except ConnectionClosed:
-                if pump is not None:
-                    pump.cancel()
                 # A kept-alive connection may die just as it is used; ask once more, on a
                 # new one, if asking twice is harmless (RFC 9112, 9.3.1).
                 if not (repeatable and used and not fresh):
@@ -133,8 +128,6 @@ class Forwarder:
                 pool.count_retry("stale_connection")
                 continue
             except BaseException:
-                if pump is not None:
-                    pump.cancel()
                 # By now another request may be using it.
                 connection.abort("cancelled", asker)
                 raise
@@ -163,12 +156,13 @@ class Forwarder:
                 connection.send(encode_chunk(piece) if chunked else piece)
                 if connection.outflow.full:
                     await connection.outflow.drain()
-        except GatewayError as error:
-            # The client failed to send it all, and half a body must not look like a whole.
+        except ConnectionResetError:
+            return
+        except Exception as error:
+            # The client, or a policy, failed to send it all, and half a body must not look like a
+            # whole.
             asker.failed(error)
             connection.abort("request_failed", asker)
-            return
-        except ConnectionResetError:
             return
         if connection.answering:
             if chunked:
