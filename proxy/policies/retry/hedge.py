@@ -47,7 +47,9 @@ class Hedge:
         async def handle(request: Request) -> Response:
             started = self._clock()
             after = self._fixed or self._lately.value
-            if request.method in self._methods and isinstance(request.body, bytes) and after:
+            # Two handshakes would open two tunnels.
+            whole = isinstance(request.body, bytes) and not request.upgrade
+            if request.method in self._methods and whole and after:
                 response = await self._race(request, forward, after)
             else:
                 response = await forward(request)

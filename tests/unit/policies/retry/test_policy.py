@@ -407,6 +407,13 @@ def test_a_post_is_never_hedged(stage: Stage) -> None:
     assert len(service.asked) == 1
 
 
+def test_a_handshake_is_never_hedged(stage: Stage) -> None:
+    service, request = Slow(0.5), a_request()
+    request.upgrade = "websocket"
+    hedged(stage, service, request)
+    assert len(service.asked) == 1
+
+
 def test_hedges_count_in_the_budget(stage: Stage) -> None:
     service = Slow(0.5)
     hedged(stage, service, budget={"share": "0%", "least": "1/20s"})
