@@ -280,7 +280,7 @@ class ClientConnection(asyncio.Protocol):
         elif self._intake is not None:
             self._linger(self._intake, transport)
         elif (exchange is not None and not exchange.keep_alive) or (
-            self._listener.draining and not self._waiting
+            (self._listener.draining or self._half_closed) and not self._waiting
         ):
             self._close("done")
         else:
