@@ -95,12 +95,14 @@ class Fallback:
         return self._rescued(request, error)
 
     async def _replaced(self, request: Request, response: Response) -> Response:
-        other = await self._other(request, str(response.status), True)
-        if other is None:
-            return response
-        if not isinstance(response.body, bytes):
-            await response.body.aclose()
-        return other
+        keep = False
+        try:
+            other = await self._other(request, str(response.status), True)
+            keep = other is None
+        finally:
+            if not keep and not isinstance(response.body, bytes):
+                await response.body.aclose()
+        return response if other is None else other
 
     async def _rescued(self, request: Request, error: GatewayError) -> Response:
         again = isinstance(error, Unsent) or request.method in IDEMPOTENT

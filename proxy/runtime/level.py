@@ -27,7 +27,7 @@ from proxy.asking import (
     ready,
     waited,
 )
-from proxy.contract import Handler, Request, Response
+from proxy.contract import BodyStream, Handler, Request, Response
 
 Down = Callable[[Request], Response | Awaitable[Response] | None]
 """A step inwards: None to go on, or the answer, which may have to be waited for."""
@@ -165,8 +165,19 @@ class Level:
                     response = other
                 place += 1
         except Exception as error:
-            return self._recover(request, error, self._catches_up[place])
+            catch = self._catches_up[place]
+            if not isinstance(response.body, bytes):
+                return self._let_go(request, response.body, error, catch)
+            return self._recover(request, error, catch)
         return response
+
+    async def _let_go(
+        self, request: Request, body: BodyStream, error: Exception, catch: _Catch | None
+    ) -> Response:
+        """Nobody will read the body of a response that failed on its way."""
+        await body.aclose()
+        out = self._recover(request, error, catch)
+        return out if isinstance(out, Response) else await out
 
     async def _wait(
         self, request: Request, given: Awaitable[Response], catch: _Catch | None, resume: int

@@ -204,6 +204,10 @@ class Flight:
         """Wait until the fastest reader is nearly done; let go of what all have read."""
         while True:
             read = [reader.passed for reader in self._readers]
+            if self.led and not read:
+                # Whoever began it is about to.
+                await self.more()
+                continue
             if not read:
                 # Whoever read it has gone, and nothing is stored of it.
                 self._drop(self._dropped + len(self._pieces))

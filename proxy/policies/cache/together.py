@@ -14,6 +14,7 @@ from typing import Any
 
 from proxy.asking import FAILURES, Asked, Asker, PatientAsker, Pending, ready
 from proxy.contract import NO_EXCHANGE, Exchange, Request, Response, Timings, Toolkit
+from proxy.current import enter
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
 from proxy.policies.cache.afar import Afar
@@ -115,6 +116,7 @@ class Together:
         ask.timings = Timings(self.clock())
         ask.decisions = []
         begun = self._begin(case, ask, _Relay(NO_EXCHANGE), background=True)
+        begun.left = True
         self.spawn(self._fly(begun, self._fetched(begun)))
 
     def _begin(self, case: Case, ask: Request, relay: _Relay, background: bool) -> _Begun:
@@ -135,6 +137,11 @@ class Together:
         flight.led = False
         try:
             landing, reader = await flight.landed()
+        except asyncio.CancelledError:
+            if flight.landing is not None:
+                # It landed in the same moment.
+                await _discard_own(flight.landing)
+            raise
         finally:
             begun.leave()
         if landing is None:
@@ -172,6 +179,8 @@ class Together:
             carried = self.fetcher.land(errand, flight, landing)
             if carried is not None:
                 await self.fetcher.carry(errand, flight, carried)
+            elif begun.left:
+                await _discard_own(landing)
         finally:
             self.over(begun)
 
@@ -215,18 +224,21 @@ class Together:
 
 
 class _Begun:
-    """A flight with what belongs to it. relay: the exchange of whoever began it."""
+    """A flight with what belongs to it. relay: the exchange of whoever began it. left: nobody who
+    began it waits for it any more."""
 
-    __slots__ = ("case", "errand", "flight", "relay")
+    __slots__ = ("case", "errand", "flight", "left", "relay")
 
     def __init__(self, case: Case, errand: Errand, flight: Flight, relay: _Relay) -> None:
         self.case = case
         self.errand = errand
         self.flight = flight
         self.relay = relay
+        self.left = False
 
     def leave(self) -> None:
         """Whoever began it has its answer, or wants none any more."""
+        self.left = True
         self.relay.close()
         self.case.request.endpoint = self.errand.ask.endpoint
 
@@ -254,6 +266,7 @@ class _Voyage:
 
     def answered(self, response: Response) -> None:
         """The service answered."""
+        enter(self._begun.case.request)
         # Each would keep the other alive until the garbage collector came by.
         self._over, self.asked = True, None
         errand, fetcher = self._begun.errand, self._together.fetcher
@@ -271,6 +284,7 @@ class _Voyage:
         """It didn't."""
         if self._over:
             return
+        enter(self._begun.case.request)
         self._stop("abandoned")
         errand = self._begun.errand
         again = self._begun.case.inside.again(errand.ask, error)
@@ -314,8 +328,8 @@ class _Voyage:
             together.spawn(together.carry(begun, carried))
         else:
             together.over(begun)
-            if asker is None and landing.response is not None:
-                together.spawn(discard(landing.response))
+            if asker is None:
+                together.spawn(_discard_own(landing))
         if asker is None:
             return
         begun.leave()
@@ -340,6 +354,12 @@ class _Voyage:
         self._over = True
         if asked is not None:
             asked.abort(reason, self)
+
+
+async def _discard_own(landing: Landing) -> None:
+    """Whoever began it, who alone could have read its response, has gone."""
+    if landing.response is not None and not landing.shared:
+        await discard(landing.response)
 
 
 class _Relay:

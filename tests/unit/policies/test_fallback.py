@@ -12,6 +12,7 @@ from proxy.contract import Handler, Request, Response, Target
 from proxy.errors import Aborted, GatewayError, Unanswered, Unsent
 from proxy.policies.fallback import POLICY, Fallback, Options
 from tests.unit.asking import Ask, Prompt, at_once, by_waiting
+from tests.unit.policies.cache.stage import Pieces
 from tests.unit.policies.world import World, a_request, answering, failing, upstream_response
 
 DOWN = failing(Unsent("circuit_open"))
@@ -83,6 +84,15 @@ async def test_statuses_that_were_chosen(world: World) -> None:
     assert (await asked(world, main, on=[502], respond=CANNED)).status == 503
     with pytest.raises(Unsent):
         await asked(world, DOWN, on="503", respond=CANNED)
+
+
+@pytest.mark.parametrize("standby", [DOWN, failing(Aborted("upstream_closed"))])
+async def test_an_answer_that_is_given_up_is_let_go(world: World, standby: Handler) -> None:
+    answer, body = upstream_response(503), Pieces(b"busy")
+    answer.body = body
+    with pytest.raises(GatewayError):
+        await asked(world, answering(answer), standby, on="503", upstream="standby")
+    assert body.closed
 
 
 async def test_what_the_client_did_wrong_stays_wrong(world: World) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, cast
 
 import pytest
@@ -603,3 +603,40 @@ async def test_a_check_that_returns_what_nobody_can_await_admits_nobody() -> Non
 
     with pytest.raises(TypeError):
         await bind([BoundPolicy("p", "enforce", Confused())], ok)(a_request())
+
+
+class _Body:
+    """A body that nobody reads. closed: somebody said so."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def __aiter__(self) -> _Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise AssertionError("it is not read")
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("form", [bound, stepped])
+@pytest.mark.parametrize(("shapes", "fails"), [("r", "r"), ("p", "p")])
+@pytest.mark.parametrize("rescued", [True, False])
+async def test_a_body_that_a_failing_policy_keeps_from_its_reader_is_let_go(
+    form: Callable[[Sequence[Shaped], Handler], Handler], shapes: str, fails: str, rescued: bool
+) -> None:
+    body, told = _Body(), list[str]()
+
+    async def terminal(request: Request) -> Response:
+        return Response(200, body=body)
+
+    outer = Shaped("outer", "s" if rescued else "", "z", told)
+    handler = form([outer, Shaped("inner", shapes, fails, told)], terminal)
+    if rescued:
+        assert (await handler(a_request())).status != 200
+    else:
+        with pytest.raises(Refused):
+            await handler(a_request())
+    assert body.closed

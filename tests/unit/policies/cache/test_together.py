@@ -11,10 +11,19 @@ import pytest
 from proxy.contract import Request, Response
 from proxy.errors import Aborted, GatewayError
 from proxy.http1.headers import Headers
-from proxy.policies.cache.flight import WINDOW
+from proxy.policies.cache.flight import WINDOW, Flight, Landing
 from tests.unit.asking import by_waiting
 from tests.unit.paused_loop import PausedLoop, settle
-from tests.unit.policies.cache.stage import FRESH, Stage, field, read, reply, status, streaming
+from tests.unit.policies.cache.stage import (
+    FRESH,
+    Pieces,
+    Stage,
+    field,
+    read,
+    reply,
+    status,
+    streaming,
+)
 from tests.unit.policies.world import a_request
 
 T = TypeVar("T")
@@ -550,5 +559,79 @@ def test_a_fetch_in_the_background_bothers_no_client() -> None:
         assert client.interims == []
         assert [asked.method for asked in stage.asked] == ["GET", "GET"]
         assert stage.asked[1].timings is not request.timings
+
+    played(story())
+
+
+# -- what nobody reads ----------------------------------------------------------------------------
+
+
+def remembered(stage: Stage, answer: Response) -> list[Pieces]:
+    """Have the service answer so from now on, in pieces; the bodies that it gave."""
+    bodies: list[Pieces] = []
+
+    def make(_: Request) -> Response:
+        twin = answer.copy()
+        twin.body = body = Pieces(b"bo", b"dy")
+        bodies.append(body)
+        return twin
+
+    stage.replies = [make]
+    return bodies
+
+
+def test_what_a_fetch_in_the_background_brings_for_nobody_is_let_go() -> None:
+    async def story() -> None:
+        stage = Stage(reply(200, (CC, "max-age=10, stale-while-revalidate=60")))
+        await stage.ask()
+        stage.wait(11)
+        bodies = remembered(stage, reply(200, (CC, "no-store")))
+        await stage.ask()
+        await settle()
+        assert [body.closed for body in bodies] == [True]
+
+    played(story())
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_what_comes_for_who_began_it_and_left_is_let_go(turns: int) -> None:
+    """Whether it left before the answer came, in the same moment, or with the answer."""
+
+    async def story() -> None:
+        stage = Stage(asking=by_waiting)
+        bodies = remembered(stage, reply(200, (CC, "no-store")))
+        gate = held(stage)
+        first, other = at_once(stage, 2)
+        await settle()
+        gate.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        first.cancel()
+        await settle()
+        if first.cancelled():
+            assert bodies[0].closed
+        else:
+            assert await read(first.result().body) == b"body"
+        assert await read((await other).body) == b"body"
+
+    played(story())
+
+
+def test_who_began_it_may_come_to_read_after_more_came_than_is_held() -> None:
+    """What it asked through may have an answer at once, and the fetch then goes on before it."""
+
+    async def story() -> None:
+        stage = Stage()
+        flight = Flight(stage.trove.begin("http://a/"), 10, lambda size: True, False)
+        flight.led = True
+        flight.land(Landing(shared=True))
+        feeding = asyncio.ensure_future(flight.feed(b"more than ten bytes"))
+        await settle()
+        flight.led = False
+        _, reader = await flight.landed()
+        assert reader is not None
+        assert await reader.__anext__() == b"more than ten bytes"
+        await settle()
+        assert feeding.done()
 
     played(story())
