@@ -15,6 +15,7 @@ from typing import Final
 
 Field = tuple[bytes, bytes]
 
+_new: Final = object.__new__
 _KEYS: dict[bytes, str] = {}
 _KEYS_MAX: Final = 2048
 _KEY_MAX_LENGTH: Final = 64
@@ -227,7 +228,12 @@ class Headers:
 
     def copy(self) -> Headers:
         """An independent copy."""
-        return Headers.of(self.lines.copy(), self._keys.copy(), self.index.copy())
+        # In place of `of`, which would be one call more: two copies are made for a request.
+        twin = _new(Headers)
+        twin.lines = self.lines.copy()
+        twin._keys = self._keys.copy()
+        twin.index = self.index.copy()
+        return twin
 
     def __contains__(self, key: object) -> bool:
         return key in self.index

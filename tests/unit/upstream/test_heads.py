@@ -82,3 +82,21 @@ def test_as_many_interim_responses_as_allowed_pass() -> None:
     reading = Reading()
     assert reading.feed(HINTS * MAX_INTERIM + HEAD) is not None
     assert len(reading.told) == MAX_INTERIM
+
+
+def test_heads_that_come_again_say_the_same_each_time() -> None:
+    reading = Reading()
+    for _ in range(4):
+        reading.heads.begin()
+        assert reading.feed(HINTS + HEAD + b"hi") == (200, [("x-a", "1")], b"hi")
+    assert reading.told == [(103, "</a>")] * 4
+
+
+def test_a_head_that_came_again_has_no_body_for_head_requests() -> None:
+    heads = Heads(LOOP)
+    for method in ("GET", "GET", "GET", "HEAD", "HEAD", "GET"):
+        heads.begin()
+        heads.data = HEAD
+        read = heads.read(method, Reading().interim)
+        assert read is not None
+        assert (read[0].framing, read[0].length) == (0 if method == "HEAD" else 2, 2)
