@@ -9,8 +9,9 @@
 # A file of your own has to say `server: {listen: http://0.0.0.0:8080}`.
 #
 # Debian's build of Python is the fastest of those that were measured: some 15 % less CPU a
-# request than one that is compiled without profiles.
-ARG BASE=docker.io/library/debian:12-slim
+# request than one that is compiled without profiles, and Python 3.13 takes 5 % less than 3.11.
+# Another release of Debian will do: --build-arg BASE=docker.io/library/debian:testing-slim
+ARG BASE=docker.io/library/debian:trixie-slim
 
 FROM ${BASE} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
@@ -39,6 +40,7 @@ COPY .ci/sbom .ci/slim .ci/
 RUN .ci/slim /opt/sidegate && .ci/sbom /opt/sidegate/bin/python /rootfs > /opt/sidegate/sbom.cdx.json
 
 FROM scratch
+ARG BASE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="sidegate" \
@@ -46,7 +48,7 @@ LABEL org.opencontainers.image.title="sidegate" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}" \
     org.opencontainers.image.licenses="Apache-2.0" \
-    org.opencontainers.image.base.name="docker.io/library/debian:12-slim" \
+    org.opencontainers.image.base.name="${BASE}" \
     sidegate.sbom.format="CycloneDX" \
     sidegate.sbom.path="/opt/sidegate/sbom.cdx.json"
 COPY --from=build /rootfs /

@@ -24,7 +24,8 @@ from tests.integration.process import ROOT, Process
 
 DOCKERFILE: Final = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 UV: Final = Path(sys.executable).with_name("uv")
-# Of the packages; Debian's part of the image is another 44 MB, and 120 are allowed.
+# Of the packages, whichever Python they are for; Debian's part of the image is another 44 MB, and
+# 120 are allowed.
 LARGEST: Final = 74_000_000
 
 
@@ -70,8 +71,8 @@ def test_what_the_build_copies_is_let_through() -> None:
 
 
 def interpreter() -> str:
-    """The system's Python as in the image, if it is one that Sidegate runs on: that of the
-    tests may stand in somebody's home, where nobody else gets to."""
+    """The system's Python, if it is one that Sidegate runs on: that of the tests may stand in
+    somebody's home, where nobody else gets to. In the image it is that of Debian 13."""
     wanted = "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))"
     system = "/usr/bin/python3"
     with contextlib.suppress(OSError):
