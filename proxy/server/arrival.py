@@ -58,11 +58,12 @@ class Arrival:
         if not self.partial:
             end = data.find(END_OF_HEAD)
             if 0 < end <= limit - 4:
-                try:
+                repeat = self._repeat
+                head = None if repeat is None else repeat.read(data, end, rules)
+                if head is None:
                     head = self._read_plain(data, end, rules)
-                except GatewayError:
-                    self.partial = data[: end + 4]
-                    raise
+                else:
+                    self._changes = 0
                 if head is not None:
                     self._empty_lines = 0
                     return head, data[end + 4 :]
@@ -114,16 +115,14 @@ class Arrival:
 
     def _read_plain(self, data: bytes, end: int, rules: HeadRules) -> RequestHead | None:
         """The head that ends there; None for the parser to read it."""
-        repeat = self._repeat
-        if repeat is not None:
-            head = repeat.read(data, end, rules)
-            if head is not None:
-                self._changes = 0
-                return head
         plain = plain_request(data[:end])
         if plain is None:
             return None
-        head = read_request_head(*plain, rules)
+        try:
+            head = read_request_head(*plain, rules)
+        except GatewayError:
+            self.partial = data[: end + 4]
+            raise
         head.size = end + 4
         self._changes += 1
         self._repeat = repeat_of(data, end, head, rules) if self._changes < _CHANGES_MAX else None

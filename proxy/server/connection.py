@@ -137,7 +137,6 @@ class ClientConnection(asyncio.Protocol):
             self._read_soon()
 
     def _read_soon(self) -> None:
-        """Read what waits for its turn."""
         turn = self._listener.turn
         turn.requests.append((ClientConnection._read, self))
         if not turn.planned:
@@ -150,16 +149,17 @@ class ClientConnection(asyncio.Protocol):
             return
         listener = self._listener
         data, self._waiting = self._waiting, b""
-        self._pause(False)
-        fresh = not self._arrival.partial
+        if self._paused:
+            self._pause(False)
+        arrival = self._arrival
+        fresh = not arrival.partial
         try:
-            head, rest = self._arrival.feed(data, listener.limits.head, listener.rules)
+            head, rest = arrival.feed(data, listener.limits.head, listener.rules)
         except GatewayError as error:
             self._refuse(error)
             return
         if head is None:
-            if self._half_closed:
-                # The rest of the head will never come.
+            if self._half_closed:  # The rest of the head will never come.
                 self._close("half_closed")
             elif fresh:
                 self.expire_in(listener.timeouts.head)
@@ -287,7 +287,7 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = now + self._listener.timeouts.idle
             if self._waiting:
                 self._read_soon()
-            else:
+            elif self._paused:
                 self._pause(False)
 
     def join(self, exchange: Exchange, response: Response) -> None:

@@ -27,7 +27,15 @@ class Visitor:
     def request(self, head: RequestHead) -> Request:
         """The request of a head that was read, with no body yet."""
         target = head.target
-        client = self._client(head.authority, head.forwarded)
+        authority = head.authority
+        if self._trusted and head.forwarded:
+            client = self._client(authority, head.forwarded)
+        else:
+            # Requests of one connection nearly always name the same host.
+            known = self._direct
+            if known is None or known[0] != authority:
+                known = self._direct = authority, self._client(authority, head.forwarded)
+            client = known[1]
         request = Request(
             head.method,
             target.target,
@@ -37,7 +45,7 @@ class Visitor:
             head.version,
             client.scheme,
             head.host,
-            head.authority,
+            authority,
             b"",
             0,
             self._peer,
@@ -80,10 +88,6 @@ class Visitor:
                 self._peer, listener.scheme, authority, listener.port, forwarded, listener.trusts,
                 listener.standard,
             )  # fmt: skip
-        # Requests of one connection nearly always name the same host.
-        if self._direct is None or self._direct[0] != authority:
-            client = direct_client(
-                self._peer, listener.scheme, authority, listener.port, listener.standard
-            )
-            self._direct = (authority, client)
-        return self._direct[1]
+        return direct_client(
+            self._peer, listener.scheme, authority, listener.port, listener.standard
+        )

@@ -11,6 +11,7 @@ Texts are escaped as JSON, so nothing that a client sends can end or forge a lin
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, Final
 
 import orjson
@@ -32,9 +33,6 @@ from proxy.telemetry.sink import Sink
 from proxy.timestamp import make_timestamp
 
 _TARGET_MAX: Final = 2048
-_QUESTION_MARK: Final = ord("?")
-# What names a user, in a URL within a path, stands before it.
-_AT: Final = ord("@")
 _TEXT_MAX: Final = 256
 # The fields of a request that was answered by an upstream, in their order.
 _TEMPLATE: Final[dict[str, Any]] = {
@@ -54,6 +52,7 @@ _OUTCOMES_MAX: Final = 1024
 _QUERIES_MAX: Final = 1024
 _QUERY_KEPT: Final = 128
 _AGENTS_MAX: Final = 1024
+_MILLISECOND: Final = 0.001
 _NOTHING: Final[dict[str, str]] = {}
 _NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
 
@@ -67,15 +66,20 @@ Line = Callable[[Request, int, int, int, float, str, str], None]
 class _Sheet:
     """A record that is filled anew for each line, which costs half of building one, and what of
     it needn't be written again. It keeps its shape: a line of another shape is a copy.
+
+    stale: when the timestamp is, in monotonic seconds. details: of the decisions.
     """
 
-    __slots__ = ("agent", "moment", "record", "route")
+    __slots__ = ("agent", "decisions", "details", "host", "record", "route", "stale")
 
     def __init__(self, template: dict[str, Any]) -> None:
         self.record = template.copy()
-        self.moment = -1
+        self.stale = -inf
+        self.host = ""
         self.agent: bytes | None = b""
         self.route = NO_ROUTE
+        self.decisions: list[Decision] = []
+        self.details = _NOTHING
 
 
 class AccessLog:
@@ -128,52 +132,55 @@ class AccessLog:
         forwarded = timings.forwarded
         connected = timings.connected
         first_byte = timings.first_byte
-        target = request.target
-        if len(target) > _TARGET_MAX or _QUESTION_MARK in target or _AT in target:
-            path, query = self._part(target)
-        else:
-            path = target.decode("latin-1")
-            query = ""
+        path, _, query = request.target.decode("latin-1").partition("?")
+        # What names a user, in a URL within a path, stands before an `@`.
+        if (query and query not in self._harmless) or "@" in path or len(path) > _TARGET_MAX:
+            path, query = self._shown(path, query)
         host = request.host
         trace = request.trace
         route = request.route
         agent = request.headers.index.get("user-agent")
+        decisions = request.decisions
         sheet = self._forwarded if forwarded else self._own
         record = sheet.record
         # Several requests end in the same millisecond on a busy proxy.
-        moment = int(ended * 1000)
-        if moment != sheet.moment:
-            sheet.moment = moment
+        if ended >= sheet.stale:
+            sheet.stale = ended + _MILLISECOND
             record["timestamp"] = self._timestamp()
         record["request_id"] = request.id
         record["trace_id"] = trace.trace_id
         record["span_id"] = trace.span_id
         record["client_ip"] = request.client_ip
         record["method"] = request.method
-        record["host"] = host if len(host) <= _TEXT_MAX else _shorten(host, _TEXT_MAX)
         record["path"] = path
         record["query"] = query
         record["protocol"] = "HTTP/1.1" if request.version == "1.1" else "HTTP/1.0"
-        if route is not sheet.route:
-            sheet.route = route
-            record["route"] = route.name
-            record["upstream"] = route.upstream
         record["endpoint"] = request.endpoint
         record["status"] = status
         record["bytes_in"] = received
         record["bytes_out"] = sent
-        # The very same bytes stand for the same line of a head, which is remembered.
+        # What is the very same object says the same as before: hosts and fields are remembered
+        # by whoever reads heads.
+        if host is not sheet.host:
+            sheet.host = host
+            record["host"] = _shorten(host, _TEXT_MAX)
+        if route is not sheet.route:
+            sheet.route = route
+            record["route"] = route.name
+            record["upstream"] = route.upstream
         if agent is not sheet.agent:
             sheet.agent = agent
             shown = self._agents.get(agent)
             record["user_agent"] = self._meet(agent) if shown is None else shown
-        details = _NOTHING
-        if request.decisions:
-            known = tuple(request.decisions)
+        # Comparing costs a fourth of a look-up, which has to hash all of them.
+        if decisions != sheet.decisions:
+            sheet.decisions = decisions.copy()
+            known = tuple(decisions)
             outcomes = self._outcomes.get(known)
-            record["decisions"], details = self._learn(known) if outcomes is None else outcomes
-        else:
-            record["decisions"] = _NOTHING
+            record["decisions"], sheet.details = (
+                self._learn(known) if outcomes is None else outcomes
+            )
+        details = sheet.details
         # Whole microseconds over 1000 print with three decimals at most, for half of what
         # round() costs.
         record["total_ms"] = ((ended - began) * 1e6 + 0.5) // 1 / 1000
@@ -206,8 +213,8 @@ class AccessLog:
                 line = render_json(record)
         self._write(redact_tokens(line) if b"eyJ" in line else line)
 
-    def _part(self, target: bytes) -> tuple[str, str]:
-        path, _, query = target.decode("latin-1").partition("?")
+    def _shown(self, path: str, query: str) -> tuple[str, str]:
+        """How parts of a target are shown that may hide something, or are long."""
         if "@" in path:
             path = redact_text(path)
         if not query or query in self._harmless:

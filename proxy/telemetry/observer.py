@@ -49,9 +49,10 @@ class Observer:
         cells = self._cells.get(request.route.name)
         route, waits = cells if cells is not None else self._learn(request.route)
         timings = request.timings
+        forwarded = timings.forwarded
         seconds = overhead = ended - timings.received
-        if timings.first_byte and timings.forwarded:
-            waited = timings.first_byte - timings.forwarded
+        if forwarded and timings.first_byte:
+            waited = timings.first_byte - forwarded
             overhead -= waited
             waits.observe(waited)
         if timings.responded:

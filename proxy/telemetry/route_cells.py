@@ -27,6 +27,10 @@ METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"}
 )
 _CODES_MAX: Final = 256
+_QUICK: Final = DURATION_BUCKETS[0]
+# Where a histogram's cells hold the sum.
+_SECONDS_SUM: Final = len(DURATION_BUCKETS) + 1
+_OVERHEAD_SUM: Final = len(OVERHEAD_BUCKETS) + 1
 
 
 class RouteCells:
@@ -71,14 +75,16 @@ class RouteCells:
         except KeyError:
             self._learn(method, status)
         cells = self._seconds
-        place = bisect_left(DURATION_BUCKETS, seconds)
+        # Nearly all are quicker than the first bound, and the interpreter is quicker with places
+        # that aren't negative: 0.2 µs.
+        place = 0 if seconds <= _QUICK else bisect_left(DURATION_BUCKETS, seconds)
         cells[place] += 1
-        cells[-1] += seconds
+        cells[_SECONDS_SUM] += seconds
         if trace_id:
             self.exemplars[place] = (trace_id, seconds)
         cells = self._overhead
         cells[bisect_left(OVERHEAD_BUCKETS, overhead_seconds)] += 1
-        cells[-1] += overhead_seconds
+        cells[_OVERHEAD_SUM] += overhead_seconds
         self.sent[0] += sent
         self.received[0] += received
 
