@@ -9,17 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
 import socket
 import stat
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from proxy.config.address import Address, parse_address
 from proxy.wire.accept import BACKLOG
 
 _WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104
+_TRIES: Final = 20
+_PAUSE_SECONDS: Final = 0.05
+_UNPRIVILEGED: Final = 1024
 
 
 class ListenError(Exception):
@@ -79,10 +84,11 @@ async def bind(
     address = parse_address(text, schemes=("http", "https"))
     try:
         if address.scheme == "unix":
-            return Bound(((_listen_unix(address.host),),), text)
+            sock = await _in_turn(partial(_listen_unix, address.host))
+            return Bound(((sock,),), text)
         return await _bind_tcp(loop, address, count, held)
     except (OSError, UnicodeError) as error:
-        raise ListenError(f"can't listen on {text}: {describe(error)}") from None
+        raise ListenError(f"can't listen on {text}: {_explain(error, address)}") from None
 
 
 async def claim(
@@ -124,10 +130,12 @@ async def _bind_tcp(
     unusable: OSError | None = None
     try:
         for family, _, _, _, place in dict.fromkeys(found):
+            at = _at(place, port)
             try:
-                if port and port not in held:
-                    _claimable(family, _at(place, port))
-                first = _listen(family, _at(place, port))
+                if port in held:
+                    first = _listen(family, at, shared=True)
+                else:
+                    first = await _in_turn(partial(_listen, family, at, shared=False))
             except OSError as error:
                 # A name such as `localhost` may stand for an IPv6 address without there
                 # being IPv6.
@@ -135,10 +143,10 @@ async def _bind_tcp(
                     raise
                 unusable = error
                 continue
-            # For 0 the kernel finds a port that nobody has, whatever they would share.
             port = first.getsockname()[1]
             groups.append([first])
-            groups[-1] += [_listen(family, _at(place, port)) for _ in range(count - 1)]
+            at = _at(place, port)
+            groups[-1] += [_listen(family, at, shared=True) for _ in range(count - 1)]
         if not groups:
             raise unusable or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
     except BaseException:
@@ -147,6 +155,37 @@ async def _bind_tcp(
                 sock.close()
         raise
     return Bound(tuple(map(tuple, groups)), _shown(address, port))
+
+
+async def _in_turn(listen: Callable[[], socket.socket]) -> socket.socket:
+    """Try again while another instance is about to listen at the same place.
+
+    Of two that begin in the same instant both may be refused, so each waits for a while of
+    its own.
+    """
+    for _ in range(_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            return listen()
+        await asyncio.sleep((os.getpid() % 16 + 1) / 16 * _PAUSE_SECONDS)
+    return listen()
+
+
+def _explain(error: OSError | UnicodeError, address: Address) -> str:
+    """Why an address can't be used, and what to do about it."""
+    number = error.errno if isinstance(error, OSError) else None
+    more = ""
+    if number == errno.EADDRINUSE:
+        which = "ss -lxp" if address.scheme == "unix" else f"ss -ltnp sport = :{address.port}"
+        more = f"; stop what listens there (`{which}` tells what) or choose another"
+    elif number == errno.EACCES and 0 < address.port < _UNPRIVILEGED:
+        more = f"; a port below {_UNPRIVILEGED} needs CAP_NET_BIND_SERVICE"
+    elif number == errno.EADDRNOTAVAIL:
+        more = "; this machine has no such address, 0.0.0.0 stands for all that it has"
+    elif number == errno.ENOENT:
+        more = "; the socket's folder must exist"
+    elif number == errno.EEXIST:
+        more = "; remove it or choose another path"
+    return describe(error) + more
 
 
 def _shown(address: Address, port: int) -> str:
@@ -159,22 +198,23 @@ def _at(place: tuple[Any, ...], port: int) -> tuple[Any, ...]:
     return (place[0], port, *place[2:])
 
 
-def _claimable(family: int, place: tuple[Any, ...]) -> None:
-    """Raise OSError when somebody listens there.
+def _listen(family: int, place: tuple[Any, ...], *, shared: bool) -> socket.socket:
+    """Raises OSError when somebody listens there; a shared one lets its own user's in.
 
-    The sockets of a group let every process of the same user in: without this look another
-    instance would silently take a share of the connections.
+    A group lets every process of the same user in, another instance too. So its first socket
+    is one that listens alone, which the kernel lets only one have, and is shared afterwards.
     """
-    with _socket(family) as probe:
-        probe.bind(place)
-
-
-def _listen(family: int, place: tuple[Any, ...]) -> socket.socket:
     sock = _socket(family)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(place)
-        sock.listen(BACKLOG)
+        try:
+            sock.listen(BACKLOG)
+        except OSError as error:
+            # Somebody has begun to since this one was bound, and may have been refused too.
+            raise BlockingIOError(error.errno, error.strerror) from None
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except BaseException:
         sock.close()
         raise
@@ -191,28 +231,49 @@ def _socket(family: int) -> socket.socket:
 
 
 def _listen_unix(path: str) -> socket.socket:
-    _remove_stale_socket(path)
-    sock = socket.socket(socket.AF_UNIX)
-    try:
-        sock.setblocking(False)
-        sock.bind(path)
-        sock.listen(BACKLOG)
-    except BaseException:
-        sock.close()
-        raise
+    with _alone_in(os.path.dirname(path) or "."):
+        _remove_stale_socket(path)
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.setblocking(False)
+            sock.bind(path)
+            sock.listen(BACKLOG)
+        except BaseException:
+            sock.close()
+            raise
     return sock
+
+
+@contextlib.contextmanager
+def _alone_in(folder: str) -> Iterator[None]:
+    """Keep other instances from taking the socket of this one, which doesn't listen yet, for
+    one that was left behind. Raises BlockingIOError while another one is in there."""
+    with contextlib.ExitStack() as stack:
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:
+            # A folder that may not be read can still be listened in.
+            pass
+        yield
 
 
 def _remove_stale_socket(path: str) -> None:
     """A socket file outlives a killed process, and would make binding fail for ever.
 
-    Raises OSError when somebody listens on it.
+    Raises OSError when somebody listens on it, or it is something else.
     """
     with contextlib.suppress(FileNotFoundError), socket.socket(socket.AF_UNIX) as probe:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return
+            raise FileExistsError(errno.EEXIST, "what stands there is no socket")
+        probe.setblocking(False)
         try:
-            probe.connect(path)
+            # It would block where more wait already than may.
+            with contextlib.suppress(BlockingIOError):
+                probe.connect(path)
         except ConnectionRefusedError:
             os.unlink(path)
         else:

@@ -354,6 +354,7 @@ async def test_a_socket_that_somebody_listens_on_is_left_alone(tmp_path: Path) -
         gateway.file.write_text(yaml.safe_dump(config), encoding="utf-8")
         report = await gateway.app.reload()
         assert report.problems == [
-            f"server.listen: can't listen on unix:{path}: Address already in use"
+            f"server.listen: can't listen on unix:{path}: Address already in use; "
+            "stop what listens there (`ss -lxp` tells what) or choose another"
         ]
         assert await status_of(gateway.url) == 201
