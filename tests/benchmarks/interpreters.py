@@ -1,6 +1,7 @@
 """Interpreters to run Sidegate and the plain aiohttp proxy with.
 
-Each gets an environment of its own, made once from the lock beside the benchmark's own.
+Each gets an environment of its own, made once from the lock beside the benchmark's own. Those of
+other releases of Debian, the container image's among them, are brought there by `.ci/python`.
 """
 
 from __future__ import annotations
@@ -8,17 +9,22 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 LOCK: Final = ROOT / "requirements.lock"
+DOCKERFILE: Final = ROOT / "Dockerfile"
 VERSIONS: Final = ((3, 11), (3, 15))
 """The first that will do, and the first that won't."""
+NEWEST: Final = "sid"
+"""The release of Debian whose Python is looked at beside the image's."""
 
 _FACTS: Final = """\
 import json, sys
@@ -36,16 +42,21 @@ class Interpreter:
 
     @property
     def name(self) -> str:
-        """As the tables show it: the system's own are built otherwise than most."""
-        own = Path(self.program).parent == _SYSTEM
-        return f"{self.version} of the system" if own else self.version
+        """As the tables show it: a distribution's own is built otherwise than most."""
+        *root, usr, folder, _ = Path(self.program).parts
+        facts = _release(Path(*root)) if (usr, folder) == ("usr", "bin") else {}
+        if not facts:
+            return self.version
+        # Debian's next release has no number yet, but two names: forky/sid.
+        number = facts.get("VERSION_ID") or facts["PRETTY_NAME"].rpartition("/")[2]
+        return f"{self.version} of {facts['NAME'].partition(' ')[0]} {number}"
 
     def environment(self) -> str:
         """The interpreter of an environment with Sidegate and what it needs, made if there is none.
 
         Raises RuntimeError, with what the installer said, where that fails.
         """
-        folder = Path(sys.prefix) / "bench" / self.name.replace(" ", "-")
+        folder = _beside() / self.name.replace(" ", "-")
         python = folder / "bin" / "python"
         done = folder / "installed"
         if done.exists() and done.read_bytes() == LOCK.read_bytes():
@@ -62,23 +73,72 @@ class Interpreter:
 
 
 def found() -> list[Interpreter]:
-    """The benchmark's own, those on the PATH, the system's, and those that pyenv has built."""
+    """The benchmark's own, those on the PATH, the system's, those that pyenv has built, and
+    those of the releases of Debian."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep)]
     folders += [_SYSTEM, *sorted(pyenv.glob("versions/*/bin"))]
     names = [f"python3.{minor}" for minor in range(VERSIONS[0][1], VERSIONS[1][1])]
-    paths = [str(folder / name) for folder in folders for name in names]
-    return described([sys.executable, *(path for path in paths if os.access(path, os.X_OK))])
+    paths = [folder / name for folder in folders for name in names]
+    for suite in (suite_of_the_image(), NEWEST):
+        try:
+            paths.append(of_debian(suite))
+        except RuntimeError as failure:
+            print(f"Debian's {suite} is left out: {failure}")
+    return described([sys.executable, *(str(path) for path in paths if os.access(path, os.X_OK))])
 
 
-def of_the_image(program: Path = _SYSTEM / "python3") -> tuple[str, str]:
-    """What runs in the container image, Debian's own: its name, and the interpreter of its
-    environment. The benchmark's own where there is none, or none that will do.
+def suite_of_the_image() -> str:
+    """The release of Debian that the Dockerfile begins with."""
+    named = re.search(r"^ARG BASE=.*/debian:([a-z]+)-slim$", DOCKERFILE.read_text(), re.MULTILINE)
+    assert named is not None
+    return named[1]
+
+
+def of_debian(suite: str) -> Path:
+    """The Python of this release: the machine's, if it is of that, or one that is brought beside
+    it and stays.
+
+    Raises RuntimeError, with what was said, where it can't be brought.
     """
+    if _release(Path("/")).get("VERSION_CODENAME") == suite:
+        return _SYSTEM / "python3"
+    folder = _beside() / "debian" / suite
+    if not (folder / "complete").exists():
+        print(f"Bringing the Python of Debian's {suite}", flush=True)
+        _run(str(ROOT / ".ci" / "python"), suite, str(folder))
+    return folder / "usr" / "bin" / "python3"
+
+
+def of_the_image(bring: Callable[[str], Path] = of_debian) -> tuple[str, str]:
+    """What runs in the container image: its name, and the interpreter of its environment.
+
+    Where that can't be had, the machine's own, or else the benchmark's, which is told. bring:
+    finds the Python of a suite, and raises RuntimeError where there is none.
+    """
+    try:
+        program = bring(suite_of_the_image())
+    except RuntimeError as failure:
+        print(f"Not measuring with the Python of the container image: {failure}", flush=True)
+        program = _SYSTEM / "python3"
     there = [str(program)] if os.access(program, os.X_OK) else []
     for interpreter, python in environments(described(there)):
         return interpreter.name, python
     return platform.python_version(), sys.executable
+
+
+def _beside() -> Path:
+    """Where the benchmark keeps the interpreters that it measures."""
+    return Path(sys.prefix) / "bench"
+
+
+def _release(root: Path) -> dict[str, str]:
+    """What a distribution says of itself; nothing where there is none."""
+    try:
+        words = shlex.split((root / "usr/lib/os-release").read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def described(programs: Iterable[str]) -> list[Interpreter]:
@@ -99,7 +159,11 @@ def _described(program: str) -> Interpreter | None:
 
 
 def _run(*command: str) -> None:
-    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
+        "UV_PYTHON_DOWNLOADS": "never",
+    }
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[:3])}: {done.stderr.strip()}")

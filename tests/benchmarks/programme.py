@@ -217,7 +217,7 @@ SECTIONS: Final[dict[str, Section]] = {
     ),
     "idle": Section(_idle, lambda plan: len(plan.able("forward")) * plan.rounds * (_START + 3.5)),
     "interpreters": Section(
-        _interpreters, lambda plan: 8 * (_START + plan.rounds * (plan.seconds + _ASK))
+        _interpreters, lambda plan: 12 * (_START + plan.rounds * (plan.seconds + _ASK))
     ),
     "stages": Section(_stages, lambda plan: plan.seconds * (14 + 4 * plan.rounds)),
     "costs": Section(_costs, lambda plan: 20.0),

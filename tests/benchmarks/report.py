@@ -171,11 +171,7 @@ def interpreters(rounds: Mapping[str, Sequence[Sample]]) -> list[str]:
     ]
     quickest = next((name for name, _ in ordered if name.startswith(OWN)), None)
     if quickest is not None:
-        lines += [
-            "",
-            f"Least CPU time takes {quickest}. The container image runs the Python of its base "
-            "image's distribution, Debian 12.",
-        ]
+        lines += ["", f"Least CPU time takes {quickest}."]
     return lines
 
 

@@ -41,7 +41,7 @@ def a_record() -> Record:
     record.alone = {"Sidegate": [Alone(150)], "Envoy": [Alone(130)], ORIGIN: [Alone(50)]}
     record.crowd = {"Sidegate": [crowd(60, 100)], "Envoy": [crowd(70, 120)]}
     record.interpreters = {
-        "Sidegate, Python 3.11.2 of the system": [sample(22_000, cpu=45)],
+        "Sidegate, Python 3.13.5 of Debian 13": [sample(22_000, cpu=45)],
         "Sidegate, Python 3.13.0": [sample(21_000, cpu=47)],
     }
     return record

@@ -107,7 +107,7 @@ def test_the_whole_tells_of_everything_that_was_measured_and_of_nothing_else() -
         assert f"\n## {title}\n" in text
     assert "| Sidegate | 150 | 100 |" in text
     assert "| Sidegate | 60.0 | 100.0 | 40.00 |" in text
-    assert "Least CPU time takes Sidegate, Python 3.11.2 of the system." in text
+    assert "Least CPU time takes Sidegate, Python 3.13.5 of Debian 13." in text
     assert "- Envoy: one limit." in text
     assert "- on Tuesday: half-load, idle." in text
     assert "Where a request's time goes" not in text
