@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from proxy.asking import Asked, Asking, Inside, PatientAsker, Pending, ask_through
 from proxy.config.listing import ONE_OR_MANY
 from proxy.config.units import Size
 from proxy.content.charset import codec_of
@@ -150,7 +151,7 @@ class Options(PolicyOptions):
 
 
 class Sanitize:
-    """A wrapper: it has to wait for bodies. Clean requests cost one look at each value."""
+    """A wrapper, as it waits for bodies. Clean requests cost one look at each value."""
 
     def __init__(self, options: Options, toolkit: Toolkit) -> None:
         self._shadow = options.mode == "shadow"
@@ -177,18 +178,38 @@ class Sanitize:
 
     def wrap(self, forward: Handler) -> Handler:
         """A handler that forwards clean values."""
+        return Asking(self.ask, forward)
 
-        async def handle(request: Request) -> Response:
-            if request.failure is None and (request.query or request.body):
-                await self._clean(request)
-            return await forward(request)
+    def ask(self, request: Request, inside: Inside, asker: PatientAsker | None) -> Asked | Pending:
+        """Ask `inside` with clean values; only bodies are waited for."""
+        if request.failure is None:
+            if request.body:
+                return self._clean_all(request, inside)
+            if request.query:
+                visit = self._visit()
+                self._note(request, visit, clean_pairs("query", request.query, visit), None)
+        return ask_through(self, None, inside, request, asker)
 
-        return handle
+    def answered(self, ticket: None, request: Request, response: Response) -> Response:
+        """The answer goes on as it is."""
+        return response
 
-    async def _clean(self, request: Request) -> None:
-        visit = _Visit(self._default, self._fields, self._known, self._closed)
+    def failed(self, ticket: None, request: Request, error: BaseException) -> Response:
+        """So does a failure."""
+        raise error
+
+    async def _clean_all(self, request: Request, inside: Inside) -> Response:
+        """The body too."""
+        visit = self._visit()
         query = clean_pairs("query", request.query, visit) if request.query else ""
-        body = await self._body(request, visit) if request.body else None
+        self._note(request, visit, query, await self._body(request, visit))
+        return await inside.ask(request)
+
+    def _visit(self) -> _Visit:
+        return _Visit(self._default, self._fields, self._known, self._closed)
+
+    def _note(self, request: Request, visit: _Visit, query: str, body: bytes | None) -> None:
+        """Forward clean values, if any wasn't. body: the clean one; None if it stays."""
         if not visit.told:
             return
         for changes in visit.told.values():

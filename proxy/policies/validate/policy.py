@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Awaitable
+from typing import Final, NoReturn
 
 from proxy.content.form import Pair, read_pairs
 from proxy.content.json import JsonLimits
@@ -50,24 +51,29 @@ class Validating:
             self._responses = ResponseCheck(toolkit)
             self.replace = self._look_at
 
-    async def check(self, request: Request) -> None:
-        """Raise Refused for what isn't as it should be."""
+    def check(self, request: Request) -> Awaitable[None] | None:
+        """Raise Refused for what isn't as it should be. Only bodies are waited for."""
         found: list[Violation] = []
         operation = None
         if self._document is not None:
             operation = self._operation(self._document, request, found)
         if self._validators:
             self._check_parts(request, found)
+        if request.body:
+            return self._check_all(request, operation, found)
+        if self._required(operation):
+            found.append(_body("is missing"))
+        if found:
+            _refuse(found)
+        return None
+
+    async def _check_all(
+        self, request: Request, operation: Operation | None, found: list[Violation]
+    ) -> None:
+        """The body too. found: what is wrong with the head."""
         found += await self._check_body(request, operation)
         if found:
-            in_body = any(violation.place == "body" for violation in found)
-            first = found[0]
-            raise Refused(
-                "invalid_input",
-                status=422 if in_body else 400,
-                violations=tuple(found[:VIOLATIONS_MAX]),
-                cause=f"{first.place} {first.pointer}: {first.detail}",
-            )
+            _refuse(found)
 
     def _look_at(self, request: Request, response: Response) -> Response:
         operation: Operation | None = request.state.get("validate")
@@ -117,11 +123,11 @@ class Validating:
 
     # -- the body ------------------------------------------------------------------------------
 
+    def _required(self, operation: Operation | None) -> bool:
+        return self._options.body == "required" or (operation is not None and operation.required)
+
     async def _check_body(self, request: Request, operation: Operation | None) -> list[Violation]:
         options = self._options
-        required = options.body == "required" or (operation is not None and operation.required)
-        if not request.body:
-            return [_body("is missing")] if required else []
         size = options.size
         if size is not None and (request.length or 0) > size:
             raise Refused("body_too_large")
@@ -135,14 +141,14 @@ class Validating:
             limit = options.buffer if size is None else min(options.buffer, size)
         elif in_parts:
             limit = _FIRST_LOOK
-        elif required or options.body == "forbidden":
+        elif self._required(operation) or options.body == "forbidden":
             limit = 1
         else:
             self._watch(request, [])
             return []
         entity = await read_entity(request, limit)
         if entity.whole and not entity.data:
-            return [_body("is missing")] if required else []
+            return [_body("is missing")] if self._required(operation) else []
         if options.body == "forbidden":
             return [_body("is not allowed")]
         if whole:
@@ -229,6 +235,17 @@ class Validating:
             return self._shadow
 
         request.body = CheckedStream(request.body, request.length, checks, note)
+
+
+def _refuse(found: list[Violation]) -> NoReturn:
+    in_body = any(violation.place == "body" for violation in found)
+    first = found[0]
+    raise Refused(
+        "invalid_input",
+        status=422 if in_body else 400,
+        violations=tuple(found[:VIOLATIONS_MAX]),
+        cause=f"{first.place} {first.pointer}: {first.detail}",
+    )
 
 
 def _body(detail: str) -> Violation:

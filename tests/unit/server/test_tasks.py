@@ -69,6 +69,8 @@ def test_no_task_for_an_upstream(upstream: dict[str, Any], request_: bytes) -> N
         pytest.param({"retry": {"attempts": 3, "on": ["connect", "503"]}}, id="retry"),
         pytest.param({"deadline": "10s"}, id="deadline"),
         pytest.param({"fallback": {"respond": {"status": 200}}}, id="fallback"),
+        pytest.param({"validate": {"size": "64KiB"}}, id="validate"),
+        pytest.param({"sanitize": True}, id="sanitize"),
         pytest.param({"retry": True, "headers": {"request": {"set": {"X-A": "b"}}}}, id="headers"),
     ],
 )

@@ -54,12 +54,19 @@ async def refused(world: World, request: Request, **options: Any) -> Refused | N
     """The refusal, also one that comes while the body is forwarded."""
     policy = Validating(Options.model_validate(options), world.toolkit)
     try:
-        await policy.check(request)
+        await checked(policy, request)
         if not isinstance(request.body, bytes):
             await drain(request, [])
     except Refused as error:
         return error
     return None
+
+
+async def checked(policy: Validating, request: Request) -> None:
+    """As the gate's binder does it."""
+    waits = policy.check(request)
+    if waits is not None:
+        await waits
 
 
 async def drain(request: Request, into: list[bytes]) -> None:
@@ -295,9 +302,8 @@ async def test_a_form_in_parts_that_is_wrong_at_its_end_never_becomes_whole(worl
     request = posting([body[at : at + 10_000] for at in range(0, len(body), 10_000)], PARTS)
     request.length = len(body)
     schema = {"properties": {"count": {"type": "integer"}}}
-    await Validating(Options.model_validate({"schema": {"body": schema}}), world.toolkit).check(
-        request
-    )
+    policy = Validating(Options.model_validate({"schema": {"body": schema}}), world.toolkit)
+    await checked(policy, request)
     passed: list[bytes] = []
     with pytest.raises(Refused) as raised:
         await drain(request, passed)
@@ -310,7 +316,7 @@ async def test_a_form_in_parts_is_not_held(world: World) -> None:
     big = parts(('name="f"; filename="a.bin"', bytes(300_000)), ('name="g"; filename="/x"', b"y"))
     request = posting([big[at : at + 10_000] for at in range(0, len(big), 10_000)], PARTS)
     policy = Validating(Options(), world.toolkit)
-    await policy.check(request)
+    await checked(policy, request)
     passed: list[bytes] = []
     with pytest.raises(Refused) as raised:
         await drain(request, passed)
@@ -323,7 +329,7 @@ async def test_a_form_in_parts_is_not_held(world: World) -> None:
 async def test_in_shadow_it_passes_to_its_end(world: World) -> None:
     big = parts(('name="f"; filename="a.bin"', bytes(300_000)), ('name="g"; filename="/x"', b"y"))
     request = posting([big[at : at + 10_000] for at in range(0, len(big), 10_000)], PARTS)
-    await Validating(Options(mode="shadow"), world.toolkit).check(request)
+    await checked(Validating(Options(mode="shadow"), world.toolkit), request)
     assert not isinstance(request.body, bytes)
     assert b"".join([piece async for piece in request.body]) == big
     assert request.decisions == [("validate", "would_refuse", "invalid_input")]
