@@ -8,7 +8,7 @@ under these names is replaced, so an upstream may believe what it reads. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
@@ -94,11 +94,11 @@ def append_via(value: bytes | None) -> bytes:
     return VIA if value is None else value + b", " + VIA
 
 
-def extended_via(headers: Headers) -> tuple[list[bytes], bytes]:
+def extended_via(headers: Headers) -> tuple[Iterable[bytes], bytes]:
     """All lines but Via, and the one that takes its place, without its end."""
     rest = headers.copy()
     rest.remove("via")
-    return rest.lines, b"Via: " + append_via(headers.raw("via"))
+    return rest.lines.values(), b"Via: " + append_via(headers.raw("via"))
 
 
 _REPLACED: Final = {

@@ -1,11 +1,13 @@
-"""Header fields in wire order, with look-ups by lower-case name.
+"""Header fields by lower-case name, in the order they came in.
 
 May live here: how fields are stored, found, changed and copied. Must not live here: what
 any single field means (see `framing` and `forwarding`), or how bytes leave (`serialize`).
 
 Fields are kept as the finished lines that leave, since most of them leave as they came and
-one join then makes a head. Beside them stand the key of each, and an index from key to
-combined value.
+one join then makes a head. Those of one name stand together, in their order; the order of
+different names says nothing (RFC 9110, 5.3). So one dictionary holds all, and to copy, to set
+and to drop are single steps: lists of lines and keys beside an index of values, which had to be
+searched, took 1 µs more of a request of 18.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Final
 
 Field = tuple[bytes, bytes]
 
+_END: Final = b"\r\n"
 _new: Final = object.__new__
 _KEYS: dict[bytes, str] = {}
 _KEYS_MAX: Final = 2048
@@ -47,120 +50,77 @@ def decode(value: bytes) -> str:
 class Defaults:
     """Fields for `Headers.fill`, laid out once. Raises ValueError for a repeated name."""
 
-    __slots__ = ("index", "keys", "lines")
+    __slots__ = ("lines",)
 
     def __init__(self, fields: Iterable[Field]) -> None:
-        self.lines: list[bytes] = []
-        self.keys: list[str] = []
-        self.index: dict[str, bytes] = {}
+        self.lines: dict[str, bytes] = {}
         for name, value in fields:
             key = key_of(name)
-            if key in self.index:
+            if key in self.lines:
                 raise ValueError(f"{key} is repeated")
-            self.lines.append(name + b": " + value)
-            self.keys.append(key)
-            self.index[key] = value
+            self.lines[key] = name + b": " + value
 
 
 class Headers:
-    """An ordered list of fields; names are matched without regard to case.
+    """Fields in order; names are matched without regard to case.
 
     Look-up methods take lower-case names (`"content-type"`); `set` and `add` take the
     name as it shall appear on the wire.
 
-    lines: the fields as `Name: value`, in wire order. index: combined values by key. Read
-    them, don't change them; what every request asks is asked of them directly, as a call
-    costs three times a look-up.
+    lines: by key, `Name: value` with one blank, in wire order; of a repeated field all lines,
+    with a line end between them. Who sets a field of its own with every request writes the
+    finished line there, since a call costs five times as much.
     """
 
-    __slots__ = ("_keys", "index", "lines")
+    __slots__ = ("lines",)
 
     def __init__(self, fields: Iterable[Field] = ()) -> None:
-        self.lines: list[bytes] = []
-        self._keys: list[str] = []
-        self.index: dict[str, bytes] = {}
+        self.lines: dict[str, bytes] = {}
         for name, value in fields:
             self.append(name, value)
 
     @classmethod
-    def of(cls, lines: list[bytes], keys: list[str], index: dict[str, bytes]) -> Headers:
-        """Take over what was built elsewhere; the caller must not keep it.
-
-        lines: `Name: value`, one blank. keys: the look-up key of each. index: combined
-        values by key.
-        """
-        self = cls.__new__(cls)
+    def of(cls, lines: dict[str, bytes]) -> Headers:
+        """Take over what was built elsewhere; the caller must not keep it."""
+        self = _new(cls)
         self.lines = lines
-        self._keys = keys
-        self.index = index
         return self
 
     def append(self, name: bytes, value: bytes) -> None:
-        """Add a field at the end, keeping those of the same name (RFC 9110, 5.3)."""
-        self.lines.append(name + b": " + value)
-        key = key_of(name)
-        self._keys.append(key)
-        index = self.index
-        if key in index:
-            value = combine(key, index[key], value)
-        index[key] = value
+        """Add a field, behind those of the same name (RFC 9110, 5.3)."""
+        self.add_line(key_of(name), name + b": " + value)
 
     def raw(self, key: str) -> bytes | None:
         """The combined value of all fields named `key`, as bytes; None when absent."""
-        return self.index.get(key)
+        line = self.lines.get(key)
+        if line is None:
+            return None
+        return combined(key, line) if _END in line else line[len(key) + 2 :]
 
     def get(self, key: str, default: str | None = None) -> str | None:
         """The combined value of all fields named `key`, comma-separated (RFC 9110, 5.2)."""
-        value = self.index.get(key)
+        value = self.raw(key)
         return default if value is None else decode(value)
 
     def get_all(self, key: str) -> list[str]:
         """The value of each field line named `key`, in order."""
-        if key not in self.index:
+        if key not in self.lines:
             return []
         begin = len(key) + 2
-        return [
-            decode(line[begin:])
-            for own, line in zip(self._keys, self.lines, strict=True)
-            if own == key
-        ]
+        return [decode(line[begin:]) for line in self.lines[key].split(_END)]
 
     def set(self, name: str, value: str) -> None:
-        """Replace every field of this name by one, at the place of the first."""
+        """Replace every field of this name by one, at the same place."""
         self.set_raw(name.encode("latin-1"), encode(value))
 
     def set_raw(self, name: bytes, value: bytes) -> None:
         """As `set`, from bytes."""
-        key = _KEYS.get(name) or key_of(name)
-        index = self.index
-        if key not in index:
-            self.lines.append(name + b": " + value)
-            self._keys.append(key)
-        else:
-            place = self._keys.index(key)
-            if self._keys.count(key) > 1:
-                self._cut(key)
-                self._keys.insert(place, key)
-                self.lines.insert(place, b"")
-            self.lines[place] = name + b": " + value
-        index[key] = value
+        self.lines[_KEYS.get(name) or key_of(name)] = name + b": " + value
 
-    def add_line(self, key: str, line: bytes, value: bytes) -> None:
+    def add_line(self, key: str, line: bytes) -> None:
         """As `append`, with the finished line."""
-        index = self.index
-        self.lines.append(line)
-        self._keys.append(key)
-        index[key] = combine(key, index[key], value) if key in index else value
-
-    def put(self, key: str, line: bytes, value: bytes) -> None:
-        """As `set_raw`, with the finished line: for who sets the same field every time."""
-        index = self.index
-        if key in index:
-            self.set_raw(line[: len(key)], value)
-        else:
-            self.lines.append(line)
-            self._keys.append(key)
-            index[key] = value
+        lines = self.lines
+        lines[key] = lines[key] + _END + line if key in lines else line
 
     def add(self, name: str, value: str) -> None:
         """Add a field, keeping those of the same name."""
@@ -168,90 +128,67 @@ class Headers:
 
     def remove(self, key: str) -> bool:
         """Remove every field named `key`; False when there was none."""
-        if self.index.pop(key, None) is None:
-            return False
-        self._cut(key)
-        return True
+        return self.lines.pop(key, None) is not None
 
     def fill(self, defaults: Defaults) -> None:
         """Add each of the fields whose name is absent."""
-        index = self.index
-        if defaults.index.keys().isdisjoint(index):
-            self.lines += defaults.lines
-            self._keys += defaults.keys
-            index.update(defaults.index)
+        lines = self.lines
+        if defaults.lines.keys().isdisjoint(lines):
+            lines.update(defaults.lines)
             return
-        for line, key in zip(defaults.lines, defaults.keys, strict=True):
-            if key not in index:
-                self.lines.append(line)
-                self._keys.append(key)
-                index[key] = defaults.index[key]
+        for key, line in defaults.lines.items():
+            lines.setdefault(key, line)
 
     def drop(self, keys: frozenset[str]) -> None:
         """Remove every field whose key is among `keys`."""
-        index = self.index
-        for key in index.keys() & keys:
-            del index[key]
-            self._cut(key)
-
-    def _cut(self, key: str) -> None:
-        """Take out the lines of this key, of which there is one at least."""
-        keys, lines = self._keys, self.lines
-        while True:
-            place = keys.index(key)
-            del keys[place]
-            del lines[place]
-            if key not in keys:
-                return
+        lines = self.lines
+        # `lines.keys() & keys` would look each of `keys` up, which may be many: 0.3 µs more.
+        for key in keys.intersection(lines):
+            del lines[key]
 
     def lacks(self, keys: frozenset[str]) -> bool:
         """There is no field whose key is among `keys`."""
-        return keys.isdisjoint(self.index)
+        return keys.isdisjoint(self.lines)
 
     def fields(self) -> list[Field]:
         """Name and value of each field in wire order."""
-        return [
-            (line[: len(key)], line[len(key) + 2 :])
-            for key, line in zip(self._keys, self.lines, strict=True)
-        ]
+        return [(line[: len(key)], line[len(key) + 2 :]) for key, line in self._each()]
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Lower-case name and text of each field line, in order."""
-        return (
-            (key, decode(line[len(key) + 2 :]))
-            for key, line in zip(self._keys, self.lines, strict=True)
-        )
+        return ((key, decode(line[len(key) + 2 :])) for key, line in self._each())
+
+    def _each(self) -> Iterator[tuple[str, bytes]]:
+        """Each line with its key."""
+        return ((key, line) for key, lines in self.lines.items() for line in lines.split(_END))
 
     def keys(self) -> Iterable[str]:
         """The distinct lower-case names."""
-        return self.index.keys()
+        return self.lines.keys()
 
     def copy(self) -> Headers:
         """An independent copy."""
         # In place of `of`, which would be one call more: two copies are made for a request.
         twin = _new(Headers)
         twin.lines = self.lines.copy()
-        twin._keys = self._keys.copy()
-        twin.index = self.index.copy()
         return twin
 
     def __contains__(self, key: object) -> bool:
-        return key in self.index
+        return key in self.lines
 
     def __len__(self) -> int:
-        return len(self.lines)
+        return sum(1 for _ in self._each())
 
     def __repr__(self) -> str:
         return f"Headers({self.fields()!r})"
 
 
-def combine(key: str, first: bytes, second: bytes) -> bytes:
-    """Join two values of one name (RFC 9110, 5.3; cookies by RFC 6265 and RFC 9113, 8.2.3).
-
-    Set-Cookie can't be joined: its first value stays the answer of `get`.
+def combined(key: str, lines: bytes) -> bytes:
+    """The values of fields of one name as one (RFC 9110, 5.3; cookies by RFC 6265 and RFC 9113,
+    8.2.3). Set-Cookie can't be joined: its first value stays the answer of `get`.
     """
+    begin = len(key) + 2
+    values = [line[begin:] for line in lines.split(_END)]
     if key == "set-cookie":
-        return first
-    if key == "cookie":
-        return first + b"; " + second
-    return first + b", " + second
+        return values[0]
+    return (b"; " if key == "cookie" else b", ").join(values)

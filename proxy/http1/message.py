@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 
 from proxy.errors import GatewayError
 from proxy.http1.framing import Framing, read_length, request_framing, response_framing
-from proxy.http1.headers import Headers, combine, decode
+from proxy.http1.headers import Headers, decode
 from proxy.http1.host import read_authority
 from proxy.http1.line import (
     CODING,
@@ -125,9 +125,7 @@ def read_request_head(
     # TRACE would show the client what was added to its request on the way.
     if method == "CONNECT" or method == "TRACE":
         raise GatewayError("method_not_supported", close=True)
-    texts: list[bytes] = []
-    keys: list[str] = []
-    index: dict[str, bytes] = {}
+    fields: dict[str, bytes] = {}
     host: bytes | None = None
     connection = length = coding = expect = None
     upgrade = b""
@@ -137,17 +135,15 @@ def read_request_head(
         if kind == UNDERSCORE and rules.underscores == "pass":
             kind = END_TO_END
         if kind == END_TO_END:
-            texts.append(text)
-            keys.append(key)
-            if key in index:
+            if key in fields:
                 if key in _SINGLE:
                     raise GatewayError(
                         "invalid_header",
                         "A field that may stand only once is repeated.",
                         close=True,
                     )
-                value = combine(key, index[key], value)
-            index[key] = value
+                text = fields[key] + b"\r\n" + text
+            fields[key] = text
         elif kind == HOST:
             if host is not None:
                 raise GatewayError("invalid_host", "The Host field is repeated.", close=True)
@@ -190,7 +186,7 @@ def read_request_head(
     target = read_target(raw_target, method, rules.paths)
     known = _HOSTS.get(host) if host is not None and not target.authority else None
     name_text, authority = known or _read_host(host, protocol, target)
-    headers = Headers.of(texts, keys, index)
+    headers = Headers.of(fields)
     if options is not None:
         headers.drop(options - _NOT_NOMINABLE)
     return RequestHead(
@@ -233,9 +229,7 @@ def read_response_head(
         raise GatewayError("upstream_invalid", cause=f"status {status}")
     if version not in ((1, 1), (1, 0)):
         raise GatewayError("upstream_invalid", cause=f"version {version[0]}.{version[1]}")
-    texts: list[bytes] = []
-    keys: list[str] = []
-    index: dict[str, bytes] = {}
+    fields: dict[str, bytes] = {}
     connection = length = coding = None
     idle = -1
     for text, key, kind, value in lines:
@@ -260,9 +254,7 @@ def read_response_head(
                     continue
             elif kind == UPGRADE and status != 101 and status != 426:
                 continue
-        texts.append(text)
-        keys.append(key)
-        index[key] = combine(key, index[key], value) if key in index else value
+        fields[key] = fields[key] + b"\r\n" + text if key in fields else text
     number = None if length is None else read_length(length)
     framing: Framing
     if number is not None and status >= 200 and coding is None and method == "GET":
@@ -271,7 +263,7 @@ def read_response_head(
     else:
         framing = response_framing(method, status, coding, length)
     reuse = version == (1, 1)
-    headers = Headers.of(texts, keys, index)
+    headers = Headers.of(fields)
     if connection is not None:
         options = connection_options(connection)
         if "close" in options:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from proxy.http1.status import STATUS_LINES
 
 
-def response_head(status: int, lines: list[bytes]) -> bytes:
+def response_head(status: int, lines: Iterable[bytes]) -> bytes:
     """Status line, field lines, and the empty line."""
     return b"\r\n".join((STATUS_LINES[status], *lines, b"", b""))

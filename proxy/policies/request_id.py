@@ -58,14 +58,12 @@ class RequestId:
             request.id = came.decode("ascii")
             return
         request.id = made = self._make()
-        value = made.encode("ascii")
-        request.headers.put(self._key, self._start + value, value)
+        request.headers.lines[self._key] = self._start + made.encode("ascii")
 
     def edit_response(self, request: Request, response: Response) -> None:
         """Echo it, in place of any that the upstream sent."""
         if request.id:
-            value = request.id.encode("ascii")
-            response.headers.put(self._key, self._start + value, value)
+            response.headers.lines[self._key] = self._start + request.id.encode("ascii")
 
 
 POLICY = PolicySpec("request_id", Options, RequestId, after={"trace_context"}, default=True)

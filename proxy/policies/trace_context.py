@@ -105,8 +105,7 @@ class Trace:
 
     def edit_response(self, request: Request, response: Response) -> None:
         """Tell the client the trace, in place of one that the upstream told."""
-        told = request.state[_TOLD]
-        response.headers.put("traceresponse", b"traceresponse: " + told, told)
+        response.headers.lines["traceresponse"] = b"traceresponse: " + request.state[_TOLD]
 
     def _start(self, request: Request, flags: int | None = None) -> None:
         """Begin a trace. flags: what was decided about it elsewhere."""
@@ -119,7 +118,7 @@ class Trace:
         # In place of `_tell`, since most requests come by here.
         told = f"00-{trace_id}-{span_id}{_FLAGS[flags]}".encode("ascii")
         request.state[_TOLD] = told
-        request.headers.put("traceparent", b"traceparent: " + told, told)
+        request.headers.lines["traceparent"] = b"traceparent: " + told
 
     def _from_b3(self, request: Request) -> None:
         trace_id, parent_id, sampled = _read_b3(request.headers)

@@ -7,7 +7,7 @@ response whose length is unknown is chunked, or ended by closing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from typing import Final, Literal
 
@@ -58,8 +58,9 @@ def frame_response(
     headers = response.headers
     body = response.body
     framing: BodyFraming = ""
-    lines, via = headers.lines, VIA_LINE
-    if "via" in headers.index:
+    lines: Iterable[bytes] = headers.lines.values()
+    via = VIA_LINE
+    if "via" in headers.lines:
         lines, via = extended_via(headers)
     parts = [STATUS_LINES[status], *lines]
     whole = large = b""
@@ -85,7 +86,7 @@ def frame_response(
     else:
         keep_alive = False
         framing = "raw"
-    if "date" not in headers.index:
+    if "date" not in headers.lines:
         parts.append(date())
     parts.append(via)
     if status == 101:
@@ -122,7 +123,7 @@ class Sender:
     def interim(self, status: int, headers: Headers) -> None:
         """Write a 1xx before the response, if there is a client that can read it."""
         if self.transport is not None and not self.begun and self._version == "1.1":
-            self.transport.write(response_head(status, headers.lines))
+            self.transport.write(response_head(status, headers.lines.values()))
 
     def break_off(self, error: GatewayError, request: Request) -> int:
         """End a response that failed: once a head has gone, closing is the only honest error.

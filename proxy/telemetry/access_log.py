@@ -139,7 +139,7 @@ class AccessLog:
         host = request.host
         trace = request.trace
         route = request.route
-        agent = request.headers.index.get("user-agent")
+        agent = request.headers.lines.get("user-agent")
         decisions = request.decisions
         sheet = self._forwarded if forwarded else self._own
         record = sheet.record
@@ -171,7 +171,7 @@ class AccessLog:
         if agent is not sheet.agent:
             sheet.agent = agent
             shown = self._agents.get(agent)
-            record["user_agent"] = self._meet(agent) if shown is None else shown
+            record["user_agent"] = self._meet(request) if shown is None else shown
         # Comparing costs a fourth of a look-up, which has to hash all of them.
         if decisions != sheet.decisions:
             sheet.decisions = decisions.copy()
@@ -224,11 +224,12 @@ class AccessLog:
             self._harmless[query] = None
         return _shorten(path, _TARGET_MAX), shown
 
-    def _meet(self, agent: bytes | None) -> str:
+    def _meet(self, request: Request) -> str:
         """How a user agent that wasn't seen for a while is shown."""
+        agent = request.headers.raw("user-agent")
         shown = "" if agent is None else redact_text(_text(agent))
         if agent is None or len(agent) <= _TEXT_MAX:
-            self._agents[agent] = shown
+            self._agents[request.headers.lines.get("user-agent")] = shown
         return shown
 
     def _learn(self, decisions: tuple[Decision, ...]) -> _Outcomes:

@@ -8,7 +8,7 @@ turns out dead. Must not live here: how bytes travel (`connection`), how connect
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -175,8 +175,9 @@ class Forwarder:
         if host == "endpoint" or not host:
             host = self._endpoint.authority
         headers = request.headers
-        lines, via = headers.lines, VIA_LINE
-        if "via" in headers.index:
+        lines: Iterable[bytes] = headers.lines.values()
+        via = VIA_LINE
+        if "via" in headers.lines:
             lines, via = extended_via(headers)
         start = b"%b %b HTTP/1.1\r\nHost: %b" % (
             request.method.encode("ascii"),

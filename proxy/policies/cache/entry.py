@@ -89,7 +89,7 @@ class Entry:
         self.tags = tags_of(headers)
         self.visits = 0
         self.weight = self.size + _ENTRY_WEIGHT + 2 * len(key) + _TAG_WEIGHT * len(self.tags)
-        self.weight += sum(map(_weigh, headers.lines))
+        self.weight += sum(map(_weigh, headers.lines.values()))
         self.rendered: tuple[int, Headers] | None = None
 
     def age(self, now: float) -> int:
@@ -163,5 +163,4 @@ def stored_fields(headers: Headers, drop: frozenset[str], date: bytes) -> Header
 
 
 def _weigh(line: bytes) -> int:
-    # The line, and the value in the index of the fields.
-    return 2 * len(line) + _FIELD_WEIGHT
+    return len(line) + _FIELD_WEIGHT

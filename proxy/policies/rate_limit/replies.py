@@ -47,8 +47,8 @@ class Replies:
     def tell_one(self, headers: Headers, verdict: Verdict) -> None:
         """As `tell`, in the common case: one rule, which admitted."""
         state = self._draft.state_of_one(verdict.remaining, verdict.reset_after)
-        headers.add_line(_STATE_KEY, _STATE_START + state, state)
-        headers.add_line(_POLICY_KEY, self._described, self._draft.policy)
+        headers.add_line(_STATE_KEY, _STATE_START + state)
+        headers.add_line(_POLICY_KEY, self._described)
 
     def tell(self, headers: Headers, verdicts: Reading) -> None:
         """Write what is left; `verdicts` in the order of the rules."""

@@ -59,7 +59,7 @@ def said(head: RequestHead | None) -> object:
         return None
     return (
         head.method, head.target, head.version, head.host, head.authority,
-        head.headers.fields(), dict(head.headers.index), head.framing, head.keep_alive,
+        head.headers.fields(), dict(head.headers.lines), head.framing, head.keep_alive,
         head.expects, head.upgrade, head.forwarded, head.size,
     )  # fmt: skip
 
@@ -198,7 +198,7 @@ def response(text: bytes, method: str = "GET") -> tuple[ResponseHead, list[Line]
 def told(head: ResponseHead) -> object:
     """All of it, to compare."""
     return (
-        head.status, head.headers.fields(), dict(head.headers.index), head.framing, head.length,
+        head.status, head.headers.fields(), dict(head.headers.lines), head.framing, head.length,
         head.reuse, head.idle,
     )  # fmt: skip
 

@@ -184,7 +184,7 @@ def test_planted_secrets_never_reach_the_log(lines: Lines, wall: Wall, request_i
     ("agent", "shown"),
     [
         (b'x" , "status": 500, "y": "', 'x" , "status": 500, "y": "'),
-        (b"a\r\n{}\x00\x1b[2J", r"a\r\n{}\x00\x1b[2J"),
+        (b"a\n\r{}\x00\x1b[2J", r"a\n\r{}\x00\x1b[2J"),
         (b"\xff\xfe", "\\xff\\xfe"),
         ("世界".encode(), "世界"),
         (b"u" * 300, "u" * 256),
