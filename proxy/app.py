@@ -151,7 +151,7 @@ class App:
         self.crew.counts.reloaded(True, plan.digest)
         self.operations = Operations(self, self._generation)
         self._admin = await self._open_admin()
-        self._spawn(self._source.watch(self.reload))
+        self._spawn(self._source.watch(self._reload_in_the_end))
         self._disclaim()
         settle_heap()
         self._unready = ""
@@ -308,19 +308,26 @@ class App:
             )
         return report
 
+    async def _reload_in_the_end(self) -> None:
+        """Reload, and later if a worker doesn't answer, since nobody asks once more."""
+        if (await self.reload()).silent:
+            self._loop.call_later(_PATIENCE_SECONDS, self._reload_soon)
+
     async def _reload(self) -> ReloadReport:
+        silent: tuple[int, ...] = ()
         try:
             generation = await self._loop.run_in_executor(None, self._source.read)
             await self._swap(generation)
         except (ConfigError, ListenError, Unready) as error:
             problems = str(error).splitlines()
+            silent = error.silent if isinstance(error, Unready) else ()
         except Exception as error:
             self.log.error("reload failed", exc_info=error)
             problems = [f"the configuration can't be used ({type(error).__name__})"]
         else:
             return ReloadReport(True, generation.plan.digest, [])
         self._source.follow(self._generation, attempted=True)
-        return ReloadReport(False, self._generation.plan.digest, problems)
+        return ReloadReport(False, self._generation.plan.digest, problems, silent)
 
     async def _swap(self, generation: Generation) -> None:
         """Use another configuration; whatever is raised leaves the old one in use."""
@@ -353,7 +360,7 @@ class App:
         if not self._reload_asked:
             # One that waits for its turn will read what is there by then.
             self._reload_asked = True
-            self._spawn(self.reload())
+            self._spawn(self._reload_in_the_end())
 
     async def _reopen(self) -> None:
         problems = [problem for problem in await self.crew.ask_all("log_reopen") if problem]

@@ -47,17 +47,20 @@ _INDEX: Final = {
     "GET /limits": "the limits of each policy: `*` are those of all routes, others a route's own; "
     "/limits/{policy}?key=… (once for each part of the key, perhaps &tier=…) tells how a key "
     "stands, and DELETE lets it begin anew",
-    "POST /reload": "read the configuration again; 409 and the problems if it can't be used",
+    "POST /reload": "read the configuration again; 409 and the problems if it can't be used, 503 "
+    "if a worker does not answer",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ReloadReport:
-    """What became of a reload. digest: of the configuration now in use. problems: one a line."""
+    """What became of a reload. digest: of the configuration now in use. problems: one a line.
+    silent: numbers of the workers that don't answer, where that is why it failed."""
 
     ok: bool
     digest: str
     problems: list[str]
+    silent: tuple[int, ...] = ()
 
 
 class Operator(Protocol):
@@ -79,12 +82,8 @@ class Operator(Protocol):
         """Routes in the order of precedence."""
         ...
 
-    async def upstreams(self) -> list[dict[str, Any]]:
-        """Upstreams, their endpoints and connections."""
-        ...
-
-    async def balance(self) -> list[dict[str, Any]]:
-        """Upstreams that choose among endpoints, and what they decided."""
+    async def upstreams(self) -> Mapping[str, Any]:
+        """Upstreams, their endpoints and connections, and what those with a choice decided."""
         ...
 
     async def cache(self) -> Mapping[str, Any]:
@@ -185,12 +184,7 @@ class _Api:
         return show_json({"routes": redact(self._operator.routes())})
 
     async def _upstreams(self, _: web.Request) -> web.Response:
-        return show_json(
-            {
-                "upstreams": redact(await self._operator.upstreams()),
-                "balance": redact(await self._operator.balance()),
-            }
-        )
+        return show_json(redact(await self._operator.upstreams()))
 
     async def _log_levels(self, _: web.Request) -> web.Response:
         return show_json(await self._operator.log_levels())
@@ -242,12 +236,22 @@ class _Api:
         report = await self._operator.reload()
         if report.ok:
             return show_json({"ok": True, "digest": report.digest, "problems": []})
+        more = {"digest": report.digest, "problems": redact(report.problems)}
+        if report.silent:
+            return self._error(
+                request,
+                "worker_silent",
+                "A worker does not answer; all go on as before. Reload again once it does, or has "
+                "been replaced.",
+                503,
+                {**more, "silent_workers": report.silent},
+            )
         return self._error(
             request,
             "config_invalid",
             "The configuration can't be used; the one before goes on serving.",
             409,
-            {"digest": report.digest, "problems": redact(report.problems)},
+            more,
         )
 
     def _error(

@@ -32,12 +32,14 @@ import inspect
 import socket
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from proxy.control.channel import Channel
 
 ANSWER_SECONDS: Final = 5.0
 """How long an answer may take, unless the question says otherwise."""
+GLANCE_SECONDS: Final = 1.5
+"""How long it may where a silent worker is better named than waited for."""
 
 Handler = Callable[[Any], Any | Awaitable[Any]]
 """Answers a question: its argument to a value, or to an awaitable of one."""
@@ -45,6 +47,14 @@ Handler = Callable[[Any], Any | Awaitable[Any]]
 
 class Unanswered(Exception):
     """A question has no answer: the other end is gone, too slow, or failed; the text says."""
+
+
+class Answers(NamedTuple):
+    """What workers say. given: by their numbers, in order. silent: the numbers of those that
+    didn't answer in time, or don't serve just now."""
+
+    given: dict[int, Any]
+    silent: list[int]
 
 
 class Crew(Protocol):

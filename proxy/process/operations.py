@@ -6,16 +6,20 @@ answers. Must not live here: how they are shown, or how anything changes (`app`)
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from pydantic import BaseModel
+
 from proxy.admin.api import ReloadReport
 from proxy.admin.cache import combine as combine_memories
 from proxy.admin.cache import combine_purges
 from proxy.config.problems import meant
+from proxy.control.line import GLANCE_SECONDS, Answers
 from proxy.process.desks import LimitQuestion
 from proxy.process.solo import Serving
 from proxy.process.source import Generation
@@ -69,7 +73,7 @@ class Operations:
     def config(self) -> dict[str, Any]:
         """The effective configuration, without what came from `!file`."""
         plan, document = self._generation.plan, self._generation.document
-        shown: dict[str, Any] = document.hide_all(plan.config.model_dump(mode="json"))
+        shown: dict[str, Any] = document.hide_all(_written(plan.config))
         return shown
 
     def routes(self) -> list[dict[str, Any]]:
@@ -79,7 +83,7 @@ class Operations:
         return [
             {
                 "name": route.name,
-                "match": hide(route.match.model_dump(mode="json", exclude_defaults=True)),
+                "match": hide(_written(route.match, exclude_defaults=True)),
                 "upstream": route.upstream,
                 "body_limit": route.body_limit,
                 "policies": [
@@ -87,7 +91,7 @@ class Operations:
                         "name": policy.spec.name,
                         "mode": policy.options.mode,
                         "from": str(policy.place or "default"),
-                        "options": hide(policy.options.model_dump(mode="json")),
+                        "options": hide(_written(policy.options)),
                     }
                     for policy in route.policies
                 ],
@@ -95,22 +99,21 @@ class Operations:
             for route in (plan.routes[rule.index] for rule in rules)
         ]
 
-    async def upstreams(self) -> list[dict[str, Any]]:
-        """Each endpoint with the state of its pools, those of all workers together."""
-        return combine(await self._instance.crew.ask_all("upstreams"))
-
-    async def balance(self) -> list[dict[str, Any]]:
-        """Each upstream that has something to decide, as each worker decides for itself."""
-        answers = await self._instance.crew.ask_all("balance")
-        return [
-            {**row, "worker": number} if len(answers) > 1 else row
-            for number, answer in enumerate(answers, start=1)
+    async def upstreams(self) -> dict[str, Any]:
+        """Each endpoint with the state of its pools, those of all workers together, and each
+        upstream that has something to decide, as each worker decides for itself."""
+        pools, decided = await asyncio.gather(self._look("upstreams"), self._look("balance"))
+        several = len(decided.given) + len(decided.silent) > 1
+        rows = [
+            {**row, "worker": number} if several else row
+            for number, answer in decided.given.items()
             for row in answer
         ]
+        return _shown({"upstreams": combine([*pools.given.values()]), "balance": rows}, pools)
 
     async def log_levels(self) -> dict[str, Any]:
         """The level of the configuration, and the exceptions that hold."""
-        return _first(await self._instance.crew.ask_all("log"))
+        return _first(await self._look("log"))
 
     async def change_log_level(
         self, level: str, seconds: float, route: str, client: str
@@ -120,25 +123,27 @@ class Operations:
         if route and route not in names:
             raise ValueError(f'there is no route "{route}"{meant(route, names)}')
         wanted = {"level": level, "seconds_left": seconds, "route": route, "client": client}
-        return _first(await self._instance.crew.ask_all("log_exempt", [wanted]))
+        return _first(await self._change("log_exempt", [wanted]))
 
     async def clear_log_levels(self) -> dict[str, Any]:
         """End all exceptions; the levels then."""
-        return _first(await self._instance.crew.ask_all("log_clear"))
+        return _first(await self._change("log_clear"))
 
     async def cache(self) -> dict[str, Any]:
         """What the caches of all workers hold."""
-        return combine_memories(await self._instance.crew.ask_all("cache"))
+        answers = await self._look("cache")
+        return _shown(combine_memories([*answers.given.values()]), answers)
 
     async def purge(self, purge: Purge) -> dict[str, Any]:
         """Purge the caches of all workers, and of all instances."""
         asked = (purge, os.urandom(8).hex())
-        return combine_purges(await self._instance.crew.ask_all("purge", asked))
+        answers = await self._change("purge", asked)
+        return _shown(combine_purges([*answers.given.values()]), answers)
 
     async def limits(self) -> list[dict[str, Any]]:
         """The limits of all policies."""
-        answers = await self._instance.crew.ask_all("limits")
-        return answers[0] if answers else []
+        answers = await self._look("limits")
+        return next(iter(answers.given.values()), [])
 
     async def limit(
         self, policy: str, key: Sequence[str], tier: str, *, reset: bool
@@ -146,7 +151,15 @@ class Operations:
         """How a key stands, with `problem` where that can't be told; all workers know the same,
         but each has leases of its own to forget."""
         question = LimitQuestion(policy, tuple(key), tier, reset)
-        return _first(await self._instance.crew.ask_all("limit", question))
+        return _first(await (self._change if reset else self._look)("limit", question))
+
+    async def _look(self, name: str, argument: Any = None) -> Answers:
+        """Ask what is only to be shown, for which nobody is waited for long."""
+        return await self._instance.crew.hear_all(name, argument, seconds=GLANCE_SECONDS)
+
+    async def _change(self, name: str, argument: Any = None) -> Answers:
+        """Ask for what every worker should do."""
+        return await self._instance.crew.hear_all(name, argument)
 
     async def metrics(self, accept: str) -> tuple[str, bytes]:
         """Content type and exposition."""
@@ -154,13 +167,15 @@ class Operations:
 
     async def status(self) -> dict[str, Any]:
         """What runs here, since when, with which configuration."""
-        workers = await self._instance.crew.ask_all("status")
-        return {
+        answers = await self._look("status")
+        workers = [*answers.given.values()]
+        facts = {
             **self.facts(),
             "in_flight": sum(worker["in_flight"] for worker in workers),
             "connections": sum(worker["connections"] for worker in workers),
             "workers": workers,
         }
+        return _shown(facts, answers)
 
     def facts(self) -> dict[str, Any]:
         """The part of the status that no worker has to be asked for."""
@@ -174,9 +189,19 @@ class Operations:
         }
 
 
-def _first(answers: list[dict[str, Any]]) -> dict[str, Any]:
+def _written(options: BaseModel, **how: Any) -> dict[str, Any]:
+    """Options by the names that YAML has for them."""
+    return options.model_dump(mode="json", by_alias=True, **how)
+
+
+def _first(answers: Answers) -> dict[str, Any]:
     """What all workers say alike; nothing while none serves."""
-    return answers[0] if answers else {}
+    return _shown(next(iter(answers.given.values()), {}), answers)
+
+
+def _shown(facts: dict[str, Any], answers: Answers) -> dict[str, Any]:
+    """Facts of the workers that answered, and the numbers of the others if there are any."""
+    return {**facts, "silent_workers": answers.silent} if answers.silent else facts
 
 
 def combine(answers: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:

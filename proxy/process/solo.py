@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from proxy.control.line import ANSWER_SECONDS, Answers
 from proxy.control.segments import OwnSegments
 from proxy.process.source import Generation
 from proxy.process.worker import Worker
@@ -73,17 +74,25 @@ class Serving(Protocol):
         """As `control.line.Crew`."""
         ...
 
+    async def hear_all(
+        self, name: str, argument: Any = None, *, seconds: float = ANSWER_SECONDS
+    ) -> Answers:
+        """The same, with the numbers of the workers, and who didn't answer in time."""
+        ...
+
     async def expose(self, accept: str) -> tuple[str, bytes]:
         """Content type and exposition of all counts, as the Accept field asks."""
         ...
 
 
 class Unready(Exception):
-    """Workers can't serve a configuration. problems: why, one a line."""
+    """Workers can't serve a configuration. problems: why, one a line. silent: the numbers of
+    those that don't answer, where that is why."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], silent: Sequence[int] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.silent = tuple(silent)
 
 
 class Solo:
@@ -147,6 +156,13 @@ class Solo:
         """The answer of the only worker."""
         answer = self.worker.commands[name](argument)
         return [await answer if inspect.isawaitable(answer) else answer]
+
+    async def hear_all(
+        self, name: str, argument: Any = None, *, seconds: float = ANSWER_SECONDS
+    ) -> Answers:
+        """The same, as the answer of worker 1."""
+        [answer] = await self.ask_all(name, argument)
+        return Answers({1: answer}, [])
 
     async def expose(self, accept: str) -> tuple[str, bytes]:
         """Content type and exposition; rendered beside the loop, which it would stall."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from proxy.config.problems import ConfigError
 from proxy.control.channel import Descriptor
-from proxy.control.line import Unanswered
+from proxy.control.line import ANSWER_SECONDS, GLANCE_SECONDS, Answers, Unanswered
 from proxy.control.segments import Vault
 from proxy.process.backoff import Backoff
 from proxy.process.counts import open_ledger
@@ -99,6 +99,7 @@ class Team:
     async def prepare(self, generation: Generation, opened: Mapping[str, Bound]) -> None:
         """Have all workers build what a configuration asks for. Raises ConfigError, Unready."""
         _rehearse(generation)
+        await self._all_answer()
         await self._changing.acquire()
         self._prepared = generation, opened
         try:
@@ -179,15 +180,24 @@ class Team:
 
     async def ask_all(self, name: str, argument: Any = None) -> list[Any]:
         """The answers of all workers that serve, in the order of their numbers."""
+        return [*(await self.hear_all(name, argument)).given.values()]
+
+    async def hear_all(
+        self, name: str, argument: Any = None, *, seconds: float = ANSWER_SECONDS
+    ) -> Answers:
+        """The same, with the numbers, and who didn't answer."""
         if name in self._own:
             self._own[name](argument)
         able = [seat for seat in self._seats if seat.able]
-        answers = await self._each(lambda seat: seat.ask(name, argument), able)
-        return [answers[seat] for seat in self._seats if seat in answers]
+        answers = await self._each(lambda seat: seat.ask(name, argument, seconds=seconds), able)
+        return Answers(
+            {seat.number: answers[seat] for seat in self._seats if seat in answers},
+            [seat.number for seat in self._seats if seat not in answers],
+        )
 
     async def expose(self, accept: str) -> tuple[str, bytes]:
         """Content type and exposition of what all workers have counted."""
-        await self.ask_all("collect")
+        await self.hear_all("collect", seconds=GLANCE_SECONDS)
         return await self.counts.expose(accept)
 
     # -- one worker --------------------------------------------------------------------------
@@ -292,6 +302,16 @@ class Team:
                 seat.tell(name, argument)
 
     # -- all of them --------------------------------------------------------------------------
+
+    async def _all_answer(self) -> None:
+        """Raise Unready when a worker stands still, before any of them has begun a change."""
+        answers = await self._each(lambda seat: seat.ask("beat", seconds=GLANCE_SECONDS))
+        silent = [seat for seat in self._seats if seat.serving and seat not in answers]
+        if silent:
+            raise Unready(
+                [f"worker {seat.number} (process {seat.pid}) does not answer" for seat in silent],
+                silent=[seat.number for seat in silent],
+            )
 
     async def _each(self, ask: Any, seats: Sequence[Seat] = ()) -> dict[Seat, Any]:
         """Ask all that serve, or these, at once; the answers of those that gave one."""

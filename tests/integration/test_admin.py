@@ -54,11 +54,11 @@ class Gateway:
     def routes(self) -> list[dict[str, Any]]:
         return [{"name": "a", "match": {"headers": {"X-Api-Key": CANARY}}, "upstream": "app"}]
 
-    async def balance(self) -> list[dict[str, Any]]:
-        return [{"upstream": "app", "balance": "ewma"}]
-
-    async def upstreams(self) -> list[dict[str, Any]]:
-        return [{"name": "app", "endpoints": [{"address": "http://a:80", "idle": 3}]}]
+    async def upstreams(self) -> dict[str, Any]:
+        return {
+            "upstreams": [{"name": "app", "endpoints": [{"address": "http://a:80", "idle": 3}]}],
+            "balance": [{"upstream": "app", "balance": "ewma"}],
+        }
 
     async def limits(self) -> list[dict[str, Any]]:
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -178,6 +179,45 @@ async def test_a_worker_that_stands_still_is_replaced(tmp_path: Path) -> None:
         assert (line["pid"], line["how"]) == (workers[0], "killed by SIGKILL")
         await asyncio.to_thread(sidegate.lines, "worker serves", WORKERS + 1)
         assert workers[1] in await pids(sidegate)
+
+
+_KEPT: Final = "configuration not reloaded; the old one goes on"
+# Sidegate, which soon tries again what a worker was silent to.
+EAGER: Final = (
+    "import sys, proxy.app; proxy.app._PATIENCE_SECONDS = 0.3; "
+    "from proxy.__main__ import main; sys.exit(main())"
+)
+
+
+async def told(sidegate: Process, method: str, path: str) -> tuple[int, dict[str, Any]]:
+    """Status and facts that the admin API answers with."""
+    body = None if method == "GET" else b""
+    answer = await ask(sidegate.admin, request(method, path, body))
+    return answer.status, json.loads(answer.body)
+
+
+async def test_a_silent_worker_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", EAGER]
+    with process(answers(201), tmp_path, command=command) as sidegate:
+        victim = (await pids(sidegate))[0]
+        os.kill(victim, signal.SIGSTOP)
+        status, facts = await told(sidegate, "GET", "/upstreams")
+        assert (status, facts["silent_workers"]) == (200, [1])
+        status, facts = await told(sidegate, "POST", "/reload")
+        assert (status, facts["error"], facts["silent_workers"]) == (503, "worker_silent", [1])
+        assert facts["problems"] == [f"worker 1 (process {victim}) does not answer"]
+        text = sidegate.log.read_text(encoding="utf-8")
+        assert "worker stands still" not in text, "it is told before that is certain"
+        sidegate.file.write_text(yaml.safe_dump(completed(answers(202))), encoding="utf-8")
+        sidegate.tell(signal.SIGHUP)
+        await asyncio.to_thread(
+            sidegate.lines, "configuration not reloaded; the old one goes on", 2
+        )
+        os.kill(victim, signal.SIGCONT)
+        await asyncio.to_thread(sidegate.lines, "configuration reloaded")
+        assert {(await ask(sidegate.url, request())).status for _ in range(20)} == {202}
+        status, facts = await told(sidegate, "GET", "/upstreams")
+        assert "silent_workers" not in facts
 
 
 async def test_all_workers_change_together_or_none(tmp_path: Path) -> None:
