@@ -21,16 +21,22 @@ _SECRET_ENDINGS: Final = (
     "password", "passwords", "passwd", "passphrase", "secret", "secrets", "token", "tokens",
     "credential", "credentials", "authorization", "cookie", "cookies", "apikey", "apikeys",
     "privatekey", "secretkey", "signingkey", "signingkeys", "encryptionkey", "accesskey",
-    "hmackey", "sessionid", "signature", "jwt",
+    "hmackey", "sharedkey", "masterkey", "accountkey", "subscriptionkey", "functionskey",
+    "licensekey", "sessionid", "signature", "jwt",
 )  # fmt: skip
 # A name that is no more than one of these is secret as well, unless its value says which
 # part of a request to look at, as `rate_limit.key` does.
-_SECRET_NAMES: Final = frozenset({"key", "keys", "auth", "pwd", "pass"})
+_SECRET_NAMES: Final = frozenset({"key", "keys", "auth", "xauth", "pwd", "pass"})
 _SELECTOR: Final = re.compile(
     r"(?:client_ip|identity|global|route|host|method|path)"
     r"|(?:header|cookie|query|path|claim)[:.][\w.-]{1,64}"
 )
 _SELECTING: Final = frozenset({"headers", "cookies", "claims"})
+# Options that name cookies, or say what becomes of them. A name is a word, and no cookie's value.
+_COOKIE_OPTIONS: Final = frozenset({"cookie", "cookies", "set_cookie"})
+_COOKIE_NAME: Final = re.compile(r"(?!(?:.*[0-9]){4})[A-Za-z_][\w.-]{0,31}")
+# What is sent along with spans is a credential, whatever the vendor calls it.
+_ALL_SECRET: Final = ("tracing", "headers")
 # Parameters that list names, and names of files, hold no secret themselves.
 _HARMLESS: Final = re.compile(r"(?:^redact_|_(?:file|path|url|uri|header|name|names|ttl|type)$)")
 _SHORT: Final = 4
@@ -81,22 +87,22 @@ def redact(value: Any) -> Any:
     users in URLs, credentials after `Bearer`, JSON Web Tokens, private keys, secret query
     parameters.
     """
-    return _redact(value, 0)
+    return _redact(value, 0, "")
 
 
-def _redact(value: Any, depth: int) -> Any:
+def _redact(value: Any, depth: int, parent: str) -> Any:
     if depth > _DEPTH_MAX:
         return REDACTED
     if isinstance(value, str):
         return redact_text(value)
     if isinstance(value, Mapping):
-        return _redact_mapping(value, depth)
+        return _redact_mapping(value, depth, parent)
     if isinstance(value, list | tuple | set | frozenset):
-        return [_redact(item, depth + 1) for item in value]
+        return [_redact(item, depth + 1, "") for item in value]
     return value
 
 
-def _redact_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+def _redact_mapping(value: Mapping[Any, Any], depth: int, parent: str) -> dict[str, Any]:
     # `{name: Authorization, value: …}` names a secret in a value.
     named = value.get("name")
     names_secret = isinstance(named, str) and is_secret(named)
@@ -109,13 +115,18 @@ def _redact_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
             shown[key] = REDACTED
         elif is_secret(key):
             shown[key] = deepcopy(item)
+        elif (parent, key) == _ALL_SECRET and isinstance(item, Mapping):
+            shown[key] = {redact_text(str(field)): REDACTED for field in item}
         else:
-            shown[key] = _redact(item, depth + 1)
+            shown[key] = _redact(item, depth + 1, key)
     return shown
 
 
 def _selects(name: str, value: object) -> bool:
-    """Whether a value tells which part of a request is a key, or how many keys there are."""
+    """Whether a value tells which part of a request is a key, which cookies are meant, or how
+    many keys there are."""
+    if name in _COOKIE_OPTIONS:
+        return all(isinstance(part, str) and _COOKIE_NAME.fullmatch(part) for part in _parts(value))
     lower = name.lower()
     if lower not in _SECRET_NAMES:
         return False
@@ -126,8 +137,12 @@ def _selects(name: str, value: object) -> bool:
             isinstance(names, list | tuple) if part in _SELECTING else part in ("query", "identity")
             for part, names in value.items()
         )
-    parts = value if isinstance(value, list | tuple) and value else [value]
-    return all(isinstance(part, str) and _SELECTOR.fullmatch(part) for part in parts)
+    return all(isinstance(part, str) and _SELECTOR.fullmatch(part) for part in _parts(value))
+
+
+def _parts(value: object) -> Iterable[object]:
+    """The members of a list, or the only value."""
+    return value if isinstance(value, list | tuple) and value else [value]
 
 
 def redact_text(text: str) -> str:
