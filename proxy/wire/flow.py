@@ -62,6 +62,8 @@ class Inflow:
 
     def finish(self) -> None:
         """The body is complete."""
+        # What its sender sends from now on is no longer for this reader to hold up.
+        self._reopen()
         self._done = True
         self._wake()
         if self.on_end is not None:

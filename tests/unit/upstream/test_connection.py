@@ -101,3 +101,25 @@ def test_no_more_is_read_behind_a_head_until_somebody_reads_that(
         assert not paused[-1]
 
     loop.run(story())
+
+
+def test_a_connection_that_is_given_back_reads_what_is_asked_next(loop: PausedLoop) -> None:
+    """However little was read of what came before: its reader may be slow."""
+
+    async def story() -> None:
+        owner, told, wire = Owner(), Told(), Wire()
+        connection = UpstreamConnection(
+            loop, loop.time, Deadlines(loop.time), Turn(loop), owner, 15.0, 30.0
+        )
+        connection.connection_made(wire)
+        connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", True, False, told, loop.time())
+        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n")
+        await settle()
+        connection.data_received(bytes(200_000))
+        assert told.response is not None
+        assert not isinstance(told.response.body, bytes)
+        assert owner.told == ["release"]
+        assert not wire.paused
+        assert [piece async for piece in told.response.body] == [bytes(200_000)]
+
+    loop.run(story())
