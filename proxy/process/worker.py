@@ -240,6 +240,6 @@ class Worker:
     def _listener(self, scheme: str, port: str) -> Listener:
         state = self._state
         return Listener(
-            state.loop, state.clock, state.wall, state.deadlines, state.turn, state.traffic,
-            scheme, port, self._gateway, self._generation.plan.config.server,
+            state.loop, state.clock, state.wall, state.deadlines, state.turn, state.pipes,
+            state.traffic, scheme, port, self._gateway, self._generation.plan.config.server,
         )  # fmt: skip

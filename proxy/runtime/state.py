@@ -26,6 +26,7 @@ from proxy.upstream.part import Part
 from proxy.upstream.pool import Pool
 from proxy.upstream.report import endpoint_facts
 from proxy.wire.deadlines import Deadlines
+from proxy.wire.splice import Pipes
 from proxy.wire.turn import Turn
 
 T = TypeVar("T")
@@ -62,6 +63,7 @@ class State:
         self.log = log
         self.deadlines = Deadlines(clock)
         self.turn = Turn(loop)
+        self.pipes = Pipes()
         self.strain = Strain()
         self.traffic = traffic
         self.store = store
@@ -203,6 +205,7 @@ class State:
             member.pool.abort()
         for task in list(self._tasks):
             task.cancel()
+        self.pipes.close()
 
     def _recalled(self, key: Key, endpoint: Endpoint, pool: Pool) -> Member:
         """A member with what is known of it, if it went only lately; else a new one."""

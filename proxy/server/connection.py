@@ -44,7 +44,7 @@ class ClientConnection(asyncio.Protocol):
         self._loop = listener.loop
         self._clock = listener.clock
         self._arrival = Arrival(listener.loop)
-        self.sender = Sender(listener.loop)
+        self.sender = Sender(listener.loop, listener.pipes)
         self._stall = Stall(listener, self._break_slow_reader)
         self._transport: asyncio.Transport | None = None
         self._visitor = Visitor(listener, "")

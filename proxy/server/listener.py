@@ -14,6 +14,7 @@ from proxy.contract import Request, Response
 from proxy.http1.message import HeadRules
 from proxy.server.reply import DateLine
 from proxy.wire.deadlines import Deadlines
+from proxy.wire.splice import Pipes
 from proxy.wire.turn import Turn
 
 _TRUST_MEMORY: Final = 4096
@@ -116,6 +117,7 @@ class Listener:
         wall: Callable[[], float],
         deadlines: Deadlines,
         turn: Turn,
+        pipes: Pipes,
         traffic: Traffic,
         scheme: str,
         port: str,
@@ -126,6 +128,7 @@ class Listener:
         self.clock = clock
         self.deadlines = deadlines
         self.turn = turn
+        self.pipes = pipes
         self.traffic = traffic
         self.scheme = scheme
         self.port = port

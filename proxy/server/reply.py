@@ -18,8 +18,9 @@ from proxy.http1.forwarding import VIA_LINE, extended_via
 from proxy.http1.headers import Headers
 from proxy.http1.serialize import response_head
 from proxy.http1.status import STATUS_LINES
-from proxy.wire.flow import Outflow
+from proxy.wire.flow import HIGH_WATER, Inflow, Outflow
 from proxy.wire.reset import reset
+from proxy.wire.splice import LEAST, Pipes, is_plain
 
 _NOTHING_MORE: Final = [b"Content-Length: 0", b"Connection: close"]
 # From this size on, to copy a body behind its head costs more than to hand both over.
@@ -105,9 +106,11 @@ class Sender:
     sent: bytes of the response being sent. begun: some of them have gone.
     """
 
-    __slots__ = ("_version", "begun", "outflow", "sent", "transport")
+    __slots__ = ("_loop", "_pipes", "_version", "begun", "outflow", "sent", "transport")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, pipes: Pipes) -> None:
+        self._loop = loop
+        self._pipes = pipes
         self.outflow = Outflow(loop)
         self.transport: asyncio.Transport | None = None
         self.sent = 0
@@ -168,6 +171,8 @@ class Sender:
         if self.outflow.full:
             await self.outflow.drain()
         left = length
+        if left is not None and left >= LEAST and isinstance(body, Inflow):
+            left -= await self._carry(body, left)
         async for piece in body:
             if not piece:
                 # As a chunk it would be the last one.
@@ -183,3 +188,37 @@ class Sender:
             raise Aborted("internal_error", cause="body shorter than its length")
         if chunked:
             self.write(LAST_CHUNK)
+
+    async def _carry(self, body: Inflow, size: int) -> int:
+        """Let the kernel carry what is to come of a body, if it can: bytes that have gone.
+
+        Raises ConnectionResetError when the client is gone.
+        """
+        transport, source = self.transport, body.source
+        if transport is None or source is None or not is_plain(transport):
+            return 0
+        before = self.sent
+        # Nothing may wait in the transport that belongs before what goes past it.
+        transport.set_write_buffer_limits(high=0)
+        try:
+            here = body.hold()
+            if here:
+                self.write(here)
+            # What is written in a turn of the loop leaves at its end.
+            await asyncio.sleep(0)
+            await self.outflow.drain()
+            passage = self._pipes.open(self._loop, source, transport, size - len(here))
+            if passage is not None:
+                rest = b""
+                try:
+                    await body.wait(passage.done)
+                finally:
+                    rest = passage.end()
+                    self.sent += passage.gone
+                if rest:
+                    self.write(rest)
+            body.go_on()
+        finally:
+            if not transport.is_closing():
+                transport.set_write_buffer_limits(high=HIGH_WATER)
+        return self.sent - before

@@ -18,12 +18,13 @@ from typing import Final, Protocol, cast
 from proxy.asking import Asker
 from proxy.contract import Response
 from proxy.errors import GatewayError, Unanswered
-from proxy.http1.chunked import ChunkedDecoder, ChunkedError
-from proxy.http1.framing import CHUNKED
+from proxy.http1.chunked import ChunkedError
 from proxy.http1.message import ResponseHead
+from proxy.upstream.coming import Coming
 from proxy.upstream.heads import Heads
 from proxy.wire.deadlines import NEVER, Deadlines
 from proxy.wire.flow import HIGH_WATER, Inflow, Outflow
+from proxy.wire.splice import LEAST, Source, is_plain
 from proxy.wire.tunnel import Tunnel
 from proxy.wire.turn import Turn
 
@@ -81,9 +82,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._asker: Asker | None = None
         self._method, self._upgrade = "", False
         self._sent = self._reuse = True
-        self._inflow: Inflow | None = None
-        self._decoder: ChunkedDecoder | None = None
-        self._remaining = -1
+        self._coming: Coming | None = None
         self._tunnel: Tunnel | None = None
         self._early = b""
         self._poll: select.poll | None = None
@@ -148,9 +147,9 @@ class UpstreamConnection(asyncio.Protocol):
         """
         if asker is not None and self._asker is not asker:
             return
-        if self._inflow is not None:
+        if self._coming is not None:
             # Whoever watches how bodies end needn't know of it.
-            self._inflow.on_end = None
+            self._coming.inflow.on_end = None
         self._fail(GatewayError("upstream_closed", cause=reason), reason)
         if self.transport is not None:
             self.transport.abort()
@@ -161,7 +160,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def close(self, reason: str) -> None:
         """Take no further part in anything, and close; `reason` labels a metric."""
-        self._asker = self._inflow = None
+        self._asker = self._coming = None
         self.deadline = NEVER
         if self.pump is not None:
             self.pump.cancel()
@@ -185,7 +184,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._asker is None:
             self.close("idle")
         else:
-            waited = self._inflow is None
+            waited = self._coming is None
             kind, cause = (Unanswered, "no response") if waited else (GatewayError, "body stalled")
             self._fail(kind("upstream_timeout", cause=cause), "timeout")
 
@@ -202,8 +201,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a response head or body, of a tunnel, or stray ones."""
-        if self._inflow is not None:
-            self._read_body(self._inflow, data)
+        if self._coming is not None:
+            self._read_body(self._coming, data)
         elif self._tunnel is not None:
             self._tunnel.from_upstream(data)
         elif self._asker is None:
@@ -255,7 +254,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._tunnel is not None:
             self._tunnel.upstream_full(False)
         elif not self._sent:
-            self.deadline = NEVER if self._inflow is None else self._clock() + self._body_idle
+            self.deadline = NEVER if self._coming is None else self._clock() + self._body_idle
 
     def _read_head(self) -> None:
         """Read what came of a head, if nobody did yet."""
@@ -298,16 +297,16 @@ class UpstreamConnection(asyncio.Protocol):
             response.body = rest if len(rest) == framing else rest[:framing]
             self._complete(rest[framing:])
         else:
-            inflow = self._inflow = Inflow(self._loop, self._gate)
+            inflow = Inflow(self._loop, self._gate)
+            coming = self._coming = Coming(inflow, framing)
             inflow.on_abandon = partial(self.abort, "abandoned")
             response.body = inflow
             self.deadline = self._clock() + self._body_idle
-            if framing == CHUNKED:
-                self._decoder = ChunkedDecoder(padded=True)
-            elif isinstance(framing, int):
-                self._remaining = framing
+            transport = self.transport
+            if isinstance(framing, int) and framing >= LEAST and transport and is_plain(transport):
+                inflow.source = Source(transport, self._passed)
             if rest:
-                self._read_body(inflow, rest)
+                self._read_body(coming, rest)
             if inflow.complete:
                 # The end came along with the head: a body of known length is cheaper to send.
                 response.body = inflow.ready()
@@ -318,31 +317,27 @@ class UpstreamConnection(asyncio.Protocol):
             self._answered = True
         asker.answered(response)
 
-    def _read_body(self, inflow: Inflow, data: bytes) -> None:
+    def _read_body(self, coming: Coming, data: bytes) -> None:
         self.deadline = self._clock() + self._body_idle
-        if self._decoder is not None:
-            try:
-                pieces, rest = self._decoder.feed(data)
-            except ChunkedError as error:
-                self._fail(GatewayError("upstream_invalid", cause=str(error)), "invalid")
-                return
-            for piece in pieces:
-                inflow.feed(piece)
-            if self._decoder.finished:
-                self._finish_body(inflow, rest)
-        elif self._remaining < 0:
-            inflow.feed(data)
-        elif len(data) < self._remaining:
-            self._remaining -= len(data)
-            inflow.feed(data)
-        else:
-            inflow.feed(data[: self._remaining])
-            self._finish_body(inflow, data[self._remaining :])
+        try:
+            rest = coming.feed(data)
+        except ChunkedError as error:
+            self._fail(GatewayError("upstream_invalid", cause=str(error)), "invalid")
+            return
+        if rest is not None:
+            self._finish_body(coming.inflow, rest)
+
+    def _passed(self, size: int, blocked: bool) -> None:
+        """So much of the body has gone by, and the client is slow if `blocked`."""
+        coming = self._coming
+        if coming is None:
+            return
+        self.deadline = NEVER if blocked else self._clock() + self._body_idle
+        if coming.skip(size):
+            self._finish_body(coming.inflow, b"")
 
     def _finish_body(self, inflow: Inflow, rest: bytes) -> None:
-        self._inflow = None
-        self._decoder = None
-        self._remaining = -1
+        self._coming = None
         inflow.finish()
         self._complete(rest)
 
@@ -361,12 +356,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _ended(self, *, clean: bool) -> None:
         self._read_head()
-        inflow = self._inflow
-        if inflow is not None and clean and self._decoder is None and self._remaining < 0:
+        coming = self._coming
+        if coming is not None and clean and coming.ends_by_closing:
             self._reuse = False
-            self._finish_body(inflow, b"")
-            return
-        if inflow is not None:
+            self._finish_body(coming.inflow, b"")
+        elif coming is not None:
             self._fail(GatewayError("upstream_closed", cause="response cut short"), "cut_short")
         elif self._asker is not None and self._heads.data:
             self._fail(GatewayError("upstream_invalid", cause="head cut short"), "cut_short")
@@ -378,10 +372,10 @@ class UpstreamConnection(asyncio.Protocol):
             self.close("closed_by_upstream")
 
     def _fail(self, error: GatewayError, reason: str) -> None:
-        asker, inflow = self._asker, self._inflow
+        asker, coming = self._asker, self._coming
         self.close(reason)
-        if inflow is not None:
-            inflow.fail(error)
+        if coming is not None:
+            coming.inflow.fail(error)
         if asker is not None and not self._answered:
             asker.failed(error)
 
@@ -391,7 +385,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if open_:
             transport.resume_reading()
-            if self._inflow is not None:
+            if self._coming is not None:
                 self.deadline = self._clock() + self._body_idle
         else:
             # While the client reads slowly the upstream isn't late.

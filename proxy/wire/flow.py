@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.errors import GatewayError
+from proxy.wire.splice import Source
 
 # One read of the loop adds up to 256 KB beyond the high mark.
 HIGH_WATER: Final = 128 * 1024
@@ -24,11 +25,12 @@ class Inflow:
     gate: called with False when too much waits unread, and with True when it may go on.
     on_wait: called when the reader first has to wait, so that `100 Continue` can be sent.
     on_abandon: called when the reader gives up before the end. on_end: called at the end, with
-    False when the rest will never come; not when the reader gave up.
+    False when the rest will never come; not when the reader gave up. source: where it comes
+    from, if it may be carried from there.
     """
 
     __slots__ = ("_done", "_error", "_gate", "_loop", "_open", "_pieces", "_size", "_waiter",
-                 "on_abandon", "on_end", "on_wait", "received")  # fmt: skip
+                 "on_abandon", "on_end", "on_wait", "received", "source")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, gate: Callable[[bool], None]) -> None:
         self._loop = loop
@@ -43,6 +45,7 @@ class Inflow:
         self.on_abandon: Callable[[], None] | None = None
         self.on_end: Callable[[bool], None] | None = None
         self.received = 0
+        self.source: Source | None = None
 
     def feed(self, piece: bytes) -> None:
         """Add a piece."""
@@ -133,6 +136,26 @@ class Inflow:
             finally:
                 self._waiter = None
         return self.ready()
+
+    def hold(self) -> bytes:
+        """Stop the sender, however little waits; what has arrived and wasn't read."""
+        data = self.ready()
+        self._open = False
+        self._gate(False)
+        return data
+
+    async def wait(self, done: asyncio.Future[None]) -> None:
+        """Return when this is done, which it is as well when the rest will never come."""
+        if not self._done and self._error is None:
+            self._waiter = done
+            try:
+                await done
+            finally:
+                self._waiter = None
+
+    def go_on(self) -> None:
+        """Let the sender go on after `hold`."""
+        self._reopen()
 
     def _reopen(self) -> None:
         if not self._open:

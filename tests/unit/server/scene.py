@@ -35,6 +35,7 @@ from proxy.upstream.forward import Forwarder
 from proxy.upstream.pool import Pool
 from proxy.wire.deadlines import Deadlines
 from proxy.wire.flow import HIGH_WATER
+from proxy.wire.splice import Pipes
 from proxy.wire.turn import Turn
 from tests.unit.paused_loop import PausedLoop, settle
 from tests.unit.policies.world import World
@@ -206,8 +207,8 @@ class Scene:
         )
         self.gateway = self._gateway(policies)
         self.listener = Listener(
-            loop, loop.time, lambda: self.world.wall, self.deadlines, self.turn, self.traffic,
-            "http", "80", self.gateway, Server.model_validate(server),
+            loop, loop.time, lambda: self.world.wall, self.deadlines, self.turn, Pipes(),
+            self.traffic, "http", "80", self.gateway, Server.model_validate(server),
         )  # fmt: skip
         self.connections: list[Line] = []
 

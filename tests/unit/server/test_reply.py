@@ -8,6 +8,7 @@ from proxy.contract import Request, Response, TraceContext
 from proxy.errors import Aborted, GatewayError
 from proxy.http1.headers import Headers
 from proxy.server.reply import DateLine, Sender, frame_response
+from proxy.wire.splice import Pipes
 from tests.unit.paused_loop import PausedLoop, settle
 from tests.unit.transport import Wire
 
@@ -63,7 +64,7 @@ class Client:
     def __init__(self, loop: PausedLoop) -> None:
         self._loop = loop
         self.wire = Wire()
-        self.sender = Sender(loop)
+        self.sender = Sender(loop, Pipes())
         self.sender.transport = self.wire
         self.keep_alive = True
 
@@ -326,7 +327,7 @@ def test_a_failure_after_the_head_can_only_cut_the_connection(client: Client) ->
 
 
 def test_a_failure_without_a_client_is_nobodys(loop: PausedLoop) -> None:
-    sender = Sender(loop)
+    sender = Sender(loop, Pipes())
     sender.break_off(GatewayError("upstream_closed"), a_request())
     sender.interim(100, Headers())
     assert not sender.begun

@@ -263,6 +263,34 @@ def test_a_cancelled_reader_loses_nothing(loop: PausedLoop) -> None:
     loop.run(story())
 
 
+def test_a_sender_that_is_held_stands_still_however_little_waits(loop: PausedLoop) -> None:
+    body = Body(loop)
+    body.inflow.feed(b"some")
+    assert body.inflow.hold() == b"some"
+    assert body.gate == [False]
+    body.inflow.go_on()
+    body.inflow.go_on()
+    assert body.gate == [False, True]
+
+
+def test_whoever_waits_for_something_else_is_told_of_a_failure(loop: PausedLoop) -> None:
+    async def story() -> None:
+        body = Body(loop)
+        done: asyncio.Future[None] = loop.create_future()
+        waiting = loop.create_task(body.inflow.wait(done))
+        await settle()
+        assert not waiting.done()
+        body.inflow.fail(GatewayError("upstream_closed"))
+        await settle()
+        assert waiting.done()
+        # And needn't wait for it when it is known.
+        await body.inflow.wait(loop.create_future())
+        with pytest.raises(GatewayError):
+            await body.rest()
+
+    loop.run(story())
+
+
 # -- outflow ----------------------------------------------------------------------------------
 
 
