@@ -62,10 +62,11 @@ class DraftFields:
         self._windows = tuple(bool(policy.window) for policy in policies)
         # Rendered by one call, as this happens for each response.
         self._form = b", ".join([_form(policy) for policy in policies])
+        self._line = STATE + b": " + self._form
 
-    def state_of_one(self, remaining: int, reset: float) -> bytes:
-        """As `state`, of the only quota, which has a window and a finite time."""
-        return self._form % (remaining, ceil(reset))
+    def line_of_one(self, remaining: int, reset: float) -> bytes:
+        """The finished field RateLimit of the only quota, which has a window and a finite time."""
+        return self._line % (remaining, ceil(reset))
 
     def state(self, states: Sequence[QuotaState]) -> bytes:
         """The value of RateLimit; `states` in the order of the policies."""

@@ -11,10 +11,9 @@ no record goes back in time: what was counted later counts as counted now.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from math import floor, inf
 from struct import Struct
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from proxy.limits import Quota, Verdict
 from proxy.store.table import Place, Table
@@ -42,12 +41,11 @@ _COLUMN: Final = Struct("<H")
 _COLUMN_MAX: Final = 0xFFFF
 
 
-class Way(Enum):
-    """take: if there is room. look: take nothing. charge: whether there is room or not."""
+Way = Literal["take", "look", "charge"]
+"""take: if there is room. look: take nothing. charge: whether there is room or not.
 
-    TAKE = 1
-    LOOK = 2
-    CHARGE = 3
+No enumeration: on Python 3.11 naming a member of one costs 0.08 µs, thrice for each request.
+"""
 
 
 class Counting(Protocol):
@@ -98,7 +96,7 @@ class Gcra:
                 debt = 0.0
         after = debt + cost * interval
         early = after - self._room
-        if way is not Way.CHARGE and (early > slack or way is Way.LOOK):
+        if way == "look" or (early > slack and way == "take"):
             left = int((self._room - debt + slack) / interval)
             fits = early <= slack
             wait = 0.0 if fits else early if cost <= self._burst else inf
@@ -151,7 +149,7 @@ class FixedWindow:
         left = self._count - count
         rest = (window + 1) * self._period - wall
         fits = cost <= left
-        if way is Way.LOOK or (way is Way.TAKE and not fits):
+        if way == "look" or (way == "take" and not fits):
             wait = 0.0 if fits else rest if cost <= self._count else inf
             return Verdict(fits, max(0, int(left)), wait, rest if count else 0.0, wall)
         now = self._clock()
@@ -205,7 +203,7 @@ class SlidingWindow:
         total = sum(counts)
         left = self._count - total
         fits = cost <= left
-        if way is Way.LOOK or (way is Way.TAKE and not fits):
+        if way == "look" or (way == "take" and not fits):
             wait = 0.0 if fits else self._wait(counts, newest, wall, cost - left)
             reset = self._wait(counts, newest, wall, total) if total else 0.0
             return Verdict(fits, max(0, left), wait if cost <= self._count else inf, reset, wall)
@@ -273,7 +271,7 @@ class Concurrency:
         held = sum(self._columns.unpack_from(memory, place.state_at)) if known else 0
         left = self._count - held
         fits = left > 0
-        if way is Way.LOOK or (way is Way.TAKE and not fits):
+        if way == "look" or (way == "take" and not fits):
             # Nobody knows when one will end.
             return Verdict(fits, max(0, left), 0.0 if fits else 1.0, 0.0)
         now = self._clock()

@@ -133,13 +133,13 @@ class MemoryLimiter:
         try:
             last = self._last.take
             if not self._others:
-                return (last(home.places[0], cost, Way.TAKE),)
+                return (last(home.places[0], cost, "take"),)
             # The last one is taken from at once if all others have room, and then they are.
-            others = self._of_others(home, cost, Way.LOOK)
+            others = self._of_others(home, cost, "look")
             fits = all(verdict.allowed for verdict in others)
-            verdict = last(home.places[-1], cost, Way.TAKE if fits else Way.LOOK)
+            verdict = last(home.places[-1], cost, "take" if fits else "look")
             if fits and verdict.allowed:
-                others = self._of_others(home, cost, Way.CHARGE)
+                others = self._of_others(home, cost, "charge")
             return (*others, verdict)
         finally:
             if locks is not None:
@@ -151,7 +151,7 @@ class MemoryLimiter:
         if not self._acquire(home):
             return self._stand_in.look(key, cost)
         try:
-            return self._each(home, cost, Way.LOOK)
+            return self._each(home, cost, "look")
         finally:
             self._release(home)
 
@@ -162,7 +162,7 @@ class MemoryLimiter:
             self._stand_in.charge(key, cost)
             return
         try:
-            self._each(home, cost, Way.CHARGE)
+            self._each(home, cost, "charge")
         finally:
             self._release(home)
 
@@ -240,4 +240,4 @@ class Alone(MemoryLimiter):
 
     def take(self, key: str, cost: int = 1) -> Reading:
         """Take `cost` from the quota of the key, if it has room for it."""
-        return (self._take(self._place(key), cost, Way.TAKE),)
+        return (self._take(self._place(key), cost, "take"),)

@@ -23,7 +23,6 @@ from proxy.policies.rate_limit.rules import Rule
 Fields = Literal["draft", "legacy", "none"]
 
 _REFUSALS_MAX: Final = 256
-_STATE_START: Final = STATE + b": "
 _STATE_KEY: Final = key_of(STATE)
 _POLICY_KEY: Final = key_of(POLICY)
 
@@ -46,9 +45,12 @@ class Replies:
 
     def tell_one(self, headers: Headers, verdict: Verdict) -> None:
         """As `tell`, in the common case: one rule, which admitted."""
-        state = self._draft.state_of_one(verdict.remaining, verdict.reset_after)
-        headers.add_line(_STATE_KEY, _STATE_START + state)
-        headers.add_line(_POLICY_KEY, self._described)
+        lines = headers.lines
+        if _STATE_KEY in lines or _POLICY_KEY in lines:
+            self.tell(headers, (verdict,))
+            return
+        lines[_STATE_KEY] = self._draft.line_of_one(verdict.remaining, verdict.reset_after)
+        lines[_POLICY_KEY] = self._described
 
     def tell(self, headers: Headers, verdicts: Reading) -> None:
         """Write what is left; `verdicts` in the order of the rules."""
