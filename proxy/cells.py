@@ -127,13 +127,17 @@ class Tally:
 
     def count(self, *key: str) -> None:
         """Count one of this key."""
+        self.row(key)[0] += 1
+
+    def row(self, key: tuple[str, ...]) -> Row:
+        """Where this key's count is."""
         row = self._rows.get(key)
         if row is None:
             if len(self._rows) >= self._limit:
                 key = self._other
             row = self._rows.get(key) or self._open(key)
             self._rows[key] = row
-        row[0] += 1
+        return row
 
 
 class Traffic:

@@ -129,10 +129,11 @@ class GatewayError(Exception):
                 raise ValueError(f"error code {code!r} is not in the table and has no status")
             row = Code(status, fault or "client", "The request was refused.")
         super().__init__(code)
+        own_status, own_fault, own_detail = row
         self.code = code
-        self.status = row.status if status is None else status
-        self.fault: Fault = row.fault if fault is None else fault
-        self.detail = row.detail if detail is None else detail
+        self.status = own_status if status is None else status
+        self.fault: Fault = own_fault if fault is None else fault
+        self.detail = own_detail if detail is None else detail
         self.headers = headers
         self.cause = cause
         self.close = close

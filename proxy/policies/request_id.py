@@ -49,14 +49,11 @@ class RequestId:
 
     def edit_request(self, request: Request) -> None:
         """Keep or make the ID."""
-        came = request.headers.raw(self._key)
-        if (
-            came is not None
-            and (self._any or (self._trusted and request.trusted))
-            and self._acceptable(came)
-        ):
-            request.id = came.decode("ascii")
-            return
+        if self._any or (self._trusted and request.trusted):
+            came = request.headers.raw(self._key)
+            if came is not None and self._acceptable(came):
+                request.id = came.decode("ascii")
+                return
         request.id = made = self._make()
         request.headers.lines[self._key] = self._start + made.encode("ascii")
 

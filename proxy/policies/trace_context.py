@@ -77,7 +77,7 @@ class Trace:
         """Continue the trace that came, if it may be believed; else start one."""
         headers = request.headers
         if not (self._any or (self._trusted and request.trusted)):
-            if not _FOREIGN.isdisjoint(headers.keys()):
+            if not headers.lacks(_FOREIGN):
                 headers.drop(_FOREIGN)
             self._start(request)
             return
@@ -85,7 +85,7 @@ class Trace:
         parent = None if came is None else _PARENT(came)
         if parent is None or (parent[1] == b"00" and parent[5] is not None):
             headers.remove("tracestate")
-            if _B3.isdisjoint(headers.keys()):
+            if headers.lacks(_B3):
                 self._start(request)
             else:
                 self._from_b3(request)
@@ -100,7 +100,7 @@ class Trace:
             headers.remove("tracestate")
         elif state != came_state:
             headers.set_raw(b"tracestate", state)
-        if not _B3.isdisjoint(headers.keys()):
+        if not headers.lacks(_B3):
             _write_b3(request)
 
     def edit_response(self, request: Request, response: Response) -> None:

@@ -216,18 +216,23 @@ def _at_once(check: _CheckNow, verdicts: _Verdicts, inside: _Inside) -> Down:
 class _Verdicts:
     """What becomes of a gate's verdicts."""
 
-    __slots__ = ("_name", "_shadow", "admitted")
+    __slots__ = ("_name", "_refused", "_shadow", "admitted")
 
     def __init__(self, bound: BoundPolicy, failures: _Failures) -> None:
         self._name = bound.name
         self._shadow = failures if bound.mode == "shadow" else None
         self.admitted = Decision(bound.name, "admitted")
+        # The last one: most gates refuse for one reason.
+        self._refused = Decision(bound.name, "refused")
 
     def tolerates(self, request: Request, error: Exception) -> bool:
         """Note what the check raised; False when it has to be raised on."""
         if self._shadow is None:
             if isinstance(error, Refused):
-                request.decide(self._name, "refused", error.rule)
+                rule = error.rule
+                if rule != self._refused.detail:
+                    self._refused = Decision(self._name, "refused", rule)
+                request.decisions.append(self._refused)
             return False
         if isinstance(error, Refused):
             request.decide(self._name, "would_refuse", error.rule)

@@ -108,9 +108,10 @@ class Metrics:
         """Count an error that Sidegate answered with, by its code."""
         self._errors.count(code)
 
-    def refused(self, policy: str, code: str, mode: str) -> None:
-        """Count a refusal by a policy. mode: `enforce`, or `shadow` for what would have been."""
-        self._refusals.count(policy, code if _CODE(code) else OTHER, mode)
+    def refusals(self, policy: str, code: str, mode: str) -> Row:
+        """Where refusals by a policy are counted. mode: `enforce`, or `shadow` for what would have
+        been."""
+        return self._refusals.row((policy, code if _CODE(code) else OTHER, mode))
 
     def reloaded(self, ok: bool, digest: str = "") -> None:
         """Note that a configuration was taken, at start as well, or turned down."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.cells import Histogram
-from proxy.contract import Request, RouteInfo
+from proxy.cells import Histogram, Row
+from proxy.contract import Decision, Request, RouteInfo
+from proxy.memo import Memo
 from proxy.telemetry.access_log import Line
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.route_cells import RouteCells
@@ -13,6 +14,7 @@ from proxy.telemetry.tracing.tracer import Tracer
 
 _UNROUTED: Final = "none"
 _ROUTES_MAX: Final = 10_000
+_REFUSALS_MAX: Final = 1024
 _MODES: Final = {"refused": "enforce", "would_refuse": "shadow"}
 
 
@@ -29,6 +31,7 @@ class Observer:
         self._every = every
         self.line = line
         self._cells: dict[str, tuple[RouteCells, Histogram]] = {}
+        self._refusals: Memo[Decision, Row] = Memo(_REFUSALS_MAX)
 
     def finished(
         self,
@@ -61,9 +64,10 @@ class Observer:
             seconds = timings.lasted(status, ended)
         trace_id = request.trace.trace_id if self._every else ""
         route.finished(status, request.method, seconds, overhead, sent, received, trace_id)
-        for policy, outcome, detail in request.decisions:
-            if outcome in _MODES:
-                self._metrics.refused(policy, detail.partition(":")[0], _MODES[outcome])
+        for decision in request.decisions:
+            if decision[1] in _MODES:
+                row = self._refusals.get(decision)
+                (self._learn_refusal(decision) if row is None else row)[0] += 1
         if error:
             self._metrics.failed(error)
         if self.line is not None:
@@ -73,6 +77,13 @@ class Observer:
         """The trace of a request that was counted is recorded: make it an exemplar."""
         cells, _ = self._cells.get(request.route.name) or self._learn(request.route)
         cells.mark(request.trace.trace_id, request.timings.lasted(status, ended))
+
+    def _learn_refusal(self, decision: Decision) -> Row:
+        code, _, cause = decision.detail.partition(":")
+        row = self._metrics.refusals(decision.policy, code, _MODES[decision.outcome])
+        if not cause:
+            self._refusals[decision] = row
+        return row
 
     def _learn(self, route: RouteInfo) -> tuple[RouteCells, Histogram]:
         # Routes come from the configuration; an upstream without a name observes nothing

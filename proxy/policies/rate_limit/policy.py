@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, cast
 
-from proxy.contract import Counter, Handler, PolicySpec, Request, Response, Toolkit
+from proxy.contract import Counter, Decision, Handler, PolicySpec, Request, Response, Toolkit
 from proxy.errors import Refused
 from proxy.http1.networks import Networks, range_of
 from proxy.limits import Pending, Reading
@@ -23,7 +23,7 @@ from proxy.policies.rate_limit.replies import Replies
 from proxy.policies.rate_limit.settlement import STATE, Guard
 
 _NAME: Final = "rate_limit"
-# How many of those who were refused are remembered by what the log calls them.
+# How many of those who were refused are remembered, with what the log calls them.
 _MET_MAX: Final = 1024
 
 
@@ -46,7 +46,7 @@ class RateLimit:
         }
         self.desk = LimitDesk(self.name, self.groups, self.tiers)
         self._options = options
-        self._met: Memo[tuple[Group, str, str], str] = Memo(_MET_MAX)
+        self._met: Memo[tuple[Group, str, str], Decision] = Memo(_MET_MAX)
         part = options.tier or self.groups[0].key.parts[0]
         self._tier = Key((part,), "exempt", options.ipv4_prefix, options.ipv6_prefix)
         self._exempt_clients = Networks(map(range_of, options.exempt.clients))
@@ -208,10 +208,11 @@ class RateLimit:
     def _note_refusal(self, request: Request, group: Group, key: str, rule: str) -> None:
         """Count it, and tell the log; who is refused is often refused again."""
         self._tally.refused(rule)
-        who = self._met.get((group, rule, key))
-        if who is None:
-            who = self._met[group, rule, key] = self._for_log(request, group, rule)
-        request.decide(_NAME, "limited", who)
+        met = self._met.get((group, rule, key))
+        if met is None:
+            met = Decision(_NAME, "limited", self._for_log(request, group, rule))
+            self._met[group, rule, key] = met
+        request.decisions.append(met)
 
     def _tell_plainly(self, request: Request, response: Response) -> None:
         """Write what is left of the only limit into a response."""

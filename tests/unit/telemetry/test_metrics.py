@@ -99,8 +99,8 @@ def test_upstreams_and_pools(metrics: Metrics) -> None:
 def test_errors_refusals_and_reloads(metrics: Metrics) -> None:
     metrics.failed("rate_limited")
     metrics.failed("rate_limited")
-    metrics.refused("rate_limit", "rate_limited", "enforce")
-    metrics.refused("rate_limit", "rate_limited", "shadow")
+    metrics.refusals("rate_limit", "rate_limited", "enforce")[0] += 1
+    metrics.refusals("rate_limit", "rate_limited", "shadow")[0] += 1
     before = scrape(metrics)
     assert "sidegate_config_age_seconds" not in before, "nothing was loaded yet"
     metrics.reloaded(True, "abc123")
