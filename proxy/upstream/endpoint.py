@@ -78,21 +78,22 @@ async def open_connection(
 ) -> UpstreamConnection:
     """Connect, TLS included. Raises Unreachable (502, or 504 when it took too long)."""
     times = endpoint.timeouts
+    connection = UpstreamConnection(
+        loop, clock, deadlines, turn, owner, times.response, times.body_idle
+    )
 
     def make() -> UpstreamConnection:
-        return UpstreamConnection(
-            loop, clock, deadlines, turn, owner, times.response, times.body_idle
-        )
+        return connection
 
-    address = endpoint.address
+    address, opened = endpoint.address, False
     try:
         async with asyncio.timeout(times.connect):
             if address.scheme == "unix":
-                _, connection = await loop.create_unix_connection(make, address.host)
+                await loop.create_unix_connection(make, address.host)
             elif endpoint.tls is None:
-                _, connection = await loop.create_connection(make, address.host, address.port)
+                await loop.create_connection(make, address.host, address.port)
             else:
-                _, connection = await loop.create_connection(
+                await loop.create_connection(
                     make,
                     address.host,
                     address.port,
@@ -100,8 +101,13 @@ async def open_connection(
                     server_hostname=endpoint.server_name,
                     ssl_handshake_timeout=max(times.connect, 0.1),
                 )
+            opened = True
     except TimeoutError:
         raise Unreachable("connect_timeout", cause=f"{endpoint.text}: timed out") from None
     except (OSError, UnicodeError) as error:
         raise Unreachable("upstream_unreachable", cause=f"{endpoint.text}: {error}") from None
+    finally:
+        if not opened:
+            # Given up in the very moment in which it opened, it hears of no end from uvloop.
+            deadlines.discard(connection)
     return connection

@@ -8,9 +8,16 @@ from typing import Any, Final
 
 import pytest
 
+from proxy.config.upstream import Pool as PoolOptions
+from proxy.config.upstream import UpstreamTimeouts, UpstreamTls
+from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.endpoint import make_endpoint, open_connection
+from proxy.upstream.pool import Pool
+from proxy.wire.deadlines import Deadlines
+from proxy.wire.turn import Turn
 from tests.integration.client import TIMEOUT, ask, connected, request, until
 from tests.integration.gateway import Gateway, before
-from tests.integration.origins import OK, Holding, Script, answering
+from tests.integration.origins import OK, Holding, RawOrigin, Script, answering
 
 EMPTY: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
 
@@ -90,6 +97,33 @@ async def test_a_client_that_leaves_gives_up_its_place(tmp_path: Path) -> None:
 
 
 # -- age ---------------------------------------------------------------------------------------
+
+
+async def test_one_that_is_given_up_as_it_opens_leaves_nothing_behind() -> None:
+    """In whichever turn of the event loop that is: what is swept must not grow for ever."""
+    loop = asyncio.get_running_loop()
+    deadlines, turn = Deadlines(loop.time), Turn(loop)
+    given_up = 0
+
+    async def open_(owner: Pool) -> UpstreamConnection:
+        return await open_connection(endpoint, owner, loop, loop.time, deadlines, turn)
+
+    async with RawOrigin(answering(OK)) as origin:
+        endpoint = make_endpoint(origin.url, UpstreamTls(), UpstreamTimeouts())
+        owner = Pool("service", origin.url, PoolOptions(), open_, loop.time, loop)
+        while True:
+            opening = loop.create_task(owner.get(careful=False))
+            for _ in range(given_up):
+                await asyncio.sleep(0)
+            if opening.done():
+                break
+            opening.cancel()
+            await asyncio.wait([opening])
+            given_up += 1
+        assert given_up > 1
+        (await opening).close("tested")
+        await until(lambda: len(deadlines) == 0)
+        assert (owner.in_use, owner.idle) == (0, 0)
 
 
 async def test_an_idle_connection_is_closed_in_time(tmp_path: Path) -> None:
