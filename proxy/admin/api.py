@@ -14,10 +14,12 @@ from typing import Any, Final, Protocol
 
 from aiohttp import hdrs, web
 
+from proxy.admin.body import sentence
 from proxy.admin.cache import read_purge
 from proxy.admin.change import read_change
 from proxy.admin.guard import foreign, rebound
 from proxy.admin.pages import SECURITY_HEADERS, show_error, show_json, show_text
+from proxy.config.units import show_size
 from proxy.contract import Log
 from proxy.store.purge import Purge
 from proxy.telemetry.redaction import redact
@@ -28,8 +30,8 @@ _BODY_MAX: Final = 64 * 1024
 _CODES: Final = {
     403: ("forbidden", "The request is not allowed."),
     404: ("route_not_found", "There is no such resource; GET / lists them."),
-    405: ("method_not_allowed", "This resource does not support the method."),
-    413: ("body_too_large", "The request body exceeds the limit."),
+    413: ("body_too_large", f"The body is larger than {show_size(_BODY_MAX)}."),
+    417: ("bad_request", "Of expectations only 100-continue is known."),
 }
 _INDEX: Final = {
     "GET /healthz": "200 while the process lives",
@@ -50,6 +52,11 @@ _INDEX: Final = {
     "POST /reload": "read the configuration again; 409 and the problems if it can't be used, 503 "
     "if a worker does not answer",
 }
+
+
+Refuse = Callable[[web.BaseRequest, BaseException | None], web.Response]
+REFUSE: Final[web.AppKey[Refuse]] = web.AppKey("refuse")
+"""In the application: what answers a request that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,28 +145,33 @@ class _Api:
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._answer_errors], client_max_size=_BODY_MAX)
+        how = {"expect_handler": self._expect}
         app.add_routes(
-            [
-                web.get("/", self._index),
-                web.get("/healthz", self._healthz),
-                web.get("/readyz", self._readyz),
-                web.get("/metrics", self._metrics),
-                web.get("/config", self._config),
-                web.get("/routes", self._routes),
-                web.get("/upstreams", self._upstreams),
-                web.get("/log", self._log_levels),
-                web.post("/log", self._change_log_level),
-                web.delete("/log", self._clear_log_levels),
-                web.get("/cache", self._cache),
-                web.post("/cache/purge", self._purge),
-                web.get("/limits", self._limits),
-                web.get("/limits/{policy}", self._limit),
-                web.delete("/limits/{policy}", self._limit),
-                web.post("/reload", self._reload),
-            ]
+            web.RouteDef(method, path, handler, how) for method, path, handler in self._resources()
         )
         app.on_response_prepare.append(_dress)
+        app[REFUSE] = self._refuse
         return app
+
+    def _resources(self) -> list[tuple[str, str, _Handler]]:
+        return [
+            (hdrs.METH_GET, "/", self._index),
+            (hdrs.METH_GET, "/healthz", self._healthz),
+            (hdrs.METH_GET, "/readyz", self._readyz),
+            (hdrs.METH_GET, "/metrics", self._metrics),
+            (hdrs.METH_GET, "/config", self._config),
+            (hdrs.METH_GET, "/routes", self._routes),
+            (hdrs.METH_GET, "/upstreams", self._upstreams),
+            (hdrs.METH_GET, "/log", self._log_levels),
+            (hdrs.METH_POST, "/log", self._change_log_level),
+            (hdrs.METH_DELETE, "/log", self._clear_log_levels),
+            (hdrs.METH_GET, "/cache", self._cache),
+            (hdrs.METH_POST, "/cache/purge", self._purge),
+            (hdrs.METH_GET, "/limits", self._limits),
+            (hdrs.METH_GET, "/limits/{policy}", self._limit),
+            (hdrs.METH_DELETE, "/limits/{policy}", self._limit),
+            (hdrs.METH_POST, "/reload", self._reload),
+        ]
 
     async def _index(self, _: web.Request) -> web.Response:
         return show_json({"sidegate": redact(await self._operator.status()), "resources": _INDEX})
@@ -196,7 +208,7 @@ class _Api:
                 change.level, change.for_, change.route, change.client
             )
         except ValueError as error:
-            return self._error(request, "bad_request", str(error), 400)
+            return self._wrong(request, str(error))
         self._log.warning("log level changed", **change.model_dump(by_alias=True))
         return show_json(levels)
 
@@ -210,7 +222,7 @@ class _Api:
         try:
             purge = read_purge(await request.read())
         except ValueError as error:
-            return self._error(request, "bad_request", f"{error}.", 400)
+            return self._wrong(request, str(error))
         told = await self._operator.purge(purge)
         self._log.info("cache purged", kind=purge.kind, soft=purge.soft, **told)
         return show_json(told)
@@ -222,12 +234,13 @@ class _Api:
         policy, reset = request.match_info["policy"], request.method == hdrs.METH_DELETE
         unknown = sorted(set(request.query) - {"key", "tier"})
         if unknown:
-            return self._error(request, "bad_request", f"There is no parameter {unknown[0]}.", 400)
+            return self._wrong(request, f'unknown parameter "{unknown[0]}"; known are key and tier')
         key = request.query.getall("key", [])
         told = await self._operator.limit(policy, key, request.query.get("tier", ""), reset=reset)
         if problem := told.get("problem"):
-            code = told.get("code", "bad_request")
-            return self._error(request, code, f"{problem}", 503 if "code" in told else 400)
+            if "code" in told:
+                return self._error(request, told["code"], problem, 503)
+            return self._wrong(request, problem)
         if reset:
             self._log.info("limit reset", policy=policy)
         return show_json(told)
@@ -256,7 +269,7 @@ class _Api:
 
     def _error(
         self,
-        request: web.Request,
+        request: web.BaseRequest,
         code: str,
         detail: str,
         status: int,
@@ -273,6 +286,29 @@ class _Api:
             more=more,
         )
 
+    def _wrong(self, request: web.BaseRequest, problem: str) -> web.Response:
+        return self._error(request, "bad_request", sentence(problem), 400)
+
+    async def _expect(self, request: web.Request) -> web.Response | None:
+        """Ask for the body of who waits to be asked (RFC 9110, 10.1.1)."""
+        if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
+            return self._error(request, *_CODES[417], 417)
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return None
+
+    def _refuse(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
+        """Answer what could not be read."""
+        reason = "" if error is None else type(error).__name__
+        self._log.warning("admin request refused", client_ip=request.remote, reason=reason)
+        detail = "This is no request that can be read."
+        if reason == "LineTooLong":
+            detail = "A line at the beginning of the request is too long."
+        response = self._error(request, "bad_request", detail, 400)
+        # By now nobody asks `_dress`.
+        for name, value in SECURITY_HEADERS:
+            response.headers[name] = value
+        return response
+
     def _next_id(self) -> str:
         return f"admin-{next(self._numbers)}"
 
@@ -283,12 +319,17 @@ class _Api:
             return self._error(request, "forbidden", reason, 403)
         try:
             return await handler(request)
+        except web.HTTPMethodNotAllowed as error:
+            allow = ", ".join(sorted(error.allowed_methods))
+            detail = f"{request.path} takes {allow}, not {request.method[:16]}."
+            response = self._error(request, "method_not_allowed", detail, 405)
+            response.headers[hdrs.ALLOW] = allow
+            return response
         except web.HTTPException as error:
             code, detail = _CODES.get(error.status, ("bad_request", error.reason))
-            response = self._error(request, code, detail, error.status)
-            if hdrs.ALLOW in error.headers:
-                response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
-            return response
+            return self._error(request, code, detail, error.status)
+        except web.RequestPayloadError:
+            return self._wrong(request, "the body is cut short, or not coded as it says")
         except Exception as error:
             request_id = self._next_id()
             self._log.error(

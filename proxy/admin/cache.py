@@ -7,20 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
+from proxy.admin.body import read_object
 from proxy.store.purge import KINDS, Purge
 
 
 def read_purge(body: bytes) -> Purge:
     """A purge from JSON: `{"url": …}`, or `prefix`, `glob`, `tag`, or `{"all": true}`, and
     `"soft": true`. Raises ValueError with the fix in words."""
-    try:
-        asked = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise ValueError('the body must be JSON, such as {"url": "https://…"}') from None
-    if not isinstance(asked, dict):
-        raise ValueError('the body must be an object, such as {"url": "https://…"}')
+    asked = read_object(body, '{"url": "https://…"}')
     unknown = sorted(set(asked) - {*KINDS, "soft"})
     if unknown:
         raise ValueError(f"{unknown[0]!r} is unknown; known are {', '.join(KINDS)} and soft")

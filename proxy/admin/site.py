@@ -5,10 +5,37 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterable
+from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
+from proxy.admin.api import REFUSE
 from proxy.wire.accept import Acceptor
+
+_QUIET: Final[dict[str, Any]] = {"access_log": None}
+
+
+class _Visitor(web.RequestHandler):
+    """A connection. What comes by it and is no request is answered like any other error."""
+
+    def __init__(self, server: web.Server, application: web.Application) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **_QUIET)
+        self._refuse = application[REFUSE]
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer; the text of the exception would repeat what was sent, and more."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already")
+        response = self._refuse(request, exc)
+        response.headers[hdrs.SERVER] = "sidegate"
+        response.force_close()
+        return response
 
 
 class AdminSite:
@@ -45,7 +72,7 @@ async def open_site(
     server = runner.server
     if server is None:
         raise RuntimeError("the runner was not set up")
-    acceptors = [Acceptor(loop, lambda _: server(), sock) for sock in sockets]
+    acceptors = [Acceptor(loop, lambda _: _Visitor(server, application), sock) for sock in sockets]
     for acceptor in acceptors:
         await acceptor.start()
     return AdminSite(address, runner, acceptors)

@@ -35,7 +35,7 @@ def parse_duration(value: object) -> float:
     if isinstance(text, str) and text.strip() == "0":
         text = "0s"
     if not isinstance(text, str):
-        raise ValueError(f"a duration needs a unit, such as {value}s or {value}ms")
+        raise ValueError(_unitless("a duration", value, "s", "ms"))
     text = text.strip()
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
@@ -43,12 +43,17 @@ def parse_duration(value: object) -> float:
     return float(sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts))
 
 
+def _unitless(what: str, value: object, one: str, other: str) -> str:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 5
+    return f"{what} needs a unit, such as {number}{one} or {number}{other}"
+
+
 def parse_size(value: object) -> int:
     """Bytes from `512B`, `32KiB`, `10MB`, `1GiB` or `0`. Raises ValueError."""
     if value == 0 and not isinstance(value, bool):
         return 0
     if not isinstance(value, str):
-        raise ValueError(f"a size needs a unit, such as {value}B or {value}KiB")
+        raise ValueError(_unitless("a size", value, "B", "KiB"))
     match = _SIZE.fullmatch(value.strip())
     if match is None:
         if value.strip() == "0":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +13,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from proxy.admin.api import ReloadReport, make_admin
+from proxy.admin.site import open_site
 from proxy.store.purge import Purge
 
 CANARY = "canary-4711-hunter2"
@@ -227,7 +231,9 @@ async def test_reload_is_no_link(client: Client, gateway: Gateway) -> None:
     response = await client.get("/reload")
     assert response.status == 405
     assert response.headers["Allow"] == "POST"
-    assert (await response.json())["error"] == "method_not_allowed"
+    told = await response.json()
+    assert told["error"] == "method_not_allowed"
+    assert told["detail"] == "/reload takes POST, not GET."
     assert gateway.reloads == 0
 
 
@@ -242,6 +248,64 @@ async def test_what_does_not_exist_is_an_envelope(client: Client) -> None:
         "path": "/nothing%20here",
         "request_id": "admin-1",
     }
+
+
+@pytest.mark.parametrize(
+    ("fields", "body", "status", "detail"),
+    [
+        ({}, bytes(70_000), 413, "The body is larger than 64KiB."),
+        ({"Content-Encoding": "gzip"}, b"plain", 400,
+         "The body is cut short, or not coded as it says."),
+        ({"Expect": "a miracle"}, b"", 417, "Of expectations only 100-continue is known."),
+    ],
+)  # fmt: skip
+async def test_what_comes_wrong_is_an_envelope_too(
+    client: Client, log: Log, fields: dict[str, str], body: bytes, status: int, detail: str
+) -> None:
+    response = await client.post("/cache/purge", data=body, headers=fields)
+    told = await response.json()
+    assert (response.status, told["status"], told["detail"]) == (status, status, detail)
+    assert log.lines == [], "what clients do wrong is no failure of ours"
+
+
+@pytest.mark.parametrize(
+    ("sent", "detail"),
+    [
+        (f"{CANARY} / HTTP/1.1\r\n\r\n", "This is no request that can be read."),
+        (f"POST /log HTTP/1.1\r\nHost: a\r\nContent-Length: {CANARY}\r\n\r\n",
+         "This is no request that can be read."),
+        (f"GET /{CANARY * 1000} HTTP/1.1\r\nHost: a\r\n\r\n",
+         "A line at the beginning of the request is too long."),
+    ],
+)  # fmt: skip
+async def test_what_is_no_request_is_not_repeated(
+    gateway: Gateway, log: Log, sent: str, detail: str
+) -> None:
+    app = make_admin(gateway, wall=lambda: 1795521845.123, log=log)
+    sock = socket.create_server(("127.0.0.1", 0))
+    sock.setblocking(False)
+    site = await open_site(app, [sock], "")
+    try:
+        reader, writer = await asyncio.open_connection(*sock.getsockname())
+        writer.write(sent.encode())
+        head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+        writer.close()
+    finally:
+        await site.close()
+    told = json.loads(body)
+    assert " 400 " in head.splitlines()[0]
+    assert (told["error"], told["status"], told["detail"]) == ("bad_request", 400, detail)
+    assert "Server: sidegate" in head.splitlines()
+    assert "X-Content-Type-Options: nosniff" in head.splitlines()
+    [(event, facts)] = log.lines
+    assert event == "admin request refused"
+    assert CANARY not in f"{head} {body} {facts}"
+
+
+async def test_a_body_may_wait_until_it_is_asked_for(client: Client, gateway: Gateway) -> None:
+    response = await client.post("/cache/purge", data=b'{"all": true}', expect100=True)
+    assert response.status == 200
+    assert gateway.purges == [Purge("all")]
 
 
 async def test_a_failure_is_in_the_log_and_not_in_the_answer(
@@ -288,13 +352,21 @@ class TestLogLevels:
     @pytest.mark.parametrize(
         ("body", "named"),
         [
-            (b"", "Invalid JSON"),
-            (b'{"level": "loud"}', "level"),
-            (b'{"level": "debug", "for": "soon"}', "for"),
-            (b'{"level": "debug", "for": "48h"}', "for"),
-            (b'{"level": "debug", "client": "nobody"}', "client"),
-            (b'{"level": "debug", "rout": "a"}', "rout"),
-            (b'{"level": "debug", "route": "missing"}', "missing"),
+            (b"", 'The body must be JSON, such as {"level": "debug", "for": "10m"}.'),
+            (b"[1]", 'The body must be an object, such as {"level": "debug", "for": "10m"}.'),
+            (b"{}", "Give `level`: debug, info, warning or error."),
+            (b'{"level": "loud"}', '`level`: must be debug, info, warning or error, not "loud".'),
+            (
+                b'{"level": "debug", "for": 5}',
+                "`for`: a duration needs a unit, such as 5s or 5ms.",
+            ),
+            (b'{"level": "debug", "for": "48h"}', "`for`: must be at most 1d, not 48h."),
+            (
+                b'{"level": "debug", "client": "nobody"}',
+                '`client`: "nobody" is no address; write 203.0.113.7 or 10.0.0.0/8.',
+            ),
+            (b'{"level": "debug", "rout": "a"}', 'Unknown key "rout"; did you mean "route"?'),
+            (b'{"level": "debug", "route": "missing"}', 'There is no route "missing".'),
         ],
     )
     async def test_what_is_wrong_is_named(
@@ -303,7 +375,7 @@ class TestLogLevels:
         answer = await client.post("/log", data=body)
         told = await answer.json()
         assert (answer.status, told["error"]) == (400, "bad_request")
-        assert named in told["detail"]
+        assert told["detail"] == named
         assert gateway.exempted == []
 
     @pytest.mark.parametrize("method", ["POST", "DELETE"])

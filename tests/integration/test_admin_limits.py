@@ -95,10 +95,10 @@ async def test_a_key_of_several_parts_and_a_tier(tmp_path: Path) -> None:
     ("target", "words"),
     [
         ("/limits/logn?key=a", 'no limits called "logn"; did you mean "login"?'),
-        ("/limits/login?key=a", "give `key` once for each part of the key, which is client_ip and"),
+        ("/limits/login?key=a", "Give `key` once for each part of the key, which is client_ip and"),
         ("/limits/*?key=a&key=b", "which is client_ip, or global"),
         ("/limits/*?key=a&tier=gold", "no tier 'gold'; known are 127.0.0.1"),
-        ("/limits/*?keys=a", "no parameter keys"),
+        ("/limits/*?keys=a", 'parameter "keys"; known are key and tier.'),
     ],
 )
 async def test_what_can_t_be_told_is_told_how_to_ask(

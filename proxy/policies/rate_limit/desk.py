@@ -57,8 +57,8 @@ class LimitDesk:
 
     def _meant(self, values: Sequence[str], tier: str) -> Iterator[Group]:
         if tier and tier not in self._tiers:
-            known = ", ".join(self._tiers) or "none"
-            raise ValueError(f"there is no tier {tier!r}; known are {known}")
+            known = f"; known are {', '.join(self._tiers)}" if self._tiers else ", nor any other"
+            raise ValueError(f"there is no tier {tier!r}{known}")
         groups = self._tiers[tier] if tier else self._groups
         meant = [group for group in groups if len(group.key.named) == len(values)]
         if not meant:

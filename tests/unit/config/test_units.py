@@ -50,6 +50,8 @@ def test_rates(text: str, rate: Rate) -> None:
         (parse_duration, 5, "needs a unit, such as 5s"),
         (parse_duration, 5.5, "needs a unit"),
         (parse_duration, True, "needs a unit"),
+        (parse_duration, None, "such as 5s or 5ms"),
+        (parse_size, [], "such as 5B or 5KiB"),
         (parse_duration, "5 parsecs", "write 250ms"),
         (parse_duration, "", "write 250ms"),
         (parse_duration, "-5s", "write 250ms"),
