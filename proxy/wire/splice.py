@@ -130,6 +130,8 @@ class Passage:
             os.close(self._from)
             raise
         loop.add_reader(self._from, self._move)
+        # The source has to send on from now, in its time.
+        source.passed(0, False)
 
     def end(self) -> bytes:
         """Carry no more; bytes that were received and haven't gone."""
