@@ -17,7 +17,7 @@ from pydantic import ConfigDict
 from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit
 from proxy.errors import CODES, Aborted, GatewayError, Violation
 from proxy.http1.headers import Headers
-from proxy.http1.negotiation import choose_format
+from proxy.http1.negotiation import Format, choose_format
 from proxy.http1.status import REASONS
 from proxy.memo import Memo
 from proxy.timestamp import make_timestamp
@@ -33,6 +33,8 @@ _OF_THE_BODY: Final = frozenset({
 _ENVELOPE_MAX: Final = 16 * 1024
 # How many sets of fields are remembered: they hold times to wait, which change by the second.
 _FIELDS_MAX: Final = 256
+_FORMS_MAX: Final = 256
+_ACCEPT_MAX: Final = 256
 _ENVELOPE_KEYS: Final = frozenset({"error", "detail", "status", "request_id"})
 _TYPES: Final = {
     "json": "application/json",
@@ -73,6 +75,8 @@ class ErrorEnvelope:
         self._shadow = options.mode == "shadow"
         self._timestamp = make_timestamp(toolkit.wall)
         self._fields: Memo[tuple[str, tuple[tuple[str, str], ...]], Headers] = Memo(_FIELDS_MAX)
+        # By the line that says what a client prefers.
+        self._forms: Memo[bytes | None, Format] = Memo(_FORMS_MAX)
         self._log = toolkit.log
 
     def replace(self, request: Request, response: Response) -> Response | Awaitable[Response]:
@@ -166,6 +170,12 @@ class ErrorEnvelope:
             return False
         return isinstance(value, dict) and value.keys() >= _ENVELOPE_KEYS
 
+    def _learn_form(self, request: Request, accept: bytes | None) -> Format:
+        form = choose_format(request.headers.get("accept"))
+        if accept is None or len(accept) <= _ACCEPT_MAX:
+            self._forms[accept] = form
+        return form
+
     def _envelope(
         self,
         request: Request,
@@ -187,12 +197,13 @@ class ErrorEnvelope:
         violations: tuple[Violation, ...] = (),
     ) -> tuple[str, bytes]:
         """In the form that the client prefers."""
+        path = request.path
         facts: dict[str, Any] = {
             "error": code,
-            "detail": _sound(detail),
+            "detail": detail if detail.isascii() else _sound(detail),
             "status": status,
             "timestamp": self._timestamp(),
-            "path": _sound(request.path),
+            "path": path if path.isascii() else _sound(path),
             "request_id": request.id,
         }
         if violations:
@@ -200,7 +211,8 @@ class ErrorEnvelope:
                 {"in": place, "pointer": _sound(pointer), "detail": _sound(text)}
                 for place, pointer, text in violations
             ]
-        form: str = choose_format(request.headers.get("accept"))
+        accept = request.headers.lines.get("accept")
+        form: str = self._forms.get(accept) or self._learn_form(request, accept)
         if form == "html":
             body = _page(facts)
         elif form == "text":
@@ -230,7 +242,7 @@ def _respond(request: Request, status: int, code: str, headers: Headers, body: b
 
 def _sound(text: str) -> str:
     """Text that JSON can carry: bytes that weren't UTF-8 become question marks."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()
 
 
 def _place(error: Exception) -> str:

@@ -12,6 +12,7 @@ from proxy.config.model import Paths
 from proxy.errors import GatewayError
 from proxy.http1 import line as line_module
 from proxy.http1 import repeat as repeat_module
+from proxy.http1.headers import Headers
 from proxy.http1.line import Line, lines_of
 from proxy.http1.message import (
     HeadRules,
@@ -175,8 +176,11 @@ RESPONSES = st.builds(
 )
 
 
+Kept = Memo[bytes, tuple[ResponseHead, Headers]]
+
+
 @pytest.fixture
-def responses() -> Iterator[Memo[bytes, ResponseHead]]:
+def responses() -> Iterator[Kept]:
     """The memory of response heads, empty."""
     lines_of([(name, b"") for name in RESPONSE_NAMES], "upstream_invalid")
     repeat_module._RESPONSES.clear()
@@ -212,9 +216,7 @@ def kept(text: bytes) -> ResponseHead:
 
 @given(text=RESPONSES)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_kept_response_says_what_it_says_by_itself(
-    responses: Memo[bytes, ResponseHead], text: bytes
-) -> None:
+def test_a_kept_response_says_what_it_says_by_itself(responses: Kept, text: bytes) -> None:
     read = response(text)
     if read is not None:
         keep_response(text, read[1], read[0])
@@ -223,7 +225,7 @@ def test_a_kept_response_says_what_it_says_by_itself(
         assert known is None or told(known) == told(read[0])
 
 
-def test_a_response_can_not_change_what_is_kept(responses: Memo[bytes, ResponseHead]) -> None:
+def test_a_response_can_not_change_what_is_kept(responses: Kept) -> None:
     text = RESPONSE % b"now"
     for head in (kept(text), repeated_response(text)):
         assert head is not None
@@ -236,18 +238,18 @@ def test_a_response_can_not_change_what_is_kept(responses: Memo[bytes, ResponseH
     assert told(again) == told(alone[0])
 
 
-def test_any_other_response_is_read_anew(responses: Memo[bytes, ResponseHead]) -> None:
+def test_any_other_response_is_read_anew(responses: Kept) -> None:
     kept(RESPONSE % b"now")
     assert repeated_response(RESPONSE % b"then") is None
 
 
-def test_what_may_be_personal_is_not_kept(responses: Memo[bytes, ResponseHead]) -> None:
+def test_what_may_be_personal_is_not_kept(responses: Kept) -> None:
     for field in (b"Set-Cookie: a=b", b"X-A: " + b"a" * 1024):
         kept((RESPONSE % b"now").replace(b"X-A: 1", field))
     assert not responses
 
 
-def test_memory_for_responses_is_bounded(responses: Memo[bytes, ResponseHead]) -> None:
+def test_memory_for_responses_is_bounded(responses: Kept) -> None:
     line_module._VALUES.clear()
     for number in range(63):
         for length in range(63):
