@@ -103,7 +103,8 @@ class Discovery(Settings):
     servers: tuple[str, ...] = ()
     """Name servers to ask, as `10.0.0.10` or `127.0.0.1:5353`; by default the system's."""
     timeout: Duration = Field(default=5.0, ge=0.1, le=60)
-    """How long a name server may take, and how long requests wait for the first answer of all."""
+    """How long a name server may take, and how long after the start requests wait for the first
+    answer of all; later, while there is none, they get 503 `no_endpoints` at once."""
     least: Duration = Field(default=1.0, ge=0.05, le=3600)
     """Names are asked for again when their TTL is over, but not sooner than this."""
     most: Duration = Field(default=300.0, ge=0.05, le=86400)

@@ -94,6 +94,7 @@ class Cluster:
         self._searching: asyncio.Task[None] | None = None
         self._unfit: dict[str, str] = {}
         self._answered = asyncio.Event()
+        self._searched_until = 0.0
         self._detector = Detector(options.outliers, self.members, self._ejected)
         compared = options.outliers.success_rate or options.outliers.latency
         self._compare_at = self._clock() + options.outliers.interval if compared else NEVER
@@ -157,6 +158,8 @@ class Cluster:
             discovery, tell = self._search.discovery, partial(self._found, self._search)
             if discovery.answer is not None:
                 tell(discovery.answer)
+            if self.options.discovery is not None:
+                self._searched_until = self._clock() + self.options.discovery.timeout
             self._searching = self._means.spawn(discovery.run(tell, self._means))
         for member in self.members():
             self._adopt(member)
@@ -238,9 +241,10 @@ class Cluster:
     async def _wait_for_seats(self) -> None:
         """Wait for the first answer of all. Raises Unsent `no_endpoints` when there are none."""
         options = self.options.discovery
-        if options is not None and not self._answered.is_set():
+        left = self._searched_until - self._clock()
+        if options is not None and not self._answered.is_set() and left > 0:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(options.timeout):
+                async with asyncio.timeout(left):
                     await self._answered.wait()
         if not self.seats:
             raise Unsent("no_endpoints", headers=(("Retry-After", "1"),))

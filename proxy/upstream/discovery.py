@@ -101,8 +101,9 @@ class Discovery:
     def _failed(self, problem: str, means: Means) -> None:
         if problem != self.problem:
             # Once for each kind of failure; the metric counts them all.
+            kept = "the last good answer is kept" if self.answer else "there are no endpoints yet"
             means.log.warning(
-                "discovery failed; the last good answer is kept",
+                f"discovery failed; {kept}",
                 upstream=self._upstream,
                 cause=problem,
             )

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from proxy.config.address import parse_address, parse_server
+from proxy.config.units import show_duration
 from proxy.config.upstream import Discovery
 from proxy.upstream.discovery import PATIENCE, Answer, Found, Source
 from proxy.upstream.listing import FileSource
@@ -121,10 +122,16 @@ def _bracketed(host: str) -> str:
 async def _ask(options: Discovery, name: str, kind: str) -> Records:
     # Half a tenth of a second to import, which upstreams without DNS are spared.
     from dns.exception import DNSException
+    from dns.resolver import NXDOMAIN, LifetimeTimeout
 
     try:
         resolver = _resolver(options)
         return await resolver.resolve(name, kind, raise_on_no_answer=False, search=True)
+    except NXDOMAIN:
+        raise LookupError("there is no such name") from None
+    except LifetimeTimeout:
+        within = show_duration(options.timeout)
+        raise LookupError(f"no name server answered within {within}") from None
     except (DNSException, OSError) as error:
         raise LookupError(" ".join(str(error).split()) or type(error).__name__) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
@@ -139,6 +140,22 @@ async def test_a_service_that_nobody_knows_has_no_instance(port: int, tmp_path: 
             answer = await ask(gateway.url, request())
             assert (answer.status, answer.error) == (503, "no_endpoints")
             assert answer.headers["retry-after"] == "1"
+
+
+async def test_requests_wait_for_the_first_answer_once(port: int, tmp_path: Path) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        discovery = {"dns": f"http://users.test:{port}", "servers": address, "timeout": "2s"}
+        config = {"upstreams": {"service": {"discovery": discovery}}}
+        async with running(config, tmp_path) as gateway:
+            for _ in range(3):
+                answer = await ask(gateway.url, request())
+                assert (answer.status, answer.error) == (503, "no_endpoints")
+            waits = [line["total_ms"] for line in await gateway.lines(count=3)]
+            assert waits[0] > 4 * max(waits[1:]), "nobody else waits for what may never come"
+            [told] = await gateway.lines("discovery failed; there are no endpoints yet")
+            assert told["cause"] == "users.test: no name server answered within 2s"
 
 
 async def test_srv_records_bring_ports_weights_and_priorities(tmp_path: Path) -> None:
