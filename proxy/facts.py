@@ -6,7 +6,7 @@ others' to say.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 AHEAD: Final = "ahead"
 """In `Request.state`: nobody waits for the answer, which is only to be stored."""
@@ -56,9 +56,10 @@ class Timings:
     received: the request's head was complete. forwarded: the policies let it through.
     connected: a connection to the upstream was ready. first_byte: the response's head came.
     responded: the head left, of a response that did not leave as a whole, or opened a tunnel.
+    attempts: what is noted of each time that an endpoint was asked, where that is; None before.
     """
 
-    __slots__ = ("connected", "first_byte", "forwarded", "received", "responded")
+    __slots__ = ("attempts", "connected", "first_byte", "forwarded", "received", "responded")
 
     def __init__(self, received: float) -> None:
         self.received = received
@@ -66,6 +67,7 @@ class Timings:
         self.connected = 0.0
         self.first_byte = 0.0
         self.responded = 0.0
+        self.attempts: list[Any] | None = None
 
     def lasted(self, status: int, ended: float) -> float:
         """Seconds that an exchange took; where it opened a tunnel, until that was open."""

@@ -11,6 +11,7 @@ from proxy.asking import Asked, Asking, Inside, PatientAsker, Pending, ask_throu
 from proxy.config.units import Duration, Share, Size
 from proxy.contract import (
     NO_EXCHANGE,
+    NO_TRACE,
     TRIED,
     Counter,
     Handler,
@@ -121,8 +122,9 @@ class Mirror:
         copy = request.copy()
         copy.state = {name: value for name, value in request.state.items() if name != TRIED}
         copy.exchange = NO_EXCHANGE
-        # The original's times and its log line are its own.
+        # The original's times, its span and its log line are its own.
         copy.timings = type(request.timings)(request.timings.received)
+        copy.trace = NO_TRACE
         copy.headers.set("X-Mirrored", "true")
         return copy
 

@@ -14,10 +14,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.integration.client import TIMEOUT, ask, request
+from tests.integration.client import TIMEOUT, ask, request, until
 from tests.integration.collector import Collector, collecting
 from tests.integration.gateway import before, running
-from tests.integration.origins import OK, RawOrigin, answering
+from tests.integration.origins import OK, Holding, RawOrigin, answering
 from tests.integration.ports import free_port
 from tests.integration.process import process
 from tests.integration.test_telemetry import sent_upstream, total
@@ -255,6 +255,88 @@ async def test_each_endpoint_that_was_asked_has_a_span_of_its_own(tmp_path: Path
     for span, origin in ((first, bad), (second, good)):
         assert span.attributes["url.full"] == f"{origin.url}/"
         assert f"00-{server.trace_id}-{span.span_id}-03" in origin.bytes_received.decode()
+
+
+def parent_of(head: bytes) -> str:
+    """The span that a service was told to be asked by."""
+    found = re.search(rb"traceparent: 00-[0-9a-f]{32}-([0-9a-f]{16})-03", head)
+    assert found is not None
+    return found[1].decode()
+
+
+async def test_what_is_done_aside_belongs_to_the_request_that_began_it(tmp_path: Path) -> None:
+    """A refresh and a copy go on after it, so what the service records hangs from its span."""
+    asked: list[bytes] = []
+    free = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            if len(asked) > 1:
+                await free.wait()
+            fields = b"Cache-Control: max-age=0, stale-while-revalidate=60\r\n"
+            writer.write(b"HTTP/1.1 200 OK\r\n%bContent-Length: 2\r\n\r\nok" % fields)
+
+    async with (
+        collecting() as collector,
+        RawOrigin(script) as origin,
+        RawOrigin(answering(OK)) as candidate,
+    ):
+        config: dict[str, Any] = {
+            "telemetry": tracing(collector),
+            "upstreams": {
+                "service": {"endpoints": [origin.url]},
+                "candidate": {"endpoints": [candidate.url]},
+            },
+            "routes": [{"name": "all", "match": {"path": "/**"}, "upstream": "service"}],
+            "policies": {"cache": {}, "mirror": "candidate"},
+        }
+        async with running(config, tmp_path) as gateway:
+            for _ in range(2):
+                assert (await ask(gateway.url, request())).status == 200
+            await until(lambda: len(asked) == 2 and candidate.bytes_received, "both")
+            first, second = await gateway.lines(count=2)
+            server, client = await collector.trace(first["trace_id"], 2)
+            assert parent_of(asked[0]) == client.span_id
+            assert parent_of(candidate.bytes_received) == server.span_id
+            free.set()
+            [alone] = await collector.trace(second["trace_id"], 1)
+            assert parent_of(asked[1]) == alone.span_id
+            await until(lambda: not any(pool["in_use"] for pool in gateway.app.upstreams()))
+    assert len(collector.spans) == 3
+
+
+async def test_a_hedge_that_overtakes_one_that_waits_for_a_place_has_a_span(tmp_path: Path) -> None:
+    script = Holding()
+    async with collecting() as collector, RawOrigin(script) as origin:
+        patience = {"most": 1, "start": 1, "least": 1, "patience": "1s", "target": "1s"}
+        config: dict[str, Any] = {
+            "telemetry": tracing(collector),
+            "upstreams": {"service": {"endpoints": [origin.url], "concurrency": patience}},
+            "policies": {"retry": {"hedge": "500ms"}},
+        }
+        async with running(config, tmp_path) as gateway:
+
+            async def queue_of(count: int) -> None:
+                async with asyncio.timeout(TIMEOUT):
+                    while True:
+                        [upstream] = (await gateway.page("/upstreams"))["balance"]
+                        if upstream["concurrency"]["waiting"] == count:
+                            return
+
+            async with asyncio.TaskGroup() as group:
+                # No hedge, as it can't be repeated.
+                group.create_task(ask(gateway.url, request("POST", "/", b"x")))
+                await until(lambda: script.asked == 1, "the first")
+                hedged = group.create_task(ask(gateway.url, request()))
+                for count in (1, 2, 1):
+                    await queue_of(count)
+                script.free.set()
+            assert hedged.result().status == 200
+            [line] = [line for line in await gateway.lines(count=2) if line["method"] == "GET"]
+            server, client = await collector.trace(line["trace_id"], 2)
+    assert client.attributes["http.response.status_code"] == 200
+    assert client.parent_id == server.span_id
 
 
 def test_requests_that_are_not_recorded_do_not_even_load_the_sdk(tmp_path: Path) -> None:

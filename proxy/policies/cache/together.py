@@ -13,7 +13,15 @@ from math import log
 from typing import Any
 
 from proxy.asking import FAILURES, Asked, Asker, PatientAsker, Pending, ready
-from proxy.contract import NO_EXCHANGE, Exchange, Request, Response, Timings, Toolkit
+from proxy.contract import (
+    NO_EXCHANGE,
+    NO_TRACE,
+    Exchange,
+    Request,
+    Response,
+    Timings,
+    Toolkit,
+)
 from proxy.current import enter
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
@@ -114,6 +122,8 @@ class Together:
         ask.method = "GET"
         ask.exchange = NO_EXCHANGE
         ask.timings = Timings(self.clock())
+        # It goes on when the span that it belongs to has ended, and has none of its own.
+        ask.trace = NO_TRACE
         ask.decisions = []
         begun = self._begin(case, ask, _Relay(NO_EXCHANGE), background=True)
         begun.left = True

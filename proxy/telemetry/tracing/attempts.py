@@ -1,8 +1,9 @@
 """What is noted of each time that an endpoint is asked, for a span of its own.
 
 May live here: the note, and the handler around the one that asks. Must not live here: what
-becomes of notes (`spans`). They are kept on the request for as long as it lasts, since
-only its end tells whether its trace is kept.
+becomes of notes (`spans`). They are kept with the times of the request for as long as it
+lasts, since only its end tells whether its trace is kept: tries of a copy are the request's
+as well, unless the copy has times of its own.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ SAMPLED = 1
 CANCELLED = "cancelled"
 """In place of an error: nobody wanted the answer any more. Another came first, or the client
 left."""
-
-_NOTES = "attempts"
 
 
 class Attempt:
@@ -42,8 +41,7 @@ class Attempt:
 
 def attempts_of(request: Request) -> list[Attempt]:
     """The attempts of a request so far, in their order."""
-    notes: list[Attempt] = request.state.get(_NOTES, [])
-    return notes
+    return request.timings.attempts or []
 
 
 class Noting:
@@ -95,7 +93,10 @@ class Noting:
 
     def _begin(self, request: Request) -> Attempt:
         attempt = Attempt(self._endpoint, self._clock())
-        request.state.setdefault(_NOTES, []).append(attempt)
+        timings = request.timings
+        if timings.attempts is None:
+            timings.attempts = []
+        timings.attempts.append(attempt)
         if request.trace.flags & SAMPLED:
             attempt.span_id = self._digits(16)
             _name_parent(request, attempt.span_id)

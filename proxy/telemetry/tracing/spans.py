@@ -193,7 +193,8 @@ class SpanWriter:
             trace.flags,
             trace.state,
             offset + int(attempt.began * _NANO),
-            offset + int((attempt.ended or ending.ended) * _NANO),
+            # One that goes on for others may have begun since the end.
+            offset + int((attempt.ended or max(attempt.began, ending.ended)) * _NANO),
             error,
             attributes,
         )

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from proxy.contract import Handler, Request, Response
+from proxy.contract import Handler, Request, Response, Timings
 from proxy.errors import GatewayError
 from proxy.telemetry.tracing.attempts import Noting, attempts_of
 from tests.unit.asking import Ask, Client, Prompt, at_once, by_waiting
@@ -55,6 +55,22 @@ async def test_each_attempt_is_noted(request_in: Request, ask: Ask) -> None:
         await ask(noting(Prompt(failing(GatewayError("upstream_closed"))), ""), request_in)
     await ask(noting(Prompt(answering(upstream_response()), free=False)), request_in)
     assert [attempt.error for attempt in attempts_of(request_in)] == ["upstream_closed", ""]
+
+
+async def test_a_second_try_beside_the_first_is_noted_with_it(
+    request_in: Request, ask: Ask
+) -> None:
+    twin = request_in.copy()
+    twin.state = {}
+    await ask(noting(Prompt(answering(upstream_response(204)))), twin)
+    assert [attempt.status for attempt in attempts_of(request_in)] == [204]
+
+
+async def test_what_goes_on_by_itself_is_not(request_in: Request, ask: Ask) -> None:
+    aside = request_in.copy()
+    aside.timings = Timings(100.0)
+    await ask(noting(Prompt(answering(upstream_response(204)))), aside)
+    assert not attempts_of(request_in)
 
 
 async def test_a_client_that_leaves_breaks_off_what_was_asked(request_in: Request) -> None:

@@ -11,7 +11,7 @@ from proxy.config.telemetry import Tracing
 from proxy.contract import Request, TraceContext
 from proxy.http1.headers import Headers
 from proxy.telemetry.redaction import QueryRedaction
-from proxy.telemetry.tracing.attempts import Attempt
+from proxy.telemetry.tracing.attempts import Attempt, attempts_of
 from proxy.telemetry.tracing.otlp import OtlpExporter
 from proxy.telemetry.tracing.spans import Ending, Span, SpanWriter
 
@@ -35,7 +35,7 @@ def described(
 def attempted(request: Request, endpoint: str, status: int = 0, error: str = "") -> Attempt:
     attempt = Attempt(endpoint, 100.0003)
     attempt.ended, attempt.status, attempt.error = 100.0013, status, error
-    request.state.setdefault("attempts", []).append(attempt)
+    request.timings.attempts = [*attempts_of(request), attempt]
     return attempt
 
 
@@ -158,6 +158,17 @@ def test_an_attempt_that_nobody_wanted_any_more_is_no_failure(request_in: Reques
     assert (lost.error, won.error) == ("", "")
     assert lost.attributes["sidegate.cancelled"] is True
     assert "error.type" not in lost.attributes
+
+
+@pytest.mark.parametrize("began", [100.001, 100.003])
+def test_what_goes_on_for_others_has_no_end_before_its_beginning(
+    request_in: Request, began: float
+) -> None:
+    """The request ended at 100.002, when its client left and others waited for the same."""
+    attempt = attempted(request_in, "http://a:1")
+    attempt.began, attempt.ended = began, 0.0
+    server, client = described(request_in)
+    assert client.ended == max(client.began, server.ended)
 
 
 def test_a_socket_is_an_address_without_a_port(request_in: Request) -> None:
