@@ -201,8 +201,7 @@ def _read_host(host: bytes | None, version: str, target: Target) -> tuple[str, s
             raise GatewayError("invalid_host", "The Host field is missing.", close=True)
         if not target.authority:
             return "", ""
-        host = target.authority.encode("ascii")
-    text = decode(host)
+    text = target.authority if host is None else decode(host)
     read = read_authority(text)
     if read is None:
         raise GatewayError("invalid_host", "The Host field is malformed.", close=True)
@@ -212,7 +211,7 @@ def _read_host(host: bytes | None, version: str, target: Target) -> tuple[str, s
             raise GatewayError(
                 "invalid_host", "The Host field and the target name different hosts.", close=True
             )
-    if not target.authority and len(host) <= _OPTIONS_LENGTH:
+    if host is not None and not target.authority and len(host) <= _OPTIONS_LENGTH:
         _HOSTS[host] = read[0], text
     return read[0], text
 

@@ -229,6 +229,13 @@ def test_http_1_0_needs_no_host() -> None:
     assert (head.host, head.authority, head.target.path) == ("b.example", "b.example:81", "/x")
 
 
+@pytest.mark.parametrize("host", ["\xe9a.test", "a b", "a:99999", "u@a"])
+def test_a_malformed_host_in_a_target_is_refused_too(host: str) -> None:
+    with pytest.raises(GatewayError) as refusal:
+        request(host=False, version=(1, 0), target=f"http://{host}/x")
+    assert refusal.value.status == 400
+
+
 @pytest.mark.parametrize(
     ("target", "host"),
     [
