@@ -99,17 +99,19 @@ class Deadline:
         if self._shadow:
             if self._clock() > ticket:
                 request.decide("deadline", "would_refuse", "deadline_exceeded")
-        elif not isinstance(response.body, bytes):
+            return response
+        _forget(request)
+        if not isinstance(response.body, bytes):
             response.body = _Timed(response.body, ticket, self._clock)
         return response
 
     def failed(self, ticket: float | None, request: Request, error: BaseException) -> Response:
         """It may have taken too long."""
-        if ticket is None or self._shadow or not isinstance(error, TimeoutError):
+        if ticket is None or self._shadow:
             raise error
-        # Whoever is asked instead has time of their own.
-        del request.state[DEADLINE]
-        request.state.pop(LATE, None)
+        _forget(request)
+        if not isinstance(error, TimeoutError):
+            raise error
         request.decide("deadline", "refused", "deadline_exceeded")
         raise GatewayError("deadline_exceeded") from None
 
@@ -122,6 +124,12 @@ class Deadline:
             if said is not None:
                 return said if seconds is None else min(said, seconds)
         return seconds
+
+
+def _forget(request: Request) -> None:
+    """Whoever is asked instead has time of their own."""
+    request.state.pop(DEADLINE, None)
+    request.state.pop(LATE, None)
 
 
 class _Timed:

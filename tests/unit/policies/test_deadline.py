@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import Any, Final
 
@@ -42,10 +43,16 @@ def answered(
     request: Request,
     takes: float = 0.0,
     body: bytes | Drip = b"",
+    fails: Exception | None = None,
+    told: list[float] | None = None,
     **options: Any,
 ) -> Response:
     async def forward(request: Request) -> Response:
+        if told is not None:
+            told.append(request.state[DEADLINE])
         await asyncio.sleep(takes)
+        if fails is not None:
+            raise fails
         response = upstream_response(200)
         response.body = body
         return response
@@ -71,8 +78,9 @@ def way(request: pytest.FixtureRequest) -> None:
 
 def test_an_answer_in_time_is_passed_on(loop: PausedLoop) -> None:
     request = a_request()
-    assert answered(loop, request, 4.9, timeout="5s").status == 200
-    assert request.state[DEADLINE] == 1005.0
+    told: list[float] = []
+    assert answered(loop, request, 4.9, told=told, timeout="5s").status == 200
+    assert told == [1005.0]
 
 
 def test_one_that_takes_longer_is_a_504(loop: PausedLoop) -> None:
@@ -82,6 +90,17 @@ def test_one_that_takes_longer_is_a_504(loop: PausedLoop) -> None:
     assert (raised.value.status, raised.value.code) == (504, "deadline_exceeded")
     assert request.decisions == [("deadline", "refused", "deadline_exceeded")]
     assert loop.now == 1005.0
+
+
+@pytest.mark.parametrize("fails", [None, GatewayError("upstream_closed")])
+def test_whoever_is_asked_instead_has_time_of_their_own(
+    loop: PausedLoop, fails: Exception | None
+) -> None:
+    """Else they would be told that next to none is left, of a time that isn't theirs."""
+    request = a_request()
+    with contextlib.suppress(GatewayError):
+        answered(loop, request, 4.9, fails=fails, timeout="5s")
+    assert request.state.keys().isdisjoint({DEADLINE, LATE})
 
 
 @pytest.mark.parametrize("own", [True, False])
