@@ -6,7 +6,7 @@ that what isn't asked for costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from proxy.config.load import Document
 from proxy.config.model import Config
@@ -46,6 +46,7 @@ class Upstreams:
         self.problems: list[Problem] = []
         self.parts: list[Part] = []
         self._used: set[Key] = set()
+        self._guards: dict[Member, Guard] = {}
         self._handlers = {
             name: self._handler(name, upstream) for name, upstream in config.upstreams.items()
         }
@@ -88,7 +89,7 @@ class Upstreams:
             handler = admission = Admission(name, limit, lobby, handler, self._state.means)
             self.parts.append(admission)
         if upstream.breaker is not None and upstream.breaker.scope == "upstream":
-            handler, _ = self._guard(name, "", upstream.breaker, handler)
+            handler = self._guard(name, "", upstream.breaker, handler) or handler
         return handler
 
     def _seat(self, name: str, upstream: Upstream, found: Found) -> Seat:
@@ -100,7 +101,10 @@ class Upstreams:
             ask = TimedTry(ask, upstream.timeouts, self._state.clock)
         shut = None
         if upstream.breaker is not None and upstream.breaker.scope == "endpoint":
-            ask, shut = self._guard(name, found.url, upstream.breaker, ask)
+            guard = self._guard(name, found.url, upstream.breaker, ask)
+            if guard is not None:
+                self._leave(member)
+                ask, shut, self._guards[member] = guard, guard.shut, guard
         return Seat(member, ask, found.weight, found.priority, self._state.clock, shut)
 
     def _cluster(self, name: str, upstream: Upstream, seats: list[Seat]) -> Cluster:
@@ -111,24 +115,39 @@ class Upstreams:
         discovery = state.keep(key, lambda: Discovery(name, make_source(options), state.means))
 
         def seat_of(found: Found) -> Seat:
-            return self._seat(name, upstream, found)
+            seat = self._seat(name, upstream, found)
+            guard = self._guards.get(seat.member)
+            if guard is not None:
+                guard.start()
+            return seat
 
-        search = Search(discovery, seat_of, state.release)
+        def release(member: Member) -> None:
+            state.release(member)
+            self._leave(member)
+
+        search = Search(discovery, seat_of, release)
         return Cluster(name, seats, upstream, state.means, search)
+
+    def _leave(self, member: Member) -> None:
+        """Tell no more of the breaker of an endpoint that went, or has another."""
+        guard = self._guards.pop(member, None)
+        if guard is not None:
+            guard.stop()
+            self.parts.remove(guard)
 
     def _guard(
         self, name: str, endpoint: str, options: BreakerOptions, ask: Handler
-    ) -> tuple[Handler, Callable[[], bool] | None]:
-        """A handler that asks through a breaker, and whether that would refuse."""
+    ) -> Guard | None:
+        """A handler that asks through a breaker; None when that is off."""
         if options.mode == "off":
-            return ask, None
+            return None
         # The mode may change without the breaker forgetting what it knows.
         shape = options.model_copy(update={"mode": "enforce"}).model_dump_json()
         key = f"breaker/{name}/{endpoint}/{shape}"
         breaker = self._state.keep(key, lambda: Breaker(options))
         guard = Guard(name, endpoint, breaker, options, ask, self._state.means)
         self.parts.append(guard)
-        return guard, guard.shut
+        return guard
 
     def _forwarder(self, member: Member, upstream: Upstream) -> Handler:
         forwarder = Forwarder(

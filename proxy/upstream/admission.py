@@ -10,12 +10,12 @@ bounded by the pool.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from proxy.asking import Asked, Inside, PatientAsker, Pending, ask_through, waited
 from proxy.config.protection import Concurrency
-from proxy.contract import PRIORITIES, PRIORITY, Counter, Handler, Request, Response
+from proxy.contract import PRIORITIES, PRIORITY, Counter, Gauge, Handler, Request, Response
 from proxy.errors import Unsent
 from proxy.upstream.gradient import Gradient
 from proxy.upstream.key import read_key
@@ -98,10 +98,13 @@ class Admission:
     def start(self) -> None:
         """Watch those who wait from now on."""
         self._means.deadlines.add(self)
+        self._tell()
 
     def stop(self) -> None:
         """Another takes over; whoever still waits here has a turn, or is turned away in time."""
         self._ending = True
+        for gauge, _ in self._levels():
+            gauge.clear()
 
     def expire(self, now: float) -> None:
         """Turn away those who have waited too long, and tell the metrics."""
@@ -208,11 +211,18 @@ class Admission:
         cell.inc()
 
     def _tell(self) -> None:
+        for gauge, value in self._levels():
+            gauge.set(value)
+
+    def _levels(self) -> Iterator[tuple[Gauge, float]]:
         for name, documentation, value in (
             ("limit", "Requests that may be under way to a service.", self._gradient.limit),
             ("under_way", "Requests under way to a service with a limit.", self._lobby.under_way),
             ("waiting", "Requests that wait for a place.", len(self._waiting)),
         ):
-            self._means.metrics.gauge(
-                f"sidegate_upstream_concurrency_{name}", documentation, upstream=self.name
-            ).set(value)
+            yield (
+                self._means.metrics.gauge(
+                    f"sidegate_upstream_concurrency_{name}", documentation, upstream=self.name
+                ),
+                value,
+            )

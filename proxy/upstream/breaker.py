@@ -71,6 +71,8 @@ class Breaker:
         """While open: when the first probe may pass."""
         self.opened = 0
         """How often it opened."""
+        self.shown = 0
+        """How many tell of its state."""
 
     def admit(self, now: float) -> int:
         """A ticket, or 0 when the request must not pass."""

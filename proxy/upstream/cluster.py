@@ -174,6 +174,7 @@ class Cluster:
         for check in self._checks.values():
             check.cancel()
         self._checks.clear()
+        self._report.end()
 
     def update(self, seats: Iterable[Seat]) -> None:
         """Other seats are there now; those that stay keep what is known of them."""

@@ -63,7 +63,7 @@ class Guard:
             upstream=upstream,
             endpoint=endpoint,
         )
-        self._level.set(_LEVELS[breaker.state])
+        self._started = False
 
     def shut(self) -> bool:
         """Whether a request would be refused."""
@@ -122,10 +122,19 @@ class Guard:
         return ticket, started
 
     def start(self) -> None:
-        """It watches nothing of itself."""
+        """Its state is told from now on."""
+        if not self._started:
+            self._started = True
+            self.breaker.shown += 1
+            self._level.set(_LEVELS[self.breaker.state])
 
     def stop(self) -> None:
-        """It watches nothing of itself."""
+        """Its state is told no more, unless another has the same breaker."""
+        if self._started:
+            self._started = False
+            self.breaker.shown -= 1
+            if not self.breaker.shown:
+                self._level.clear()
 
     def members(self) -> Iterable[Member]:
         """It knows none."""
@@ -143,7 +152,8 @@ class Guard:
 
     def _tell(self) -> None:
         breaker = self.breaker
-        self._level.set(_LEVELS[breaker.state])
+        if breaker.shown:
+            self._level.set(_LEVELS[breaker.state])
         facts = {"upstream": self.name, "endpoint": self._endpoint, "state": breaker.state}
         if breaker.state == "open":
             self._opened.inc()

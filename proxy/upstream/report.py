@@ -39,12 +39,12 @@ class Report:
             gauge.set(1.0 if seat.member.usable else 0.0)
         for name in self._up.keys() - names:
             self._up.pop(name).clear()
-        self._metrics.gauge(
-            "sidegate_upstream_panic",
-            "Whether all endpoints are used because too few are usable.",
-            "max",
-            upstream=self._upstream,
-        ).set(1.0 if panic else 0.0)
+        self._panic().set(1.0 if panic else 0.0)
+
+    def end(self) -> None:
+        """Another tells of this upstream, or nobody."""
+        self.show((), False)
+        self._panic().clear()
 
     def checked(self, member: Member, good: bool) -> None:
         """An active check ended."""
@@ -85,6 +85,14 @@ class Report:
         """An ejection is over."""
         self._log.info(
             "endpoint back in use", upstream=self._upstream, endpoint=member.endpoint.text
+        )
+
+    def _panic(self) -> Gauge:
+        return self._metrics.gauge(
+            "sidegate_upstream_panic",
+            "Whether all endpoints are used because too few are usable.",
+            "max",
+            upstream=self._upstream,
         )
 
 

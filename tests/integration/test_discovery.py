@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -91,6 +92,31 @@ async def test_all_addresses_are_used_and_changes_are_followed(port: int, tmp_pa
             assert await answers(gateway) == {"127.0.0.3": 6, "127.0.0.4": 6}
             [state] = (await gateway.page("/upstreams"))["balance"]
             assert state["discovery"]["found"] == 2
+
+
+async def test_a_breaker_goes_with_its_endpoint(port: int, tmp_path: Path) -> None:
+    def breakers(state: dict[str, Any]) -> set[str]:
+        return {name.split("//")[1].split(":")[0] for name in state if name.startswith("breaker ")}
+
+    with name_server(tmp_path) as server:
+        server.serve(*records("127.0.0.2", "127.0.0.3"))
+        config = by_dns(server, port)
+        config["upstreams"]["service"]["breaker"] = {"scope": "endpoint"}
+        async with (
+            instances(port, "127.0.0.2", "127.0.0.3", "127.0.0.4"),
+            running(config, tmp_path) as gateway,
+        ):
+            await answers(gateway)
+            server.serve(*records("127.0.0.3", "127.0.0.4"))
+            await until(lambda: seen(gateway) == {"127.0.0.3", "127.0.0.4"})
+            await answers(gateway)
+            [state] = (await gateway.page("/upstreams"))["balance"]
+            assert breakers(state) == {"127.0.0.3", "127.0.0.4"}
+            told = " ".join(await gateway.metrics())
+            assert re.findall(r"breaker_open\{[^}]*//([0-9.]+):", told) == [
+                "127.0.0.3",
+                "127.0.0.4",
+            ]
 
 
 async def test_a_name_is_asked_for_again_when_its_ttl_is_over(port: int, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 from collections.abc import Callable
@@ -206,6 +207,39 @@ async def test_counts_and_connections_survive(tmp_path: Path) -> None:
         metrics = await gateway.metrics()
         series = 'sidegate_requests_total{code="200",method="GET",route="default"}'
         assert metrics[ordered(series, metrics)] == 5
+
+
+async def test_nothing_is_told_of_the_state_of_what_is_configured_no_more(tmp_path: Path) -> None:
+    """An endpoint that was taken out since it failed would be down in all dashboards for ever."""
+    async with RawOrigin(answering(OK)) as origin:
+        gone = f"http://127.0.0.1:{free_port()}"
+        protected = {
+            "endpoints": [gone, origin.url],
+            "breaker": {"scope": "endpoint", "consecutive": 2, "rest": "60s"},
+            "outliers": {"consecutive": 2},
+            "concurrency": 20,
+        }
+        async with running({"upstreams": {"service": protected}}, tmp_path) as gateway:
+
+            async def states() -> dict[str, float]:
+                metrics = await gateway.metrics()
+                return {
+                    series: value
+                    for series, value in metrics.items()
+                    if re.match("sidegate_upstream_(breaker_open|endpoint_up|panic|conc)", series)
+                    and not series.startswith("sidegate_upstream_breaker_opened")
+                }
+
+            for _ in range(12):
+                assert await status_of(gateway.url) == 200
+            assert {1.0, 0.0} <= {value for name, value in (await states()).items() if gone in name}
+            changed = {"upstreams": {"service": {"endpoints": [origin.url]}}}
+            gateway.rewrite(changed)
+            assert (await gateway.reload())[0] == 200
+            assert [name for name in await states() if gone in name or "concurr" in name] == []
+            gateway.rewrite({"upstreams": {"service": protected}})
+            assert (await gateway.reload())[0] == 200
+            assert len(await states()) == 8
 
 
 def ordered(series: str, metrics: dict[str, float]) -> str:

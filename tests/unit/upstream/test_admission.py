@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import isnan
 from typing import Any
 
 import pytest
@@ -239,5 +240,23 @@ def test_whoever_waits_when_it_ends_is_turned_away_in_time(loop: PausedLoop) -> 
         assert len(stage.deadlines) == 0
         stage.free.set()
         assert [await task for task in tasks[:4]] == ["200"] * 4
+
+    loop.run(story())
+
+
+def test_its_figures_end_with_it_unless_another_takes_over(loop: PausedLoop) -> None:
+    async def story() -> None:
+        stage = Stage(loop)
+        await stage.send("a", "b")
+        gauges = stage.world.journal.gauges
+        told = [
+            gauges[f"sidegate_upstream_concurrency_{name}", "users"]
+            for name in ("limit", "under_way", "waiting")
+        ]
+        stage.take_over()
+        assert [level.value for level in told] == [4.0, 2.0, 0.0]
+        stage.admission.stop()
+        assert all(isnan(level.value) for level in told)
+        stage.free.set()
 
     loop.run(story())

@@ -445,7 +445,10 @@ async def test_panic_is_told() -> None:
     fleet.down = {"a"}
     await fleet.ask(20)
     assert fleet.cluster.facts()["panic"] is True
-    assert fleet.world.journal.gauges["sidegate_upstream_panic", "users"].value == 1.0
+    told = fleet.world.journal.gauges["sidegate_upstream_panic", "users"]
+    assert told.value == 1.0
+    fleet.cluster.stop()
+    assert all(isnan(level) for level in (told.value, fleet.up("a"), fleet.up("b")))
 
 
 # -- coming and going ------------------------------------------------------------------------------

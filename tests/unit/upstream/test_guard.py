@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import isnan
 from typing import Any
 
 import pytest
@@ -38,7 +39,9 @@ class Stage:
     def guard(self, handler: Handler) -> Guard:
         world = self.world
         means = some_means(world, lambda: world.now)
-        return Guard("users", "", self.breaker, self.options, Prompt(handler), means)
+        guard = Guard("users", "", self.breaker, self.options, Prompt(handler), means)
+        guard.start()
+        return guard
 
     async def ask(self, handler: Handler, times: int = 1) -> list[str]:
         """What became of requests: a status, or a code."""
@@ -131,6 +134,22 @@ async def test_it_closes_after_a_good_probe_and_tells_of_each_change() -> None:
         ("circuit breaker changed", "half_open"),
         ("circuit breaker changed", "closed"),
     ]
+
+
+async def test_nothing_is_told_of_a_breaker_that_nobody_has_any_more() -> None:
+    """Else one that was open when it was taken out of the configuration would be so for ever."""
+    stage = Stage()
+    first = stage.guard(answering(upstream_response(503)))
+    second = stage.guard(OK)
+    first.stop()
+    for _ in range(2):
+        await Stage.asking(first, a_request())
+    assert stage.level == 1.0, "it goes on in the other's configuration"
+    second.stop()
+    assert isnan(stage.level)
+    stage.world.now += 5.0
+    await Stage.asking(first, a_request())
+    assert isnan(stage.level), "nor by what ends later"
 
 
 async def test_in_shadow_all_pass_and_it_says_what_it_would_do() -> None:
