@@ -22,8 +22,9 @@ from proxy.http1.headers import decode
 
 # RFC 3986 pchar without percent signs, plus what browsers leave bare in paths and queries.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@\[\]^`{|}-]*").fullmatch
-_HARMLESS: Final = (
-    b"?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._~!$&'()*+,;=:@[]^`{|}-"
+# A table in which these and the question mark stand for themselves, and nothing else does.
+_HARMLESS: Final = bytes(
+    byte if _PLAIN(chr(byte)) or byte == ord("?") else byte ^ 1 for byte in range(256)
 )
 _QUERY: Final = re.compile(r"[\x21-\x7e]*").fullmatch
 _ESCAPES: Final = re.compile(r"%(?![0-9A-Fa-f]{2})").search
@@ -82,8 +83,9 @@ def plain_parts(raw: bytes) -> tuple[str, str] | None:
 
     raw: begins with a slash.
     """
-    # Deleting what is harmless costs a fifth of matching it.
-    if raw.translate(None, _HARMLESS):
+    # Comparing with a copy in which whatever else there is differs costs a third of matching, and
+    # a fourth of deleting what is harmless.
+    if raw.translate(_HARMLESS) != raw:
         return None
     path, _, query = raw.decode("ascii").partition("?")
     if "//" in path or "/." in path:

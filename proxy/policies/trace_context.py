@@ -7,6 +7,8 @@ sent besides, and the B3 ones in the form they came in, so that a service knows 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal
 
 from pydantic import ConfigDict
@@ -46,6 +48,10 @@ _B3_VALUE: Final = re.compile(
 ).fullmatch
 # What a stranger sent of another trace, and what would contradict a trace that starts here.
 _FOREIGN: Final = _B3 | {"tracestate"}
+# What the class itself does by way of a function in Python, for half of what that costs.
+_context: Final[Callable[[tuple[str, str, str, int, str]], TraceContext]] = partial(
+    tuple.__new__, TraceContext
+)
 
 
 class Options(PolicyOptions):
@@ -77,7 +83,7 @@ class Trace:
         """Continue the trace that came, if it may be believed; else start one."""
         headers = request.headers
         if not (self._any or (self._trusted and request.trusted)):
-            if not headers.lacks(_FOREIGN):
+            if not _FOREIGN.isdisjoint(headers.lines):
                 headers.drop(_FOREIGN)
             self._start(request)
             return
@@ -114,7 +120,7 @@ class Trace:
         if flags is None:
             sampled = self._sampled is not None and self._sampled(trace_id)
             flags = _RANDOM | _SAMPLED if sampled else _RANDOM
-        request.trace = TraceContext(trace_id, span_id, "", flags, "")
+        request.trace = _context((trace_id, span_id, "", flags, ""))
         # In place of `_tell`, since most requests come by here.
         told = f"00-{trace_id}-{span_id}{_FLAGS[flags]}".encode("ascii")
         request.state[_TOLD] = told

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from proxy.config.model import Paths
 from proxy.errors import GatewayError
-from proxy.http1.target import Target, decode_path, read_target, resolve_dots, without_parameters
+from proxy.http1.target import (
+    Target,
+    decode_path,
+    plain_parts,
+    read_target,
+    resolve_dots,
+    without_parameters,
+)
 
 STRICT = Paths()
 RESOLVE = Paths(dot_segments="resolve")
@@ -322,3 +329,13 @@ def test_reading_what_goes_upstream_again_changes_nothing(pieces: list[str], rul
     except GatewayError:
         return
     assert read_target(read.target.decode("ascii"), "GET", rules) == read
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_a_target_is_plain_for_its_harmless_bytes_alone(byte: int) -> None:
+    parts = plain_parts(b"/a" + bytes([byte]) + b"b")
+    harmless = byte in b"./_~!$&'()*+,;=:@[]^`{|}-" or bytes([byte]).isalnum()
+    if byte == ord("?"):
+        assert parts == ("/a", "b")
+    else:
+        assert parts == ((f"/a{chr(byte)}b", "") if harmless else None)
