@@ -25,6 +25,8 @@ _ROUNDS: Final = 4
 # Each takes four descriptors while it lasts.
 _MOST: Final = 256
 _SHARE: Final = 16
+# Pipes that nobody uses, after a crowd has gone.
+_KEPT: Final = 16
 
 
 def is_plain(transport: asyncio.Transport) -> bool:
@@ -87,7 +89,7 @@ class Pipes:
     def give(self, pipe: tuple[int, int], empty: bool) -> None:
         """Take it back."""
         self._left += 1
-        if empty:
+        if empty and len(self._free) < _KEPT:
             self._free.append(pipe)
         else:
             _close(pipe)

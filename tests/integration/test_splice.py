@@ -131,8 +131,10 @@ async def test_what_was_asked_meanwhile_is_answered_behind_it(
 
 async def test_many_at_once(tmp_path: Path, kernel: Kernel) -> None:
     async with before(whole, tmp_path) as (_, gateway):
+        before_all = open_ones()["pipe"]
         answers = await asyncio.gather(*(ask(gateway.url, request()) for _ in range(24)))
         assert all(answer.body == BODY for answer in answers)
+        assert open_ones()["pipe"] - before_all <= 2 * 16, "both ends of what is kept"
         assert kernel.carried > len(BODY)
 
 
