@@ -28,6 +28,7 @@ from proxy.server.stall import Stall
 from proxy.server.visitor import Visitor
 from proxy.wire.deadlines import INTERVAL, NEVER
 from proxy.wire.flow import HIGH_WATER
+from proxy.wire.half import half_open
 from proxy.wire.reset import reset, was_reset
 from proxy.wire.tunnel import Tunnel, TunnelEnd
 
@@ -106,8 +107,7 @@ class ClientConnection(asyncio.Protocol):
         self._half_closed = True
         if self._tunnel is not None:
             self._tunnel.client_ended()
-            return self._transport is not None and not self._transport.is_closing()
-        if self._intake is not None:
+        elif self._intake is not None:
             self._intake.break_off(GatewayError("incomplete_body"))
         elif self._exchange is not None and self._listener.half_close == "probe":
             # Whoever only sends no more passes it over (RFC 9110, 15.2); where nobody reads any
@@ -116,7 +116,7 @@ class ClientConnection(asyncio.Protocol):
             self.expire_in(INTERVAL)
         elif self._exchange is not None and self._listener.half_close == "cancel":
             self.abort("client_closed")
-        return self._exchange is not None or bool(self._waiting)
+        return bool(self._exchange or self._tunnel or self._waiting) and half_open(self._transport)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a head, of a body, of a tunnel, or of requests to come."""

@@ -24,6 +24,7 @@ from proxy.upstream.coming import Coming
 from proxy.upstream.heads import Heads
 from proxy.wire.deadlines import NEVER, Deadlines
 from proxy.wire.flow import HIGH_WATER, Inflow, Outflow
+from proxy.wire.half import half_open
 from proxy.wire.splice import LEAST, Source, is_plain
 from proxy.wire.tunnel import Tunnel
 from proxy.wire.turn import Turn
@@ -225,7 +226,7 @@ class UpstreamConnection(asyncio.Protocol):
         """The upstream sends no more; keep writing possible for tunnels only."""
         if self._tunnel is not None:
             self._tunnel.upstream_ended()
-            return self.transport is not None and not self.transport.is_closing()
+            return half_open(self.transport)
         self._ended(clean=True)
         return False
 

@@ -19,9 +19,9 @@ from websockets.asyncio.client import connect
 from tests.integration.certificates import Authority, Pair
 from tests.integration.client import Answer, CutShort, ask, connected, request, until
 from tests.integration.command import command
-from tests.integration.gateway import Gateway, completed, running
+from tests.integration.gateway import Gateway, before, completed, running
 from tests.integration.load import services, under_load
-from tests.integration.origins import aiohttp_app
+from tests.integration.origins import Holding, aiohttp_app
 from tests.integration.process import process
 
 HELLO: Final = {"routes": [{"name": "all", "policies": {"respond": {"status": 201}}}]}
@@ -100,6 +100,25 @@ async def test_bodies_stream_both_ways(authority: Authority, local: Pair, tmp_pa
             for query in ("", "&chunked"):
                 await wire.send(request("GET", f"/download?size={size}{query}"))
                 assert len((await wire.answer()).body) == size
+
+
+async def test_a_client_that_leaves_is_nothing_to_warn_of(
+    authority: Authority, local: Pair, tmp_path: Path
+) -> None:
+    held = Holding()
+    async with before(held, tmp_path, server=serving(local)) as (_, gateway):
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", gateway.port, ssl=authority.client(), server_hostname="127.0.0.1"
+        )
+        writer.write(request())
+        await until(lambda: held.asked == 1)
+        # An ordinary end: both sides say that they have no more to say.
+        writer.close()
+        await writer.wait_closed()
+        [line] = await gateway.lines()
+        assert line["aborted"] == "client_closed"
+    told = [json.loads(line) for line in (tmp_path / "sidegate.log").read_text().splitlines()]
+    assert [line["event"] for line in told if line["level"] != "info"] == []
 
 
 async def test_web_sockets(authority: Authority, local: Pair, tmp_path: Path) -> None:
