@@ -12,7 +12,7 @@ from proxy.process.heap import settle_heap
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(100):
-        pieces = [b"x" * 256_000 for _ in range(4)]
+        pieces = [b"x" * 256_000 for _ in range(24)]
         del pieces
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 

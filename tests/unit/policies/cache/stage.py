@@ -89,6 +89,8 @@ class Stage:
         """Let what goes on in the background come to its end."""
         while self.tasks:
             await asyncio.gather(*self.tasks, return_exceptions=True)
+            # From 3.12 on, those that have ended already give no other its turn.
+            await asyncio.sleep(0)
 
     def date(self, seconds: float = 0.0) -> str:
         """A date so many seconds from now."""
