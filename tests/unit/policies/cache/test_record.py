@@ -33,9 +33,13 @@ def entry(body: bytes = b"body", *fields: tuple[bytes, bytes]) -> Entry:
     )
 
 
+# No head holds a line end in a value.
+VALUES = st.binary(max_size=20).filter(lambda value: b"\r\n" not in value)
+
+
 @given(
     st.binary(max_size=200),
-    st.lists(st.tuples(st.sampled_from([b"X-A", b"ETag"]), st.binary(max_size=20)), max_size=5),
+    st.lists(st.tuples(st.sampled_from([b"X-A", b"ETag"]), VALUES), max_size=5),
 )
 def test_there_and_back(body: bytes, fields: list[tuple[bytes, bytes]]) -> None:
     one = entry(body, *fields)
