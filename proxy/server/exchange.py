@@ -207,6 +207,9 @@ class Exchange:
             or given.tunnel is not None
         ):
             self._task = self._listener.loop.create_task(self._send(given))
+            if client.sender.transport is None:
+                # Lost before there was anything to be cancelled.
+                self.lost()
             return
         try:
             keep = self.keep_alive and client.persists(given)

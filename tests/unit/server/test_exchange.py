@@ -43,6 +43,16 @@ class Waits:
         return self._gate
 
 
+class WaitsToReplace:
+    """An edit that always waits for a future."""
+
+    def __init__(self, gate: asyncio.Future[Response]) -> None:
+        self._gate = gate
+
+    def replace(self, request: Request, response: Response) -> Awaitable[Response]:
+        return self._gate
+
+
 # -- the moments of an exchange, at which something happens ----------------------------------------
 
 
@@ -66,6 +76,13 @@ async def before_the_policies(scene: Scene, event: Event) -> None:
 
 async def before_a_policy_answers(scene: Scene, event: Event) -> None:
     scene.bind(Answers())
+    client = scene.client()
+    client.say(GET)
+    then(scene.turn.requests, lambda: event(client, None))
+
+
+async def before_a_policy_waits(scene: Scene, event: Event) -> None:
+    scene.bind(Waits(scene.loop.create_future()))
     client = scene.client()
     client.say(GET)
     then(scene.turn.requests, lambda: event(client, None))
@@ -128,6 +145,14 @@ async def before_the_answer_is_read(scene: Scene, event: Event) -> None:
 
 async def before_the_answer_is_edited(scene: Scene, event: Event) -> None:
     await scene.idle()
+    client, service = await scene.asked()
+    service.say(OK)
+    then(scene.turn.responses, lambda: event(client, service))
+
+
+async def before_an_edit_that_waits(scene: Scene, event: Event) -> None:
+    await scene.idle()
+    scene.bind(WaitsToReplace(scene.loop.create_future()))
     client, service = await scene.asked()
     service.say(OK)
     then(scene.turn.responses, lambda: event(client, service))
@@ -196,6 +221,7 @@ MOMENTS: Final[dict[Callable[[Scene, Event], Awaitable[None]], tuple[str, str, s
     before_it_is_read: ("-", "504", "504", "504", "-"),
     before_the_policies: ("0 client_closed", "504", "504", "504", "0 draining"),
     before_a_policy_answers: ("0 client_closed", "204", "204", "204", "0 draining"),
+    before_a_policy_waits: ("0 client_closed", "-", "-", "-", "0 draining"),
     while_a_policy_waits: ("0 client_closed", "-", "-", "-", "0 draining"),
     before_a_body_is_wanted: ("0 client_closed", "400", "408", "408", "0 draining"),
     while_a_connection_opens: ("0 client_closed", "504", "504", "504", "0 draining"),
@@ -205,6 +231,7 @@ MOMENTS: Final[dict[Callable[[Scene, Event], Awaitable[None]], tuple[str, str, s
     after_an_interim_response: ("0 client_closed", "504", "502", "502", "0 draining"),
     before_the_answer_is_read: ("0 client_closed", "200", "200", "200", "0 draining"),
     before_the_answer_is_edited: ("0 client_closed", "200", "200", "200", "0 draining"),
+    before_an_edit_that_waits: ("0 client_closed", "-", "-", "-", "0 draining"),
     before_it_is_told_of: ("200", "200", "200", "200", "200"),
     while_the_client_takes_none: (
         "200 client_closed", "200 slow_reader", "200 slow_reader", "200 slow_reader",
