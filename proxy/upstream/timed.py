@@ -30,13 +30,20 @@ class TimedTry:
 
     def answered(self, ticket: Time | None, request: Request, response: Response) -> Response:
         """It came in time."""
+        self._tell_no_more(request)
         return response
 
     def failed(self, ticket: Time | None, request: Request, error: BaseException) -> Response:
         """It may have taken too long."""
+        self._tell_no_more(request)
         if ticket is not None and isinstance(error, TimeoutError):
             raise Unanswered("upstream_timeout", cause="the try took too long") from None
         raise error
+
+    def _tell_no_more(self, request: Request) -> None:
+        """Another upstream that is asked instead may give it other times, and tell of none."""
+        if self._field is not None:
+            request.headers.remove(self._field.lower())
 
     def _ask(self, request: Request, asker: PatientAsker | None) -> Asked | Pending:
         seconds = self._seconds

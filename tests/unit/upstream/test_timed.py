@@ -9,7 +9,7 @@ import pytest
 
 from proxy.config.upstream import UpstreamTimeouts
 from proxy.contract import DEADLINE, Request, Response
-from proxy.errors import Unanswered
+from proxy.errors import GatewayError, Unanswered
 from proxy.upstream.timed import TimedTry
 from tests.unit.asking import Ask, Prompt, at_once, by_waiting
 from tests.unit.paused_loop import PausedLoop
@@ -25,19 +25,29 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     return way
 
 
-def told(loop: PausedLoop, ask: Ask, request: Request, **options: Any) -> str | None:
+def told(
+    loop: PausedLoop, ask: Ask, request: Request, fails: bool = False, **options: Any
+) -> str | None:
     """What the service is told."""
+    seen: list[str | None] = []
 
     async def serve(request: Request) -> Response:
+        seen.append(request.headers.get(FIELD.lower()))
         await asyncio.sleep(0.5)
+        if fails:
+            raise GatewayError("upstream_closed")
         return upstream_response(200)
 
     async def story() -> None:
         timeouts = UpstreamTimeouts.model_validate(options)
         await ask(TimedTry(Prompt(serve), timeouts, loop.time), request)
 
-    loop.run(story())
-    return request.headers.get(FIELD.lower())
+    if fails:
+        with pytest.raises(GatewayError):
+            loop.run(story())
+    else:
+        loop.run(story())
+    return seen[0]
 
 
 def test_a_try_in_time_is_passed_on(loop: PausedLoop, ask: Ask) -> None:
@@ -73,3 +83,11 @@ def test_the_service_is_told_what_is_left(
     if deadline is not None:
         request.state[DEADLINE] = deadline
     assert told(loop, ask, request, per_try=per_try, tell=FIELD) == value
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_whoever_is_asked_instead_is_not_told(loop: PausedLoop, ask: Ask, fails: bool) -> None:
+    """A fallback, say, which has no bounded time."""
+    request = a_request()
+    assert told(loop, ask, request, fails, per_try="2s", tell=FIELD) == "2000"
+    assert FIELD.lower() not in request.headers
