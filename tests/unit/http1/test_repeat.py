@@ -181,7 +181,10 @@ Kept = Memo[bytes, tuple[ResponseHead, Headers]]
 
 @pytest.fixture
 def responses() -> Iterator[Kept]:
-    """The memory of response heads, empty."""
+    """The memory of response heads, empty, and that of lines: of a name that came with many
+    values before, no more lines are kept."""
+    line_module._LINES.clear()
+    line_module._VALUES.clear()
     lines_of([(name, b"") for name in RESPONSE_NAMES], "upstream_invalid")
     repeat_module._RESPONSES.clear()
     yield repeat_module._RESPONSES
