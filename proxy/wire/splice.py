@@ -155,7 +155,7 @@ class Passage:
 
     def _move(self) -> None:
         """Carry on until one end has to be waited for."""
-        gone, more, over, blocked = 0, True, False, False
+        gone, more, over, blocked = 0, False, False, False
         for _ in range(_ROUNDS):
             try:
                 if not self._held:

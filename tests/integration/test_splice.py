@@ -31,13 +31,15 @@ HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY)
 
 class Kernel:
     """Counts what is carried. carried: bytes that have left a pipe. fails: of the calls that
-    would have them leave, from this one on. most: bytes that leave at once."""
+    would have them leave, from this one on. most: bytes that leave at once. flags: with which
+    the last ones left."""
 
     def __init__(self) -> None:
         self.carried = 0
         self.calls = 0
         self.fails: int | None = None
         self.most = 2**31
+        self.flags = 0
         self._splice = os.splice
 
     def splice(self, source: int, sink: int, count: int, *, flags: int) -> int:
@@ -51,6 +53,7 @@ class Kernel:
         moved = self._splice(source, sink, count, flags=flags)
         if leaves:
             self.carried += moved
+            self.flags = flags
         return moved
 
 
@@ -167,6 +170,7 @@ async def test_what_a_socket_takes_only_part_of_goes_on(tmp_path: Path, kernel: 
     async with before(whole, tmp_path, upstream=upstream) as (_, gateway):
         assert (await ask(gateway.url, request())).body == BODY
         assert kernel.carried
+        assert not kernel.flags & os.SPLICE_F_MORE, "nothing holds back the end"
 
 
 async def test_pieces_are_not_held_back(tmp_path: Path, kernel: Kernel) -> None:
