@@ -66,7 +66,7 @@ class Inflow:
     def finish(self) -> None:
         """The body is complete."""
         # What its sender sends from now on is no longer for this reader to hold up.
-        self._reopen()
+        self.go_on()
         self._done = True
         self._wake()
         if self.on_end is not None:
@@ -84,7 +84,7 @@ class Inflow:
         """Throw away what waits, and let the sender go on."""
         self._pieces.clear()
         self._size = 0
-        self._reopen()
+        self.go_on()
 
     def at_end(self, call: Callable[[bool], None]) -> None:
         """Have this called at the end, which may have been already."""
@@ -105,7 +105,7 @@ class Inflow:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._size = 0
-        self._reopen()
+        self.go_on()
         return data
 
     async def aclose(self) -> None:
@@ -154,10 +154,7 @@ class Inflow:
                 self._waiter = None
 
     def go_on(self) -> None:
-        """Let the sender go on after `hold`."""
-        self._reopen()
-
-    def _reopen(self) -> None:
+        """Let the sender go on, if it was stopped."""
         if not self._open:
             self._open = True
             self._gate(True)

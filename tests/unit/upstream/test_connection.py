@@ -47,6 +47,16 @@ class Told:
         raise AssertionError("it was answered") from error
 
 
+def asked(loop: PausedLoop, owner: Owner, told: Told, wire: Wire) -> UpstreamConnection:
+    """A connection that an answer is to come on."""
+    connection = UpstreamConnection(
+        loop, loop.time, Deadlines(loop.time), Turn(loop), owner, 15.0, 30.0
+    )
+    connection.connection_made(wire)
+    connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", True, False, told, loop.time())
+    return connection
+
+
 def test_a_tunnel_that_nobody_joins_is_closed_in_time(loop: PausedLoop) -> None:
     async def story() -> None:
         deadlines, owner, told, wire = Deadlines(loop.time), Owner(), Told(), Wire()
@@ -77,11 +87,7 @@ def test_no_more_is_read_behind_a_head_until_somebody_reads_that(
 ) -> None:
     async def story() -> None:
         owner, told, wire = Owner(), Told(), Wire()
-        connection = UpstreamConnection(
-            loop, loop.time, Deadlines(loop.time), Turn(loop), owner, 15.0, 30.0
-        )
-        connection.connection_made(wire)
-        connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", True, False, told, loop.time())
+        connection = asked(loop, owner, told, wire)
         connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
         paused = []
         for piece in (bytes(100_000), bytes(150_000)):
@@ -108,11 +114,7 @@ def test_a_connection_that_is_given_back_reads_what_is_asked_next(loop: PausedLo
 
     async def story() -> None:
         owner, told, wire = Owner(), Told(), Wire()
-        connection = UpstreamConnection(
-            loop, loop.time, Deadlines(loop.time), Turn(loop), owner, 15.0, 30.0
-        )
-        connection.connection_made(wire)
-        connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", True, False, told, loop.time())
+        connection = asked(loop, owner, told, wire)
         connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n")
         await settle()
         connection.data_received(bytes(200_000))
