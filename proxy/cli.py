@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, Final
 from proxy.catalog import CatalogError, load_catalog
 from proxy.commands import health, init, observability, settings
 from proxy.config.load import Document, load
-from proxy.config.location import DEFAULT_FILE, locate
+from proxy.config.location import DEFAULT_FILE, locate, misnamed
 from proxy.config.overrides import as_address
 from proxy.config.problems import ConfigError, Problem, meant
 from proxy.errors import GatewayError
@@ -84,24 +84,17 @@ and in the first line of sidegate.yaml:
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run a command and return its exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    command = next((word for word in words if not word.startswith("-")), "")
+    if command and command not in _COMMANDS:
+        return _fail(_unknown(command))
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(words)
     if options.command is None:
         parser.print_help(sys.stderr)
         return USAGE
-    commands = {
-        "run": _run,
-        "check": _check,
-        "explain": _explain,
-        "schema": _schema,
-        "policies": _policies,
-        "settings": _settings,
-        "init": _init,
-        "health": _health,
-        "observability": _observability,
-    }
     try:
-        return commands[options.command](options, environ)
+        return _COMMANDS[options.command](options, environ)
     except ConfigError as error:
         _report(error.problems)
         return INVALID
@@ -206,6 +199,8 @@ def _observability(options: argparse.Namespace, environ: Mapping[str, str]) -> i
 
 
 def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    if wrong := misnamed(options.file, f"sidegate run --upstream {options.file}"):
+        return _fail(wrong)
     upstream = options.upstream or environ.get("SIDEGATE_UPSTREAM")
     file = locate(options.file, environ)
     if file is None and not upstream:
@@ -233,6 +228,9 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _check(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    for name in options.files:
+        if wrong := misnamed(name, f"sidegate check {DEFAULT_FILE}"):
+            return _fail(wrong)
     catalog = load_catalog()
     files = [Path(name) for name in options.files]
     if not files:
@@ -257,6 +255,11 @@ def _check(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _explain(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    order = f"sidegate explain {DEFAULT_FILE} GET /"
+    if wrong := misnamed(options.file, order):
+        return _fail(wrong)
+    if options.file.isupper() and not Path(options.file).exists():
+        return _fail(f"{options.file!r} stands where the file belongs; write {order}")
     try:
         client = ip_address(options.client_ip)
     except ValueError:
@@ -307,6 +310,27 @@ def _policies(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return _fail(f'unknown policy "{options.name}"{meant(options.name, catalog.specs)}')
     sys.stdout.write(policy_markdown(spec) if options.markdown else policy_text(spec))
     return OK
+
+
+_COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Mapping[str, str]], int]]] = {
+    "run": _run,
+    "check": _check,
+    "explain": _explain,
+    "schema": _schema,
+    "policies": _policies,
+    "settings": _settings,
+    "init": _init,
+    "health": _health,
+    "observability": _observability,
+}
+
+
+def _unknown(command: str) -> str:
+    """What to say of a command that there isn't."""
+    option = "--upstream " if "://" in command or command.isdigit() else ""
+    if option or Path(command).is_file():
+        return f"{command!r} is no command; write sidegate run {option}{command}"
+    return f'unknown command "{command}"{meant(command, _COMMANDS)}'
 
 
 def _field(text: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from proxy.config.address import Address, parse_address
 from proxy.config.load import load
-from proxy.config.location import locate
+from proxy.config.location import locate, misnamed
 from proxy.config.problems import ConfigError
 
 HEALTHY: Final = 0
@@ -67,6 +67,9 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         sys.stderr.write("sidegate: --timeout: write a number of seconds above 0, such as 3\n")
         return USAGE
     text = options.admin
+    if wrong := misnamed(options.file, f"sidegate health --admin {options.file}"):
+        sys.stderr.write(f"sidegate: {wrong}\n")
+        return USAGE
     if text is None:
         file = locate(options.file, environ)
         text = load(file, environ=environ, partial=True).config.admin.listen

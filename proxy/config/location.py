@@ -17,3 +17,13 @@ def locate(named: str | None, environ: Mapping[str, str]) -> Path | None:
         return Path(name)
     usual = Path(DEFAULT_FILE)
     return usual if usual.exists() else None
+
+
+def misnamed(name: str | None, instead: str) -> str:
+    """What to say of an address or a port in a file's place; empty where there is none.
+
+    instead: what to write before it, or in its place.
+    """
+    if name is None or not ("://" in name or name.isdigit()) or Path(name).exists():
+        return ""
+    return f"{name!r} is no file with a configuration; write {instead}"

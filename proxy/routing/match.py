@@ -153,7 +153,7 @@ def read_methods(methods: Sequence[str]) -> frozenset[str]:
         if method == "*":
             raise ValueError("leave methods out to take any method")
         if method.upper() in _METHODS:
-            raise ValueError(f"{method!r}: write methods in upper case: {method.upper()}")
+            raise ValueError(f"{method!r} is no method, as case counts; write {method.upper()}")
         near = difflib.get_close_matches(method.upper(), sorted(_METHODS), n=1)
         meant = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(f"{method!r} is not a method that Sidegate reads{meant}")

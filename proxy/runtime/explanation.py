@@ -14,8 +14,12 @@ from urllib.parse import urlsplit
 from proxy.config.load import Document
 from proxy.config.problems import Path
 from proxy.contract import Request
+from proxy.errors import GatewayError
+from proxy.http1.field import check_name
 from proxy.http1.headers import Headers, encode
+from proxy.http1.host import read_authority
 from proxy.http1.target import PathRules, read_target
+from proxy.routing.match import read_methods
 from proxy.routing.preflight import announced_method, by_announced_method
 from proxy.routing.table import Found, Table
 from proxy.runtime.gateway import parameters_refused
@@ -91,33 +95,61 @@ def read_request(
     """The request that a command line describes. Raises ValueError with the fix.
 
     url: absolute, or a path alone. fields: header fields in order; `Host` overrides the
-    URL's. paths: what becomes of ambiguous paths; raises GatewayError where they are refused.
+    URL's. paths: what becomes of ambiguous paths. Raises GatewayError where the request would be
+    refused before it has a route.
     """
-    parts = urlsplit(url)
-    if not url.startswith("/") and (parts.scheme not in ("http", "https") or not parts.netloc):
-        raise ValueError(f"{url!r} is no URL; write http://HOST/PATH or /PATH")
+    authority, path, query = _read_url(url)
+    scheme = url.partition(":")[0].lower() if authority else "http"
     if not method.isascii() or not method.replace("-", "").isalpha():
         raise ValueError(f"{method!r} is no method; write GET, POST or the like")
-    path = parts.path or "/"
-    authority = "" if url.startswith("/") else parts.netloc.rpartition("@")[2]
+    if method in ("CONNECT", "TRACE"):
+        raise GatewayError("method_not_supported")
+    try:
+        read_methods([method])
+    except ValueError as error:
+        raise GatewayError("method_not_supported", str(error)) from None
     for name, value in fields:
+        check_name(name)
         if name.lower() == "host":
             authority = value
-    host = urlsplit(f"//{authority}").hostname or ""
-    target = read_target(path + (f"?{parts.query}" if parts.query else ""), method.upper(), paths)
+            if read_authority(value) is None:
+                raise GatewayError("invalid_host")
+    host, _ = read_authority(authority) or ("", "")
+    target = read_target(path + (f"?{query}" if query else ""), method, paths)
     return Request(
-        method.upper(),
+        method,
         target.target,
         target.path,
         target.query,
         Headers((encode(name), encode(value)) for name, value in fields),
-        scheme=parts.scheme or "http",
+        scheme=scheme,
         host=host,
         authority=authority,
         peer=client_ip,
         client_ip=client_ip,
         trusted=trusted,
     )
+
+
+def _read_url(url: str) -> tuple[str, str, str]:
+    """Authority, path and query; a client keeps a user and a fragment to itself."""
+    rest = url.partition("#")[0]
+    if rest.startswith("/"):
+        path, _, query = rest.partition("?")
+        return "", path, query
+    try:
+        parts = urlsplit(rest)
+    except ValueError:
+        raise ValueError(f"{url!r} is no URL; the bracket of its address isn't closed") from None
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError(f"{url!r} is no URL; write http://HOST/PATH or /PATH")
+    authority = parts.netloc.rpartition("@")[2]
+    if read_authority(authority) is None:
+        raise ValueError(
+            f"{authority!r} is no host that a client could ask for; write the name as it goes over "
+            "the wire, in ASCII and without blanks, and a port up to 65535"
+        )
+    return authority, parts.path or "/", parts.query
 
 
 def explain(document: Document, plan: Plan, request: Request, url: str) -> Explanation:

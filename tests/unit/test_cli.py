@@ -77,6 +77,40 @@ class TestHelp:
         assert (code, out) == (2, "")
         assert "sidegate" in err
 
+    @pytest.mark.parametrize(
+        ("command", "says"),
+        [
+            ("chek", 'unknown command "chek"; did you mean "check"?'),
+            ("Explain", 'unknown command "Explain"; did you mean "explain"?'),
+            ("zz", 'unknown command "zz"; known here: check, explain, health, init, '),
+            ("a.yaml", "'a.yaml' is no command; write sidegate run a.yaml"),
+            ("3000", "'3000' is no command; write sidegate run --upstream 3000"),
+        ],
+    )
+    def test_what_was_meant(self, folder: Path, sidegate: Command, command: str, says: str) -> None:
+        (folder / "a.yaml").write_text(GOOD)
+        code, out, err = sidegate(command, "--help")
+        assert (code, out) == (2, "")
+        assert err.startswith(f"sidegate: {says}")
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (("health", "http://127.0.0.1:9901"), "health --admin http://127.0.0.1:9901"),
+            (("run", "http://127.0.0.1:3000"), "run --upstream http://127.0.0.1:3000"),
+            (("run", "3000"), "run --upstream 3000"),
+            (("check", "http://127.0.0.1:3000"), "check sidegate.yaml"),
+            (("explain", "http://127.0.0.1/", "GET", "/"), "explain sidegate.yaml GET /"),
+            (("explain", "GET", "/", "a.yaml"), "explain sidegate.yaml GET /"),
+        ],
+    )
+    def test_what_is_no_file(
+        self, sidegate: Command, arguments: tuple[str, ...], says: str
+    ) -> None:
+        code, out, err = sidegate(*arguments)
+        assert (code, out) == (2, "")
+        assert f"write sidegate {says}\n" in err
+
 
 class TestCheck:
     """All problems on standard error, a line for each good file on standard output."""

@@ -29,7 +29,7 @@ def test_get_brings_head_along(methods: tuple[str, ...], read: set[str]) -> None
 @pytest.mark.parametrize(
     ("method", "fix"),
     [
-        ("get", "write methods in upper case: GET"),
+        ("get", "case counts; write GET"),
         ("GTE", "did you mean GET?"),
         ("*", "leave methods out to take any method"),
         ("", "'' is not a method that Sidegate reads"),

@@ -59,7 +59,7 @@ def test_secrets_are_not_told_even_where_the_file_has_them(tmp_path: Path) -> No
 
 
 def test_the_route_that_wins_and_why_the_others_do_not(folder: Path) -> None:
-    found = explained(folder, "get", "http://API.example.com:8080/users/7?a=1")
+    found = explained(folder, "GET", "http://API.example.com:8080/users/7?a=1")
     assert (found.outcome, found.route, found.method) == ("route", "user", "GET")
     assert found.origin == f"{folder}/sidegate.yaml:7"
     assert found.captures == {"id": "7"}
@@ -77,6 +77,43 @@ def test_the_host_field_stands_above_the_url(folder: Path) -> None:
 
 def test_the_path_is_matched_decoded(folder: Path) -> None:
     assert explained(folder, "GET", "/p%69ng").route == "ping"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://a b/", "'a b' is no host"),
+        ("http://h:99999/", "a port up to 65535"),
+        ("http://bücher.example/", "in ASCII"),
+    ],
+)
+def test_a_url_that_no_client_could_ask_for(folder: Path, url: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        explained(folder, "GET", url)
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "fields", "code", "says"),
+    [
+        ("get", "/ping", (), "method_not_supported", "case counts; write GET"),
+        ("GTE", "/ping", (), "method_not_supported", "did you mean GET?"),
+        ("TRACE", "/ping", (), "method_not_supported", "not supported"),
+        ("GET", "/ping", (("Host", "a b"),), "invalid_host", "malformed"),
+        ("GET", "//ping", (), "invalid_target", "empty segment"),
+    ],
+)
+def test_what_the_gateway_would_refuse(
+    folder: Path, method: str, url: str, fields: tuple[tuple[str, str], ...], code: str, says: str
+) -> None:
+    with pytest.raises(GatewayError) as refused:
+        explained(folder, method, url, *fields)
+    assert refused.value.code == code
+    assert says in refused.value.detail
+
+
+def test_the_host_is_read_as_the_gateway_reads_it(folder: Path) -> None:
+    """A dot at the end of a name says nothing."""
+    assert explained(folder, "GET", "http://api.example.com./users/7").route == "user"
 
 
 def test_policies_come_in_order_with_the_origin_of_each_setting(folder: Path) -> None:
@@ -150,7 +187,7 @@ def test_text_and_data_tell_the_same(folder: Path) -> None:
         ("GET", "http://", "write http://HOST/PATH or /PATH"),
         ("G=T", "/x", "write GET, POST"),
         ("", "/x", "write GET, POST"),
-        ("GET", "http://[::1/", "Invalid IPv6 URL"),
+        ("GET", "http://[::1/", "the bracket of its address isn't closed"),
     ],
 )
 def test_what_is_no_request(method: str, url: str, fix: str) -> None:
