@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from proxy.config.load import Document
-from proxy.config.problems import ConfigError, Problem, beneath
-from proxy.config.store import RedisOptions
-from proxy.config.upstream import Upstream
+from proxy.config.problems import ConfigError, Path, Problem, beneath
+from proxy.config.store import RedisOptions, StoreTls
+from proxy.config.upstream import Upstream, UpstreamTls
 from proxy.contract import Handler, Kept, Ticket, Toolkit
 from proxy.limits import Reading
 from proxy.runtime.encryption import make_encryption
@@ -99,15 +99,14 @@ def rehearse(plan: Plan, document: Document) -> list[Problem]:
             try:
                 make_endpoint(options.url, upstream.tls, upstream.timeouts)
             except ValueError as error:
-                key = "cert_file" if isinstance(error, TlsError) else "ca_file"
-                path = ("upstreams", name, "tls", key)
+                path = _at_fault(("upstreams", name, "tls"), upstream.tls, error)
                 problems.append(document.problem(path, str(error)))
                 break
     try:
         make_encryption(document)
     except ConfigError as error:
         problems += error.problems
-    remotes: dict[tuple[str, ...], RedisOptions] = {
+    remotes: dict[Path, RedisOptions] = {
         ("store",): plan.config.store, ("cache", "store"): plan.config.cache.store,
     }  # fmt: skip
     for where, remote in remotes.items():
@@ -115,7 +114,8 @@ def rehearse(plan: Plan, document: Document) -> list[Problem]:
             try:
                 make_access(remote)
             except ValueError as error:
-                problems.append(document.problem((*where, "tls"), str(error)))
+                path = _at_fault((*where, "tls"), remote.tls, error)
+                problems.append(document.problem(path, str(error)))
     toolkit = _toolkit(plan.config.upstreams)
     for route in plan.routes:
         target = target_of(route.upstream or "", plan.config.upstreams.get(route.upstream or ""))
@@ -128,6 +128,15 @@ def rehearse(plan: Plan, document: Document) -> list[Problem]:
     return [
         problem for problem in dict.fromkeys(problems) if not beneath(problem.path, document.broken)
     ]
+
+
+def _at_fault(path: Path, tls: UpstreamTls | StoreTls | None, error: ValueError) -> Path:
+    """The path of the setting that names the file, where the error is about one."""
+    if isinstance(error, TlsError):
+        for key in ("ca_file", "cert_file", "key_file"):
+            if getattr(tls, key, None) == error.file:
+                return (*path, key)
+    return path
 
 
 def _toolkit(upstreams: Mapping[str, Upstream]) -> Toolkit:

@@ -1,5 +1,5 @@
-"""TLS on the client's side: settings of the standard library's contexts, and which of several
-certificates a client gets.
+"""TLS: settings of the standard library's contexts, for clients and as a client, and which of
+several certificates a client gets.
 
 May live here: versions, ciphers, certificates, names. Must not live here: configuration
 models, sockets. TLS 1.2 is spoken with ephemeral keys and authenticated ciphers only, which
@@ -94,6 +94,24 @@ def _context(minimum: str) -> ssl.SSLContext:
     # A client that asks for new keys again and again costs more than it spends.
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def make_client(ca_file: str | None, *, verify: bool = True) -> ssl.SSLContext:
+    """Settings to connect with: TLS 1.2 or later, certificate and name verified unless told not to.
+
+    ca_file: path of the authorities to trust instead of the system's. Raises TlsError.
+    """
+    if ca_file is not None:
+        _readable(ca_file)
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError as error:
+        raise TlsError(ca_file or "", f"can't be used: {tell(error)}") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context
 
 

@@ -14,6 +14,7 @@ import hiredis
 from proxy.config.address import Address
 from proxy.config.store import RedisOptions, StoreTls, locate
 from proxy.store.redis.connection import LATE, Connection
+from proxy.wire.tls import load_pair, make_client
 
 CONNECT_SECONDS: Final = 1.0
 """How long it may take until a new connection can be used."""
@@ -67,19 +68,9 @@ def make_access(options: RedisOptions, patience: float = CONNECT_SECONDS) -> Acc
 
 def make_context(tls: StoreTls) -> ssl.SSLContext:
     """TLS as a client. Raises ValueError for files that can't be used."""
-    try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ValueError(f"the CA file {tls.ca_file!r} can't be read: {error}") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context = make_client(tls.ca_file, verify=tls.verify)
     if tls.cert_file is not None:
-        try:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
-        except (OSError, ssl.SSLError) as error:
-            raise ValueError(f"the certificate {tls.cert_file!r} can't be used: {error}") from None
+        load_pair(context, tls.cert_file, tls.key_file or tls.cert_file)
     elif tls.key_file is not None:
         raise ValueError("`key_file` is the key of a `cert_file`, which is missing")
     return context

@@ -29,6 +29,7 @@ from opentelemetry.trace.span import TraceState
 
 from proxy.config.telemetry import Tracing
 from proxy.telemetry.tracing.spans import Span
+from proxy.wire.tls import make_client
 
 _PATH: Final = "/v1/traces"
 _KINDS: Final = {"server": SpanKind.SERVER, "client": SpanKind.CLIENT}
@@ -79,9 +80,12 @@ class OtlpExporter:
 
 def _make_exporter(options: Tracing) -> SpanExporter:
     parts = urlsplit(options.endpoint)
+    if options.ca_file is not None:
+        # Both exporters would say later, and not in words, that it can't be used.
+        make_client(options.ca_file)
     if options.protocol == "grpc":
         secure = parts.scheme == "https"
-        authorities = _read(options.ca_file) if secure and options.ca_file else None
+        authorities = Path(options.ca_file).read_bytes() if secure and options.ca_file else None
         return GrpcExporter(
             endpoint=options.endpoint,
             insecure=not secure,
@@ -101,10 +105,3 @@ def _make_exporter(options: Tracing) -> SpanExporter:
 
 
 _GRPC_COMPRESSION: Final = {"none": "NoCompression", "gzip": "Gzip"}
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(f"the CA file {path!r} can't be read: {error}") from None

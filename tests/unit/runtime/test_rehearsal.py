@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from proxy.catalog import Catalog
 from proxy.config.load import load
 from proxy.contract import PolicyOptions, PolicySpec, Toolkit
@@ -44,12 +46,27 @@ def test_what_only_building_can_tell_has_its_line(tmp_path: Path) -> None:
     assert problem.endswith("sidegate.yaml:3:3: policies.late: text can't be used; write another")
 
 
-def test_a_ca_file_that_cannot_be_read(tmp_path: Path) -> None:
-    text = (
-        "upstreams:\n  app:\n    endpoints: https://127.0.0.1:1\n    tls: {ca_file: /nowhere.pem}\n"
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("/nowhere.pem", "/nowhere.pem: can't be read: No such file or directory"),
+        ("/", "/: can't be read: Is a directory"),
+        ("{folder}/sidegate.yaml", "sidegate.yaml: can't be used: no certificate or crl found"),
+    ],
+)
+def test_a_ca_file_that_cannot_be_used(tmp_path: Path, name: str, says: str) -> None:
+    tls = f"tls: {{ca_file: {name.format(folder=tmp_path)}}}"
+    [problem] = problems(
+        tmp_path, f"upstreams:\n  app:\n    endpoints: https://127.0.0.1:1\n    {tls}\n"
     )
-    [problem] = problems(tmp_path, text)
-    assert "sidegate.yaml:4:20: upstreams.app.tls.ca_file: the CA file '/nowhere.pem'" in problem
+    assert "sidegate.yaml:4:20: upstreams.app.tls.ca_file: " in problem
+    assert problem.endswith(says)
+    [problem] = problems(
+        tmp_path,
+        f"upstreams: {{app: http://127.0.0.1:1}}\nstore:\n  url: rediss://127.0.0.1:1\n  {tls}\n",
+    )
+    assert "sidegate.yaml:4:18: store.tls.ca_file: " in problem
+    assert problem.endswith(says)
 
 
 def test_nothing_to_find(tmp_path: Path) -> None:

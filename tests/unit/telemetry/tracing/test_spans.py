@@ -198,3 +198,12 @@ def test_whatever_a_client_sends_can_be_encoded(request_in: Request, text: str) 
     exporter = OtlpExporter(Tracing(endpoint="http://127.0.0.1:9"), "0")
     made = [exporter.convert(span) for span in described(request_in)]
     assert 100 < len(encode_spans(made).SerializeToString()) < 20_000
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_ca_file_that_can_not_be_read_is_told_in_words(protocol: str) -> None:
+    options = Tracing.model_validate(
+        {"endpoint": "https://127.0.0.1:9", "protocol": protocol, "ca_file": "none.pem"}
+    )
+    with pytest.raises(ValueError, match=r"^none\.pem: can't be read: No such file"):
+        OtlpExporter(options, "0")
