@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Collection
 from typing import Final
 
 from proxy.config.units import parse_duration
 from proxy.contract import TRIED, Handler, Request, Response, Toolkit
-from proxy.errors import GatewayError
 from proxy.http1.method import IDEMPOTENT
 from proxy.policies.retry.budget import Budget
 from proxy.policies.retry.quantile import Quantile
@@ -76,15 +75,12 @@ class Hedge:
                 tries[second] = twin
                 request.decide("retry", "changed", "hedged")
             winner = await _first_answer(set(tries))
+            await _drop(tries.keys() - {winner})
         except BaseException:
-            for task in tries:
-                await _drop(task)
+            await _drop(tries)
             raise
         if len(tries) == 2:
             (self._lost if winner is first else self._won).inc()
-        for task in tries:
-            if task is not winner:
-                await _drop(task)
         request.endpoint = tries[winner].endpoint
         return winner.result()
 
@@ -106,10 +102,15 @@ async def _first_answer(tries: set[asyncio.Task[Response]]) -> asyncio.Task[Resp
             return spare
 
 
-async def _drop(task: asyncio.Task[Response]) -> None:
-    """End a try; what it has got already is thrown away."""
-    task.cancel()
-    with suppress(asyncio.CancelledError, GatewayError):
-        response = await task
-        if not isinstance(response.body, bytes):
-            await response.body.aclose()
+async def _drop(tries: Collection[asyncio.Task[Response]]) -> None:
+    """End tries; what they have got already, or get all the same, is thrown away."""
+    for task in tries:
+        task.cancel()
+    # Unlike awaiting them, which would take whoever cancels this for the end of a try.
+    if waiting := [task for task in tries if not task.done()]:
+        await asyncio.wait(waiting)
+    for task in tries:
+        if not task.cancelled() and task.exception() is None:
+            body = task.result().body
+            if not isinstance(body, bytes):
+                await body.aclose()

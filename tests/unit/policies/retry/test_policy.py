@@ -449,3 +449,43 @@ def test_a_client_that_leaves_ends_both(stage: Stage) -> None:
 
     stage.loop.run(story())
     assert service.cancelled == ["a", "b"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_client_that_leaves_while_a_try_is_ending_is_heard(stage: Stage, streaming: bool) -> None:
+    """The end of the try is not taken for the client's, nor the client's for that of the try."""
+    body = Source(b"x")
+
+    async def service(request: Request) -> Response:
+        try:
+            await asyncio.sleep(0.1 if TRIED in request.state else 9.0)
+        except asyncio.CancelledError:
+            await asyncio.sleep(1.0)
+            raise
+        response = upstream_response(200)
+        if streaming:
+            response.body = body
+        return response
+
+    handler = stage.policy(attempts=1, hedge="100ms").wrap(service)
+
+    async def story() -> None:
+        task = stage.loop.create_task(run(handler(a_request())))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    stage.loop.run(story())
+    assert body.closed is streaming
+
+
+def test_how_a_dropped_try_ends_is_nobodys_concern(stage: Stage) -> None:
+    class Confused(Slow):
+        async def __call__(self, request: Request) -> Response:
+            try:
+                return await super().__call__(request)
+            except asyncio.CancelledError:
+                raise RuntimeError from None
+
+    assert hedged(stage, Confused(9.0, 0.1)) == "b"
