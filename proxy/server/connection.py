@@ -28,7 +28,7 @@ from proxy.server.stall import Stall
 from proxy.server.visitor import Visitor
 from proxy.wire.deadlines import INTERVAL, NEVER
 from proxy.wire.flow import HIGH_WATER
-from proxy.wire.half import half_open
+from proxy.wire.half import end_half, half_open
 from proxy.wire.reset import reset, was_reset
 from proxy.wire.tunnel import Tunnel, TunnelEnd
 
@@ -329,12 +329,11 @@ class ClientConnection(asyncio.Protocol):
         connection and take the answer from the client (RFC 9112, 9.6)."""
         intake.break_off(GatewayError("incomplete_body"))
         self._intake = None
-        if self._half_closed or not transport.can_write_eof():
+        if self._half_closed or not end_half(transport):
             self._close("done")
             return
         self._lingering = 0
         self.expire_in(_LINGER_SECONDS)
-        transport.write_eof()
         self._pause(False)
 
     def expire(self, now: float) -> None:

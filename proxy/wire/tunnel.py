@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from proxy.http1.websocket import GOING_AWAY, FrameTracker
 from proxy.wire.deadlines import NEVER, Deadlines
+from proxy.wire.half import end_half
 
 CLOSE_GRACE: Final = 2.0
 """Seconds that a WebSocket client has to answer a close frame."""
@@ -135,10 +136,11 @@ class Tunnel:
     def _end(self, side: str, other: asyncio.Transport) -> None:
         self._ended[side] = True
         # TLS can't be half-closed; there the end of one side is the end of both.
-        if all(self._ended.values()) or not other.can_write_eof():
+        over = all(self._ended.values()) or not other.can_write_eof()
+        if self._open and not over and not other.is_closing():
+            over = not end_half(other)
+        if over:
             self._finish(f"{side}_closed")
-        elif self._open and not other.is_closing():
-            other.write_eof()
 
     def _gate(self, transport: asyncio.Transport, full: bool) -> None:
         if self._open and not transport.is_closing():

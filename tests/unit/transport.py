@@ -7,7 +7,8 @@ import asyncio
 
 class Wire(asyncio.Transport):
     """As strict as a real one about writing after the end. data: all that was written.
-    unsent: bytes of it that the other end hasn't taken.
+    unsent: bytes of it that the other end hasn't taken. gone: the other end is, which is not
+    told yet.
     """
 
     def __init__(self, half_close: bool = True) -> None:
@@ -18,6 +19,7 @@ class Wire(asyncio.Transport):
         self.closed = False
         self.aborted = False
         self.unsent = 0
+        self.gone = False
         self._half_close = half_close
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -37,6 +39,8 @@ class Wire(asyncio.Transport):
     def write_eof(self) -> None:
         if not self._half_close:
             raise NotImplementedError
+        if self.gone:
+            raise OSError(107, "Transport endpoint is not connected")
         self.ended = True
 
     def is_closing(self) -> bool:

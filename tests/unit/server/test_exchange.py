@@ -467,6 +467,22 @@ def test_a_body_that_can_not_be_let_go_of_ends_its_exchange(loop: PausedLoop) ->
 # -- what fails where nothing may -----------------------------------------------------------------
 
 
+def test_who_is_gone_by_the_end_of_an_early_answer_is_not_waited_for(loop: PausedLoop) -> None:
+    """Whose end is not told yet; plain asyncio raises when its half is closed."""
+    scene = Scene(loop)
+
+    async def story() -> None:
+        client, service = await scene.asked(POST + b"Content-Length: 5\r\n\r\nhe")
+        client.gone = True
+        service.say(OK)
+        await settle()
+        assert client.closed
+        scene.clean()
+
+    loop.run(story())
+    assert scene.outcomes() == "200"
+
+
 def test_a_connection_whose_request_can_not_even_be_begun_is_closed(
     loop: PausedLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,13 @@ def test_where_a_half_close_is_impossible_it_is_a_whole_one(side: str) -> None:
     assert story.over(f"{side}_closed")
 
 
+def test_half_a_close_of_what_is_gone_is_a_whole_one() -> None:
+    story = Story()
+    story.upstream.gone = True
+    story.tunnel.client_ended()
+    assert story.over("client_closed")
+
+
 def test_a_lost_side_ends_both_and_later_bytes_go_nowhere() -> None:
     story = Story()
     story.tunnel.lost("draining")
