@@ -99,6 +99,9 @@ class Upstreams:
         ask = self._forwarder(member, upstream)
         if upstream.timeouts.per_try is not None or upstream.timeouts.tell is not None:
             ask = TimedTry(ask, upstream.timeouts, self._state.clock)
+        if self._tracer is not None:
+            # Around the time of a try, so that one that took too long is noted as that.
+            ask = self._tracer.around(ask, member.endpoint.text)
         shut = None
         if upstream.breaker is not None and upstream.breaker.scope == "endpoint":
             guard = self._guard(name, found.url, upstream.breaker, ask)
@@ -150,7 +153,7 @@ class Upstreams:
         return guard
 
     def _forwarder(self, member: Member, upstream: Upstream) -> Handler:
-        forwarder = Forwarder(
+        return Forwarder(
             member.endpoint,
             member.pool,
             upstream.host,
@@ -159,9 +162,6 @@ class Upstreams:
             self._state.spawn,
             self._state.loop,
         )
-        if self._tracer is None:
-            return forwarder
-        return self._tracer.around(forwarder, member.endpoint.text)
 
 
 def unknown(name: str, upstreams: Iterable[str]) -> str:

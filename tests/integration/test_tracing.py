@@ -353,3 +353,30 @@ def test_requests_that_are_not_recorded_do_not_even_load_the_sdk(tmp_path: Path)
     assert "uvloop" in loaded
     assert "cygrpc" not in loaded
     assert "google/_upb" not in loaded
+
+
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        pytest.param({"per_try": "100ms"}, "upstream_timeout", id="of a try"),
+        pytest.param({}, "deadline_exceeded", id="of all tries"),
+    ],
+)
+async def test_who_takes_too_long_is_told_as_late(
+    config: dict[str, str], code: str, tmp_path: Path
+) -> None:
+    """And not as if nobody had wanted the answer."""
+    async with collecting() as collector, RawOrigin(Holding()) as origin:
+        everything: dict[str, Any] = {
+            "telemetry": tracing(collector),
+            "upstreams": {"service": {"endpoints": [origin.url], "timeouts": config}},
+            "policies": {"deadline": {"timeout": "30s" if config else "100ms"}},
+        }
+        async with running(everything, tmp_path) as gateway:
+            answer = await ask(gateway.url, request())
+            [line] = await gateway.lines()
+            spans = await collector.trace(line["trace_id"], 2)
+    assert (answer.status, answer.error, line["error"]) == (504, code, code)
+    assert [span.failed for span in spans] == [True, True]
+    assert [span.attributes["error.type"] for span in spans] == [code, code]
+    assert "sidegate.cancelled" not in spans[1].attributes

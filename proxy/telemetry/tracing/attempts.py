@@ -12,7 +12,7 @@ from asyncio import CancelledError
 from collections.abc import Callable
 
 from proxy.asking import Asked, Inside, PatientAsker, Pending, ask_through, waited
-from proxy.contract import Handler, Request, Response
+from proxy.contract import LATE, Handler, Request, Response
 from proxy.errors import GatewayError
 
 SAMPLED = 1
@@ -82,13 +82,14 @@ class Noting:
     def failed(self, ticket: Attempt, request: Request, error: BaseException) -> Response:
         """None will come, or whoever asked wants none any more."""
         ticket.endpoint = self._endpoint or request.endpoint
+        ticket.ended = self._clock()
         if isinstance(error, GatewayError):
             ticket.error = error.code
-        elif isinstance(error, CancelledError):
-            ticket.error = CANCELLED
-        else:
+        elif not isinstance(error, CancelledError):
             ticket.error = type(error).__name__
-        ticket.ended = self._clock()
+        else:
+            late: Callable[[], bool] | None = request.state.get(LATE)
+            ticket.error = CANCELLED if late is None or not late() else "deadline_exceeded"
         raise error
 
     def _begin(self, request: Request) -> Attempt:

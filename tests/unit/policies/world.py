@@ -148,7 +148,7 @@ def answering(response: Response) -> Handler:
     return handle
 
 
-def failing(error: Exception) -> Handler:
+def failing(error: BaseException) -> Handler:
     """A handler that always raises this."""
 
     async def handle(request: Request) -> Response:

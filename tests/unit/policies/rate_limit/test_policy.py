@@ -413,7 +413,7 @@ class TestWhen:
     ) -> None:
         limit = policy(world, limit="1/min", when={"status": [401, "5xx"]})
         with pytest.raises(type(error)):
-            await send(limit, failing(error))  # type: ignore[arg-type]
+            await send(limit, failing(error))
         assert await admits(limit) is not counts
 
 
@@ -430,7 +430,7 @@ class TestInFlight:
     async def test_so_does_a_failure(self, world: World, error: BaseException) -> None:
         limit = policy(world, **self.OPTIONS)
         with pytest.raises(type(error)):
-            await send(limit, failing(error))  # type: ignore[arg-type]
+            await send(limit, failing(error))
         assert await admits(limit)
 
     async def test_a_stream_holds_it_to_its_end(self, world: World) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from proxy.contract import Handler, Request, Response, Timings
+from proxy.contract import LATE, Handler, Request, Response, Timings
 from proxy.errors import GatewayError
 from proxy.telemetry.tracing.attempts import Noting, attempts_of
 from tests.unit.asking import Ask, Client, Prompt, at_once, by_waiting
@@ -48,6 +48,16 @@ async def test_a_failure_is_noted_and_goes_on(
         await ask(noting(Prompt(failing(error))), request_in)
     [attempt] = attempts_of(request_in)
     assert (attempt.status, attempt.error, attempt.ended) == (0, noted, 100.5)
+
+
+@pytest.mark.parametrize(("late", "noted"), [(True, "deadline_exceeded"), (False, "cancelled")])
+async def test_what_is_broken_off_when_its_time_is_over_was_late(
+    request_in: Request, ask: Ask, late: bool, noted: str
+) -> None:
+    request_in.state[LATE] = lambda: late
+    with pytest.raises(asyncio.CancelledError):
+        await ask(noting(Prompt(failing(asyncio.CancelledError()))), request_in)
+    assert [attempt.error for attempt in attempts_of(request_in)] == [noted]
 
 
 async def test_each_attempt_is_noted(request_in: Request, ask: Ask) -> None:
