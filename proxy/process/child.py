@@ -148,7 +148,7 @@ class Child:
 
     async def _drain(self, seconds: float) -> int:
         self._draining = True
-        return await self._served.ports.drain(seconds)
+        return await self._served.drain(seconds)
 
     def _plan(self, document: Document) -> Generation:
         return Generation(document, make_plan(document, self._catalog))
@@ -161,7 +161,7 @@ class Child:
         self._drained = self._loop.create_task(self._finish(self._worker))
 
     async def _finish(self, worker: Worker) -> None:
-        await worker.ports.drain(worker.drain.timeout)
+        await worker.drain(worker.draining.timeout)
         self._ended.set()
 
     def _collect(self, worker: Worker) -> None:

@@ -145,7 +145,7 @@ class Solo:
 
     async def drain(self, seconds: float) -> int:
         """Accept no more, and finish; how many were broken off."""
-        return await self.worker.ports.drain(seconds)
+        return await self.worker.drain(seconds)
 
     async def close(self) -> None:
         """End at once whatever is left."""

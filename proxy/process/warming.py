@@ -95,11 +95,16 @@ class Warmer:
         if options == self._options:
             return
         self._options = options
-        if self._task is not None:
-            self._task.cancel()
-            self._task = self.progress = None
+        self.stop()
+        self.progress = None
         if options.wanted:
             self._task = self._spawn(self._work(options))
+
+    def stop(self) -> None:
+        """Fetch no more."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
 
     def facts(self) -> dict[str, Any] | None:
         """What an operator is told of the latest round; None when there was none."""

@@ -138,9 +138,18 @@ class Worker:
         return log
 
     @property
-    def drain(self) -> Drain:
+    def draining(self) -> Drain:
         """How to stop."""
         return self._generation.plan.config.server.drain
+
+    async def drain(self, seconds: float) -> int:
+        """Accept no more, and let connections finish what they do, and policies what they began
+        aside, for so many seconds at most. Returns how many connections were broken off."""
+        end = self._state.clock() + seconds
+        self._warmer.stop()
+        left = await self.ports.drain(seconds)
+        await self._state.finish(max(0.0, end - self._state.clock()))
+        return left
 
     def prepare(self, generation: Generation) -> None:
         """Build what another configuration asks for. Raises ConfigError and changes nothing."""

@@ -7,6 +7,7 @@ identity, so that a changed setting gets a state of its own and an unchanged one
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from random import Random
@@ -33,6 +34,7 @@ T = TypeVar("T")
 # For so many seconds, and of so many endpoints, it is remembered how they were.
 _MEMORY: Final = 300.0
 _MOST_GONE: Final = 1024
+_LAST_SECONDS: Final = 1.0
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 Key = tuple[str, str, str, PoolOptions, UpstreamTimeouts, UpstreamTls, tuple[int, ...]]
@@ -77,6 +79,8 @@ class State:
         self._kept: dict[str, Any] = {}
         self._asked_for: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        # Those of them that policies began, which all come to an end by themselves.
+        self._asides: set[asyncio.Task[None]] = set()
 
     def member(
         self, name: str, text: str, upstream: Upstream, called: str = ""
@@ -180,7 +184,7 @@ class State:
             depot=self.depot,
             metrics=self.metrics,
             log=self.log,
-            spawn=self._spawn_quietly,
+            spawn=self._spawn_aside,
             route=route,
             scope=scope,
             identity=identity,
@@ -199,6 +203,19 @@ class State:
         task.add_done_callback(self._ended)
         return task
 
+    async def finish(self, seconds: float) -> None:
+        """Let what policies do in the background come to its end, for so many seconds at most;
+        then break it off."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                # What ends may have begun more, as a fetch whose outcome is to be kept.
+                while self._asides:
+                    await asyncio.wait(self._asides)
+        if self._asides:
+            for task in self._asides:
+                task.cancel()
+            await asyncio.wait(self._asides, timeout=_LAST_SECONDS)
+
     def close(self) -> None:
         """Close all upstream connections and stop background work."""
         for member in self._members.values():
@@ -216,8 +233,10 @@ class State:
         member.pool, member.since = pool, now
         return member
 
-    def _spawn_quietly(self, work: Coroutine[Any, Any, None]) -> None:
-        self.spawn(work)
+    def _spawn_aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.spawn(work)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

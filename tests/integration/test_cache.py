@@ -131,6 +131,24 @@ async def test_stale_while_revalidate(tmp_path: Path) -> None:
         raise AssertionError("it was never renewed")
 
 
+async def test_a_refresh_that_outlasts_a_drain_is_broken_off(tmp_path: Path) -> None:
+    """Which is looked for at the end of the stage."""
+    holding = Holding()
+    swr = response("200 OK", "Cache-Control: max-age=0, stale-while-revalidate=60")
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(swr)
+        await holding(reader, writer)
+
+    async with stage(script, tmp_path) as (_, gateway):
+        for _ in range(2):
+            assert (await ask(gateway.url, request())).status == 200
+        await until(lambda: holding.asked)
+        [pool] = gateway.app.upstreams()
+        assert pool["in_use"] == 1
+
+
 async def test_many_misses_reach_the_service_once(tmp_path: Path) -> None:
     holding = Holding()
     ok = response("200 OK", FRESH)

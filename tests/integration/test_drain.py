@@ -36,6 +36,12 @@ class Service:
             writer.write(OK)
 
 
+STALE = (
+    b"HTTP/1.1 200 OK\r\nCache-Control: max-age=0, stale-while-revalidate=60\r\n"
+    b"Content-Length: 2\r\n\r\nok"
+)
+
+
 def config(origin: RawOrigin, **drain: str) -> dict[str, Any]:
     return {"upstreams": {"service": origin.url}, "server": {"drain": drain}}
 
@@ -98,6 +104,41 @@ async def test_readiness_fails_before_listeners_close(tmp_path: Path) -> None:
             assert (await ask(sidegate.url, request())).status == 200
             assert await ended(sidegate) == 0
             assert not await accepts(sidegate.url)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_what_goes_on_in_the_background_is_finished_as_well(
+    workers: int, tmp_path: Path
+) -> None:
+    """A refresh, for which no connection of a client waits."""
+    asked = 0
+    free = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            asked += 1
+            if asked > 1:
+                await free.wait()
+            writer.write(STALE)
+
+    async with RawOrigin(script) as origin:
+        settings = config(origin, timeout="20s")
+        settings["server"]["workers"] = workers
+        with process({**settings, "policies": {"cache": {}}}, tmp_path) as sidegate:
+            async with connected(sidegate.url) as wire:
+                # By one connection, since each worker has a memory of its own.
+                for _ in range(2):
+                    await wire.send(request())
+                    assert (await wire.answer()).status == 200
+            await until(lambda: asked == 2)
+            sidegate.tell(signal.SIGTERM)
+            await asyncio.to_thread(sidegate.lines, "draining")
+            await asyncio.sleep(0.5)
+            assert sidegate.running
+            free.set()
+            assert await ended(sidegate) == 0
 
 
 async def test_what_takes_too_long_is_broken_off(tmp_path: Path) -> None:

@@ -179,6 +179,14 @@ def test_a_reload_goes_on_and_other_wishes_begin_anew(site: Site) -> None:
     assert len(site.asked) == 4
 
 
+def test_told_to_stop_it_fetches_no_more(site: Site) -> None:
+    site.use(urls=f"{URL}/a", every="60s")
+    site.run(100)
+    site.warmer.stop()
+    assert site.run(500) == {"urls": 1, "fetched": 1, "done": True}
+    assert site.paths == ["/a", "/a"]
+
+
 def refuse(request: Request) -> Response:
     raise GatewayError("upstream_unreachable")
 
