@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from proxy.catalog import CatalogError, load_catalog
 from proxy.commands import health, init, observability, settings
+from proxy.config.address import as_address
 from proxy.config.load import Document, load
 from proxy.config.location import DEFAULT_FILE, locate, misnamed
-from proxy.config.overrides import as_address
 from proxy.config.problems import ConfigError, Problem, meant
 from proxy.errors import GatewayError
 from proxy.runtime.explanation import as_data, as_text, explain, read_request

@@ -14,9 +14,8 @@ import yaml
 from proxy.catalog import Catalog
 from proxy.commands.openapi import Proposal, propose
 from proxy.commands.starter import Wishes, write_config
-from proxy.config.address import check_endpoint, check_listen
+from proxy.config.address import as_address, check_endpoint, check_listen
 from proxy.config.load import load
-from proxy.config.overrides import as_address
 from proxy.runtime.plan import make_plan
 
 OK: Final = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -91,3 +91,13 @@ class CacheMemory(Settings):
     """A second store in Redis behind that memory; none unless given."""
     warm: Warming = Warming()
     """Pages that are fetched in the background before anybody asks for them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any) -> Any:
+        if isinstance(value, bool | str | int | float):
+            raise ValueError(
+                "this is the memory of all stored responses, as in `cache: {memory: 64MiB}`; "
+                "caching is turned on by `policies: {cache: {}}`"
+            )
+        return value

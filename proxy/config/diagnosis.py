@@ -16,7 +16,16 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.config.problems import Path, Place, Problem, meant, show_path
-from proxy.config.shape import at, fields_of, settings_paths
+from proxy.config.shape import (
+    at,
+    fields_of,
+    is_list,
+    is_model,
+    item_type,
+    may_be_null,
+    settings_paths,
+    unwrap,
+)
 from proxy.config.units import (
     parse_duration,
     parse_share,
@@ -44,6 +53,11 @@ _BOUNDS: Final = {
     "less_than_equal": ("le", "must be at most"), "less_than": ("lt", "must be less than"),
 }  # fmt: skip
 
+
+ON: Final = frozenset({"on", "yes", "true", "enabled"})
+"""What people write for `true`, and YAML 1.2 takes for text."""
+OFF: Final = frozenset({"off", "no", "none", "false", "disabled"})
+"""What people write for `false`, and YAML 1.2 takes for text."""
 
 _UNITS: Final[tuple[tuple[Callable[[object], float], Callable[[Any], str]], ...]] = (
     (parse_size, show_size),
@@ -81,14 +95,23 @@ def diagnose(
     problems: list[tuple[Path, Problem]] = []
     for path, found in findings.items():
         # A value that may be of several types has failed once for each of them.
-        messages = dict.fromkeys(finding.message for finding in found)
+        message = _together(list(dict.fromkeys(finding.message for finding in found)))
         whole = (*prefix, *path)
         about_key = found[0].about_key
         written = about_key and path[-1] in _mapping_at(data, path[:-1])
         place = (key_place if written else value_place)(whole)
         shown = whole[:-1] if about_key else whole
-        problems.append((whole, Problem(place, show_path(shown), "; or ".join(messages))))
+        problems.append((whole, Problem(place, show_path(shown), message)))
     return problems
+
+
+def _together(messages: list[str]) -> str:
+    """What each type says that a value could have had, and the value once."""
+    parts = [message.removeprefix("must be ").partition(", not ") for message in messages]
+    alike = all(message.startswith("must be ") for message in messages)
+    if len(messages) > 1 and alike and all(given for _, _, given in parts):
+        return f"must be {' or '.join(wanted for wanted, _, _ in parts)}, not {parts[0][2]}"
+    return "; or ".join(messages)
 
 
 def _read(detail: ErrorDetails, data: Any, model: Any) -> _Finding:
@@ -105,13 +128,16 @@ def _read(detail: ErrorDetails, data: Any, model: Any) -> _Finding:
         path = _walk(loc[:-1], data)
         return _Finding((*path, loc[-1]), f'"{loc[-1]}" is missing', about_key=True)
     path = _walk(loc, data)
-    return _Finding(path, _message(detail, _get(data, path)))
+    return _Finding(path, _message(detail, _get(data, path), at(model, path)))
 
 
 def _meant(key: str, known: set[str], given: set[str], model: Any, path: Path) -> str:
     """The nearest key here, or the sections that have a key of exactly this name."""
     near = meant(key, known)
-    below = _sections(key, at(model, path))
+    here = at(model, path)
+    below = _sections(key, here) or _entries(key, here)
+    if below and f'"{below.removeprefix(_ENTRIES)}"' in near:
+        return f"; it belongs under {below}"
     if near.startswith("; did you mean"):
         return f"{near[:-1]}, or does it belong under {below}?" if below else near
     elsewhere = below or _sections(key, model, path)
@@ -128,6 +154,16 @@ def _sections(key: str, model: Any, but: Path | None = None) -> str:
         if way[-1] == key and len(way) > 1 and way[:-1] != but
     ]
     return " or ".join(found[:3])
+
+
+_ENTRIES: Final = "the entries of "
+
+
+def _entries(key: str, model: Any) -> str:
+    """The list of a model whose entries have this key."""
+    lists = {name: info.annotation for name, info in fields_of(model).items()}
+    found = (name for name, kind in lists.items() if is_list(kind))
+    return next((_ENTRIES + name for name in found if key in fields_of(item_type(lists[name]))), "")
 
 
 def _walk(loc: tuple[str | int, ...], data: Any) -> Path:
@@ -157,7 +193,7 @@ def _get(data: Any, path: Path) -> Any:
     return data
 
 
-def _message(detail: ErrorDetails, value: Any) -> str:
+def _message(detail: ErrorDetails, value: Any, annotation: Any) -> str:
     kind = detail["type"]
     context: Mapping[str, Any] = detail.get("ctx", {})
     if kind in ("value_error", "assertion_error"):
@@ -166,6 +202,10 @@ def _message(detail: ErrorDetails, value: Any) -> str:
         message = f"{_WANTED[kind]}, not {describe(value)}"
         if kind == "string_type" and isinstance(value, (bool, int, float)):
             message += "; put it in quotes"
+        if is_model(unwrap(annotation)):
+            message += _as_section(value, annotation, kind)
+        if isinstance(value, dict) and is_list(annotation):
+            message += '; begin each of its entries with "- "'
         return message
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
@@ -182,13 +222,35 @@ def _message(detail: ErrorDetails, value: Any) -> str:
         return f"must be {words}, not {describe(value)}{hint}"
     if kind.startswith("ip_"):
         try:
-            ip_network(value)
+            ip_network(str(value))
         except (ValueError, TypeError) as error:
             return f"{error}; write 10.0.0.0/8 or 192.0.2.7"
     if kind == "string_pattern_mismatch":
         return f"{describe(value)} does not match {context.get('pattern')}"
     message = detail["msg"].removeprefix("Value error, ").removesuffix(".")
     return f"{message[:1].lower()}{message[1:]}"
+
+
+def _as_section(value: Any, annotation: Any, kind: str) -> str:
+    """What to write where something else than a mapping stands for a section."""
+    section = unwrap(annotation)
+    fields = fields_of(annotation)
+    text = value if isinstance(value, str) else ""
+    key, colon, rest = text.partition(":")
+    if colon and rest and key in fields:
+        return f'; write a blank behind "{key}:"'
+    if value is False or text.lower() in OFF:
+        off = getattr(section, "off", "")
+        if off or may_be_null(annotation):
+            return f"; write {off} for none" if off else "; leave it out for none"
+    if value is True or text.lower() in ON:
+        with suppress(ValidationError):
+            section.model_validate({})
+            return "; write {} for its defaults"
+    if not kind.startswith("model_"):
+        return ""
+    required = [name for name, info in fields.items() if info.is_required()]
+    return f'; it needs "{required[0]}"' if required else meant("", fields)
 
 
 def _in_the_unit_of(value: Any, bound: Any) -> str:

@@ -168,6 +168,8 @@ def _cross_check(config: Config, tree: Tree) -> Iterator[Problem]:
         if route.upstream is not None and route.upstream not in config.upstreams:
             path = ("routes", index, "upstream")
             hint = meant(route.upstream, config.upstreams) or "; `upstreams:` is empty"
+            if "://" in route.upstream:
+                hint = "; write the address under `upstreams:`, and its name here"
             message = f'unknown upstream "{route.upstream}"{hint}'
             place = _nearest_place(tree.values, path, tree.root)
             yield Problem(place, show_path(path), message)

@@ -10,9 +10,9 @@ import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from proxy.config.address import check_admin, check_listen
+from proxy.config.address import as_written, check_admin, check_listen
 from proxy.config.cache import CacheMemory
 from proxy.config.settings import Settings
 from proxy.config.store import StoreOptions
@@ -24,6 +24,23 @@ from proxy.config.upstream import Upstream
 Network = IPv4Network | IPv6Network
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+
+def _named(value: object) -> object:
+    if isinstance(value, str | int | list):
+        raise ValueError("each upstream has a name; write {app: http://127.0.0.1:3000}")
+    return value
+
+
+def _by_name(value: object) -> object:
+    rows = [value] if isinstance(value, str) else value
+    if isinstance(rows, list) and all(isinstance(row, str) for row in rows):
+        shown = ", ".join(f"{row}: {{}}" for row in rows[:8])
+        raise ValueError(f"each policy has its options; write {{{shown}}}")
+    return value
+
+
+Policies = Annotated[dict[str, Any], BeforeValidator(_by_name)]
 
 
 class Limits(Settings):
@@ -116,7 +133,9 @@ class Server(Settings):
     @field_validator("listen", "proxy_protocol", "trusted_proxies", mode="before")
     @classmethod
     def _one_or_many(cls, value: object) -> object:
-        return value.split(",") if isinstance(value, str) else value
+        value = as_written(value)
+        rows = value.split(",") if isinstance(value, str) else value
+        return [as_written(row) for row in rows] if isinstance(rows, list | tuple) else rows
 
     @field_validator("listen")
     @classmethod
@@ -138,8 +157,17 @@ class Server(Settings):
 class Admin(Settings):
     """The operator's side: health, metrics, configuration, reload."""
 
+    off = "{listen: null}"
+
     listen: str | None = "http://127.0.0.1:9901"
     """Where it listens; loopback unless said otherwise. `null` turns it off."""
+
+    @field_validator("listen", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        if value is False or value == "off":
+            raise ValueError("write `listen: null` to turn it off")
+        return as_written(value)
 
     @field_validator("listen")
     @classmethod
@@ -179,7 +207,7 @@ class Route(Settings):
     upstream: str | None = None
     """A key of `upstreams`; may be left out when there is only one, or a policy answers."""
     limits: RouteLimits | None = None
-    policies: dict[str, Any] = Field(default={})
+    policies: Policies = Field(default={})
     """By name: options, `true` for the defaults, or `false` to leave one out."""
 
     @field_validator("name")
@@ -209,9 +237,9 @@ class Config(Settings):
     """Where limits are counted, so that they hold for all instances together."""
     cache: CacheMemory = CacheMemory()
     telemetry: Telemetry = Telemetry()
-    upstreams: dict[str, Upstream] = Field(default={})
+    upstreams: Annotated[dict[str, Upstream], BeforeValidator(_named)] = Field(default={})
     """Services by name."""
-    policies: dict[str, Any] = Field(default={})
+    policies: Policies = Field(default={})
     """For every route; a route overrides one by name, or says `false`."""
     routes: tuple[Route, ...] = ()
     """Tried by precedence, not order; absent: everything goes to the only upstream."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
+from proxy.config.address import as_address
 from proxy.config.diagnosis import describe
 from proxy.config.model import Config
 from proxy.config.problems import Path, Place, Problem, show_path
@@ -63,21 +64,6 @@ def apply(tree: Tree, environ: Mapping[str, str], overrides: Mapping[str, Any]) 
         if dotted != "upstream" and value is not None:
             path = tuple(dotted.split("."))
             _put(tree, path, value, Place(f"option --{path[-1].replace('_', '-')}"))
-
-
-def as_address(text: str, *, scheme: str = "http") -> str:
-    """An address as people type it on a command line, with the scheme it needs.
-
-    `3000` is that port of this machine and `:3000` that port of all its interfaces.
-    """
-    text = text.strip()
-    if "://" in text or text.startswith("unix:") or not text:
-        return text
-    if text.isascii() and text.isdigit():
-        return f"{scheme}://127.0.0.1:{text}"
-    if text.startswith("/"):
-        return f"unix:{text}"
-    return f"{scheme}://0.0.0.0{text}" if text.startswith(":") else f"{scheme}://{text}"
 
 
 def _is_link(name: str, environ: Mapping[str, str]) -> bool:

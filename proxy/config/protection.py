@@ -86,6 +86,8 @@ class Outliers(Settings):
     """Take an endpoint out of use for a while when its own answers give it away. Works where
     there are several endpoints; `consecutive: null` and the rest left out turns it off."""
 
+    off = "{consecutive: null}"
+
     consecutive: int | None = Field(default=5, ge=1, le=10_000)
     """Failures in a row: no connection, no answer, no HTTP, or 502, 503 or 504. So many bodies
     that were cut short in a row, of those that streamed, count as well."""

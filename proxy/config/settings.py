@@ -11,15 +11,19 @@ class Settings(BaseModel):
     """Base of every section: unknown keys are errors, values can't change.
 
     shorthand: the setting that a bare value in place of the section sets; empty for none.
+    off: what to write for none of what the section does, where leaving it out isn't that.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     shorthand: ClassVar[str] = ""
+    off: ClassVar[str] = ""
 
     @model_validator(mode="before")
     @classmethod
     def _written_out(cls, value: Any) -> Any:
-        if cls.shorthand and isinstance(value, str | int | float | list | tuple):
+        bare = isinstance(value, str | int | float | list | tuple)
+        # `true` is no value of any setting that stands for its section.
+        if cls.shorthand and bare and not isinstance(value, bool):
             return {cls.shorthand: value}
         return value

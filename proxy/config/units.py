@@ -26,6 +26,8 @@ _PERIOD_NAMES: Final = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: 
 _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 _SIZE: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s?([KMG]i?B|B)")
 _SHARE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s?%")
+_NUMBER: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,9})?")
+_WORDED: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s?([a-z]{1,12})")
 _RATE: Final = re.compile(r"([0-9]{1,12})\s?([KMG]i?B|B)?\s?/\s?([0-9]{0,9})\s?([a-z]+)")
 
 
@@ -39,12 +41,38 @@ def parse_duration(value: object) -> float:
     text = text.strip()
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text!r} is not a duration; write 250ms, 5s, 1m30s, 2h or 1d")
+        raise ValueError(f"{text!r} is not a duration; write {_meant_duration(text)}")
     return float(sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts))
 
 
+def _meant_duration(text: str) -> str:
+    match = _WORDED.fullmatch(text.lower())
+    name = match[2] if match else ""
+    seconds = _PERIODS.get(name) or _PERIODS.get(name.removesuffix("s"))
+    unit = next((unit for unit, factor in _DURATION_UNITS.items() if factor == seconds), "")
+    return f"{match[1]}{unit}" if match and unit else "250ms, 5s, 1m30s, 2h or 1d"
+
+
+def _meant_size(text: str) -> str:
+    match = _WORDED.fullmatch(text.strip().lower())
+    name = match[2].removesuffix("s") if match else ""
+    # One letter alone means powers of two to most who write it.
+    name += "ib" if name in ("k", "m", "g") else ""
+    unit = next((unit for unit in _SIZE_UNITS if unit.lower() == name), "")
+    return f"{match[1]}{unit}" if match and unit else "512B, 32KiB, 10MiB or 1GB"
+
+
+def _meant_share(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        return "20% or 0.5%"
+    if value == 1:
+        return "100%, or 1% for a hundredth"
+    return f"{value * 100:g}%" if value < 1 else f"{value:g}%"
+
+
 def _unitless(what: str, value: object, one: str, other: str) -> str:
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 5
+    positive = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    number = value if positive else 5
     return f"{what} needs a unit, such as {number}{one} or {number}{other}"
 
 
@@ -58,7 +86,7 @@ def parse_size(value: object) -> int:
     if match is None:
         if value.strip() == "0":
             return 0
-        raise ValueError(f"{value!r} is not a size; write 512B, 32KiB, 10MiB or 1GB")
+        raise ValueError(f"{value!r} is not a size; write {_meant_size(value)}")
     return int(float(match[1]) * _SIZE_UNITS[match[2]])
 
 
@@ -67,12 +95,14 @@ def parse_share(value: object) -> float:
     if value == 0 and not isinstance(value, bool):
         return 0.0
     if not isinstance(value, str):
-        raise ValueError(f"a share needs a percent sign, as in 20%, not {value}")
+        raise ValueError(f"a share needs a percent sign; write {_meant_share(value)}")
     match = _SHARE.fullmatch(value.strip())
     if match is None:
         if value.strip() == "0":
             return 0.0
-        raise ValueError(f"{value!r} is not a share; write 20% or 0.5%")
+        number = _NUMBER.fullmatch(value.strip())
+        meant = _meant_share(float(number[0])) if number else "20% or 0.5%"
+        raise ValueError(f"{value!r} is not a share; write {meant}")
     return float(match[1]) / 100.0
 
 

@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from proxy.config.address import check_endpoint, parse_address, parse_server
+from proxy.config.address import as_written, check_endpoint, parse_address, parse_server
 from proxy.config.protection import Breaker, Concurrency, HealthCheck, Outliers, check_key
 from proxy.config.settings import Settings
 from proxy.config.units import Duration, Share
@@ -33,6 +33,11 @@ class EndpointOptions(Settings):
     priority: int = Field(default=0, ge=0, le=9)
     """0 serves; those of 1 and above stand by as long as enough of those before them are usable
     (`balance.panic`)."""
+
+    @field_validator("url", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        return as_written(value)
 
     @field_validator("url")
     @classmethod
@@ -241,6 +246,7 @@ class Upstream(Settings):
     @field_validator("endpoints", mode="before")
     @classmethod
     def _one_or_many(cls, value: object) -> object:
+        value = as_written(value)
         return [value] if isinstance(value, str | dict) else value
 
     @property

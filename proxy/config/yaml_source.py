@@ -35,7 +35,6 @@ _HINTS: Final = (
     ("cannot start any token", "put quotes around text that begins so; indent with spaces"),
     ("did not find expected key", "the indentation doesn't fit, or a quote isn't closed"),
     ("could not find expected ':'", 'a line without ":" stands where a key belongs'),
-    ("did not find expected ',' or", "a bracket isn't closed, or a comma is missing"),
     ("did not find expected '-' indicator", "every entry of this list begins with a dash"),
 )
 
@@ -176,21 +175,33 @@ def _events(text: str, file: str) -> Iterator[Any]:
     try:
         yield from yaml.parse(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        said = error.problem or "syntax error"
-        hint = next((words for start, words in _HINTS if start in said), "")
-        lines = text.splitlines()
-        if mark and mark.line < len(lines) and "${" in lines[mark.line]:
-            hint = 'inside {...} and [...] quote it: "${NAME}"'
-        raise _Unreadable(
-            place, f"not valid YAML: {said}" + (f" ({hint})" if hint else "")
-        ) from None
+        raise _unreadable(error, text.splitlines(), file) from None
     except yaml.YAMLError as error:
         position = getattr(error, "position", 0)
         before = text[:position] if isinstance(position, int) else ""
         place = Place(file, before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
         raise _Unreadable(place, "holds a control character, which YAML forbids") from None
+
+
+def _unreadable(error: yaml.MarkedYAMLError, lines: list[str], file: str) -> _Unreadable:
+    """What the parser says, in words and with what usually makes it say so."""
+    mark, began = error.problem_mark or error.context_mark, error.context_mark
+    place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
+    start = Place(file, began.line + 1, began.column + 1) if began else place
+    said = error.problem or "syntax error"
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    indent = line[: len(line) - len(line.lstrip())]
+    if "\t" in indent or line[place.column - 1 : place.column] == "\t":
+        place = place._replace(column=line.index("\t") + 1)
+        return _Unreadable(place, "not valid YAML: a tab indents this line; write spaces")
+    if "unexpected end of stream" in said:
+        return _Unreadable(start, "not valid YAML: the quote that begins here isn't closed")
+    hint = next((words for part, words in _HINTS if part in said), "")
+    if "${" in line:
+        hint = 'inside {...} and [...] quote it: "${NAME}"'
+    elif "',' or" in said:
+        hint = f"the bracket at {start.line}:{start.column} isn't closed, or a comma is missing"
+    return _Unreadable(place, f"not valid YAML: {said}" + (f" ({hint})" if hint else ""))
 
 
 class _Builder:

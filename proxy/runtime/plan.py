@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 from pydantic import ValidationError
 
 from proxy.catalog import Catalog
-from proxy.config.diagnosis import describe, diagnose
+from proxy.config.diagnosis import OFF, ON, describe, diagnose
 from proxy.config.load import Document
 from proxy.config.model import Config, Match
 from proxy.config.problems import (
@@ -43,8 +43,6 @@ from proxy.routing.table import unreachable
 Origin = Literal["default", "policies", "route"]
 
 DEFAULT_ROUTE: Final = "default"
-
-_OFF: Final = frozenset({"off", "no", "none", "disabled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +148,20 @@ def target_of(name: str, upstream: Upstream | None) -> Target:
     return Target(name, len(upstream.endpoints) > 1 or upstream.discovery is not None)
 
 
+def _does_bare(spec: PolicySpec, value: str) -> bool:
+    """Whether a policy does without options, and the value is none of its short form."""
+    shortened = spec.shorthand and _fits(spec, {spec.shorthand: value})
+    return not shortened and _fits(spec, {})
+
+
+def _fits(spec: PolicySpec, data: Mapping[str, Any]) -> bool:
+    try:
+        spec.options.model_validate(data)
+    except Exception:  # A plug-in's validator may raise anything.
+        return False
+    return True
+
+
 class _Planner:
     """Collects plans and problems of one document."""
 
@@ -251,8 +263,12 @@ class _Planner:
             data: Any = {}
         elif isinstance(value, dict):
             data = value
-        elif isinstance(value, str) and value.lower() in _OFF:
+        elif isinstance(value, str) and value.lower() in OFF:
             message = f'"{value}" is text here; write false to leave the policy out'
+            self._problem(self._document.place(path), path, message)
+            return None
+        elif isinstance(value, str) and value.lower() in ON and _does_bare(spec, value):
+            message = f'"{value}" is text here; write {{}} to turn it on with its defaults'
             self._problem(self._document.place(path), path, message)
             return None
         elif spec.shorthand:
@@ -339,9 +355,11 @@ class _Planner:
 
     def _has_stand_in(self, index: int) -> bool:
         """Whether what a route matches is not what the file says."""
-        route, match = f"routes[{index}]", f"routes[{index}].match"
+        route = f"routes[{index}]"
+        # What belongs under `match` may stand beside it.
+        match = [f"{route}.{key}" for key in ("match", *Match.model_fields)]
         return any(
-            path in (route, "routes") or beneath(path, [match]) for path in self._document.broken
+            path in (route, "routes") or beneath(path, match) for path in self._document.broken
         )
 
     def _problem(self, place: Place, path: Path, message: str) -> None:

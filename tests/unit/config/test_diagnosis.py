@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -22,6 +22,16 @@ class Pool(BaseModel):
     room: Size = Field(default=1024, ge=1024)
 
 
+class Door(BaseModel):
+    off: ClassVar[str] = "{key: null}"
+    key: str | None
+
+
+class Rooms(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    rooms: tuple[Pool, ...] = ()
+
+
 class Root(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str = "x"
@@ -33,6 +43,9 @@ class Root(BaseModel):
     choice: int | Literal["auto"] = "auto"
     pool: Pool = Pool()
     pools: dict[str, Pool] = {}
+    spare: Rooms | None = None
+    door: Door = Door(key="x")
+    list: Rooms = Rooms()
     code: str = Field(default="a", pattern="^[a-z]$")
 
     @field_validator("name")
@@ -94,7 +107,46 @@ def found(data: Any) -> list[tuple[str, str]]:
             "value wait",
             "pool.wait: a duration needs a unit, such as 5s or 5ms",
         ),
-        ({"pool": 3}, "value pool", f"pool: {MAPPING}, not the number 3"),
+        (
+            {"pool": 3},
+            "value pool",
+            f"pool: {MAPPING}, not the number 3; "
+            "known here: room, size, wait",
+        ),
+        ({"pool": True}, "value pool", f"pool: {MAPPING}, not true; write {{}} for its defaults"),
+        ({"pool": "yes"}, "value pool", f'pool: {MAPPING}, not "yes"; write {{}} for its defaults'),
+        (
+            {"pool": "size:3"},
+            "value pool",
+            f'pool: {MAPPING}, not "size:3"; '
+            'write a blank behind "size:"',
+        ),
+        (
+            {"pool": False},
+            "value pool",
+            f"pool: {MAPPING}, not false; "
+            "known here: room, size, wait",
+        ),
+        ({"spare": "off"}, "value spare", f'spare: {MAPPING}, not "off"; leave it out for none'),
+        (
+            {"door": False},
+            "value door",
+            f"door: {MAPPING}, not false; "
+            f"write {{key: null}} for none",
+        ),
+        ({"door": True}, "value door", f'door: {MAPPING}, not true; it needs "key"'),
+        (
+            {"rows": {"a": 1}},
+            "value rows",
+            'rows: must be a list, not a mapping; '
+            'begin each of its entries with "- "',
+        ),
+        (
+            {"list": {"room": 1}},
+            "key room",
+            'list: unknown key "room"; '
+            'it belongs under the entries of rooms',
+        ),
         ({"pools": []}, "value pools", f"pools: {MAPPING}, not a list"),
         ({"rows": "x"}, "value rows", 'rows: must be a list, not "x"'),
         ({"rows": []}, "value rows", "rows: must have at least 1 entry"),
@@ -113,7 +165,7 @@ def found(data: Any) -> list[tuple[str, str]]:
         (
             {"choice": "x"},
             "value choice",
-            'choice: must be a whole number, not "x"; or must be auto, not "x"',
+            'choice: must be a whole number or auto, not "x"',
         ),
         ({"code": "A"}, "value code", 'code: "A" does not match ^[a-z]$'),
     ],

@@ -50,7 +50,7 @@ def test_addresses(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("text", "fix"),
     [
-        ("example.com:80", "write http://HOST:PORT"),
+        ("example.com:80", "write http://example.com:80"),
         ("ftp://example.com", "write http://HOST:PORT"),
         ("http://", "names no host"),
         ("http://:80", "names no host"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.config.overrides import apply, as_address
+from proxy.config.overrides import apply
 from proxy.config.problems import Place
 from proxy.config.yaml_source import Tree, read_text
 
@@ -170,19 +170,3 @@ def test_an_option_names_itself_as_the_place() -> None:
     )
     assert tree.data["server"]["listen"] == ["http://c:1"]
     assert tree.values["server", "listen"] == Place("option --listen")
-
-
-@pytest.mark.parametrize(
-    ("typed", "address"),
-    [
-        ("3000", "http://127.0.0.1:3000"),
-        (":8080", "http://0.0.0.0:8080"),
-        ("localhost:3000", "http://localhost:3000"),
-        ("https://example.com", "https://example.com"),
-        ("/run/app.sock", "unix:/run/app.sock"),
-        ("unix:/run/app.sock", "unix:/run/app.sock"),
-        ("", ""),
-    ],
-)
-def test_addresses_as_people_type_them(typed: str, address: str) -> None:
-    assert as_address(typed) == address

@@ -14,6 +14,7 @@ from proxy.config.units import (
     Rate,
     Size,
     parse_duration,
+    parse_share,
     parse_size,
     show_duration,
     show_size,
@@ -59,6 +60,17 @@ def test_rates(text: str, rate: Rate) -> None:
         (parse_size, 32, "needs a unit, such as 32B"),
         (parse_size, "32 kilo", "write 512B"),
         (parse_size, "9" * 400 + "GiB", "is not a size"),
+        (parse_duration, "5 seconds", "write 5s"),
+        (parse_duration, "1.5Min", "write 1.5m"),
+        (parse_duration, -5, "such as 5s"),
+        (parse_size, "10M", "write 10MiB"),
+        (parse_size, "10mb", "write 10MB"),
+        (parse_share, 0.5, "write 50%"),
+        (parse_share, "0.25", "write 25%"),
+        (parse_share, 30, "write 30%"),
+        (parse_share, 1, "write 100%, or 1% for a hundredth"),
+        (parse_share, True, "write 20% or 0.5%"),
+        (parse_share, "half", "write 20% or 0.5%"),
         (Rate.parse, "5", "write 100/s"),
         (Rate.parse, "5/fortnight", "write 100/s"),
         (Rate.parse, 5, "write 100/s"),
@@ -69,7 +81,7 @@ def test_rates(text: str, rate: Rate) -> None:
 def test_what_has_no_clear_meaning_is_refused_with_the_fix(
     read: Callable[[object], object], value: object, fix: str
 ) -> None:
-    with pytest.raises(ValueError, match=r"is not|needs a unit|admit nothing") as caught:
+    with pytest.raises(ValueError, match=r"is not|needs a|admit nothing") as caught:
         read(value)
     assert fix in str(caught.value)
 

@@ -182,6 +182,18 @@ class TestProblems:
                 '2:17: policies.ids: "off" is text here; write false to leave the policy out',
             ),
             (
+                f"{UPSTREAM}policies: {{ids: yes}}\n",
+                '"yes" is text here; write {} to turn it on with its defaults',
+            ),
+            (
+                f"{UPSTREAM}policies: {{answer: on}}\n",
+                '"on" is text here; write {} to turn it on with its defaults',
+            ),
+            (
+                f"{UPSTREAM}policies: {{limit: on}}\n",
+                "policies.limit: 'on' is not a rate; write 100/s",
+            ),
+            (
                 f"{UPSTREAM}policies: {{ids: 5}}\n",
                 "policies.ids: must be a mapping of options, true or false, not the number 5",
             ),

@@ -34,7 +34,7 @@ def test_what_it_may_say(text: str, endpoints: tuple[Found, ...]) -> None:
         ("http://a", "must be a list of endpoints"),
         ("hosts: [http://a]", "the key `endpoints` and no other"),
         ("- [", "expected the node content"),
-        ("- a:80", "[0]: 'a:80' is not an address; write http://HOST:PORT"),
+        ("- a:80", "[0]: 'a:80' is not an address; write http://a:80"),
         ("- {url: http://a, wait: 3}", 'unknown key "wait"'),
         ("- {url: http://a, weight: 0}", "must be at least 1, not 0"),
         ("- !!python/object/apply:os.system [ls]", "could not determine a constructor"),
