@@ -63,6 +63,7 @@ class Child:
         line.on("discard", self._discard)
         line.on("adopt", self._adopt)
         line.on("disown", self._disown)
+        line.on("close", lambda _: self._served.ports.close())
         line.on("leave", lambda _: self._served.ports.leave())
         line.on("retire", self._retire)
         line.on("drain", self._drain)

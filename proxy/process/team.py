@@ -151,6 +151,8 @@ class Team:
     async def retire(self, seconds: float) -> None:
         """Accept no more, and wait until all clients have gone elsewhere."""
         self._ending = True
+        # All of them first: whom one has sent on, another would have to send on again.
+        await self._each(lambda seat: seat.ask("close", seconds=GLANCE_SECONDS))
         await self._each(lambda seat: seat.ask("retire", seconds, seconds=seconds + _LAST_SECONDS))
 
     async def drain(self, seconds: float) -> int:
@@ -204,6 +206,8 @@ class Team:
 
     async def _fill(self, seat: Seat) -> list[str]:
         """Have a new process serve at this place; the problems if it can't."""
+        if self._ending:
+            return []
         try:
             await seat.launch(self._loop, self._vault)
             seat.on("ask_all", lambda told: self.ask_all(*told))
@@ -267,8 +271,7 @@ class Team:
                 if seat.missed:
                     self.log.info("worker answers again", worker=seat.number, pid=seat.pid)
                 seat.missed = 0
-            if not self._ending:
-                self._cover()
+            self._cover()
         self.log.error(
             "worker killed, as it gives no sign of life", worker=seat.number, pid=seat.pid
         )
@@ -282,6 +285,8 @@ class Team:
 
         anew: also where somebody does, since the addresses have changed.
         """
+        if self._ending:
+            return
         for seat in self._seats:
             host = seat.lent_to
             if host is not None and (anew or seat.able or not host.able):
