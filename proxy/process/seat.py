@@ -20,6 +20,9 @@ from proxy.server.sockets import Bound
 
 # Python, the program, and a large configuration, on a machine that has other things to do.
 _START_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 0.5
+# So often in a row, since a process may be stopped for a moment and go on.
+_LOOKS: Final = 2
 
 
 class Seat:
@@ -29,7 +32,8 @@ class Seat:
     life that it owes. lent_to: who accepts in its place meanwhile.
     """
 
-    def __init__(self, number: int, count: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, number: int, count: int) -> None:
+        self._loop = loop
         self.number = number
         self._count = count
         self._process: asyncio.subprocess.Process | None = None
@@ -55,14 +59,14 @@ class Seat:
             for text, one in bound.items()
         }
 
-    async def launch(self, loop: asyncio.AbstractEventLoop, vault: Vault) -> None:
+    async def launch(self, vault: Vault) -> None:
         """Start a process, which serves once it is told what. Raises OSError."""
         self.missed = 0
         ours, theirs = socket.socketpair()
         vault_ours, vault_theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, vault_theirs:
             vault.serve(vault_ours)
-            self._line = Line(loop, ours, self._cut)
+            self._line = Line(self._loop, ours, self._cut)
             inherited = (theirs.fileno(), vault_theirs.fileno())
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "proxy.process.child",
@@ -72,7 +76,7 @@ class Seat:
 
     async def begin(self, told: dict[str, Any]) -> list[str]:
         """Have the process serve; the problems if it can't. Raises Unanswered."""
-        problems: list[str] = await self.ask("start", told, seconds=_START_SECONDS)
+        problems: list[str] = await self.change("start", told, seconds=_START_SECONDS)
         self.serving = not problems
         return problems
 
@@ -81,6 +85,20 @@ class Seat:
         if self._line is None:
             raise Unanswered(f"{name}: the process is gone")
         return await self._line.ask(name, argument, seconds=seconds)
+
+    async def change(self, name: str, argument: Any = None, *, seconds: float) -> Any:
+        """As `ask`, of what may take its time. Who is stopped meanwhile isn't waited for; what it
+        was asked it does when it goes on. Raises Unanswered."""
+        asking = self._loop.create_task(self.ask(name, argument, seconds=seconds))
+        try:
+            looks = 0
+            while not (await asyncio.wait({asking}, timeout=_LOOK_SECONDS))[0]:
+                looks = looks + 1 if self._stopped() else 0
+                if looks == _LOOKS:
+                    raise Unanswered(f"{name}: the process is stopped")
+            return asking.result()
+        finally:
+            asking.cancel()
 
     def on(self, name: str, handler: Handler) -> None:
         """Answer what the worker asks by this name."""
@@ -108,6 +126,14 @@ class Seat:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
+
+    def _stopped(self) -> bool:
+        """Something keeps the process from running, as SIGSTOP does."""
+        try:
+            how = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+            return os.waitid(os.P_PID, self.pid, how) is not None
+        except ChildProcessError:
+            return False
 
     def _cut(self) -> None:
         self.serving = False

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from proxy.config.problems import ConfigError
@@ -65,7 +65,7 @@ class Team:
         self._restarts = self.counts.counter(
             "sidegate_worker_restarts_total", "Workers that ended and were replaced."
         )
-        self._seats = [Seat(number, count) for number in range(1, count + 1)]
+        self._seats = [Seat(loop, number, count) for number in range(1, count + 1)]
         self._bound: dict[str, Bound] = {}
         self._prepared: tuple[Generation, Mapping[str, Bound]] | None = None
         # A replacement either begins before a change or after it.
@@ -104,22 +104,18 @@ class Team:
         self._prepared = generation, opened
         try:
             found = await self._each(
-                lambda seat: seat.ask(
+                lambda seat: seat.change(
                     "prepare",
                     {"document": generation.document, "shares": seat.shares(opened)},
                     seconds=_CHANGE_SECONDS,
                 )
             )
-            # A worker that died meanwhile is replaced by one of the configuration that is
-            # in use then; one that doesn't answer would serve by another than the rest.
             problems = [problem for some in found.values() for problem in some]
-            problems += [
-                f"worker {seat.number} does not answer"
-                for seat in self._seats
-                if seat.serving and seat not in found
-            ]
             if problems:
                 raise Unready(list(dict.fromkeys(problems)))
+            # A worker that died meanwhile is replaced by one of the configuration that is
+            # in use then; one that doesn't answer would serve by another than the rest.
+            self._require(found)
         except BaseException:
             await self.discard()
             raise
@@ -134,14 +130,14 @@ class Team:
         listen = generation.plan.config.server.listen
         bound = {**self._bound, **opened}
         self._bound = {text: bound[text] for text in listen}
-        await self._each(lambda seat: seat.ask("commit", seconds=_CHANGE_SECONDS))
+        await self._each(lambda seat: seat.change("commit", seconds=_CHANGE_SECONDS))
         self._changing.release()
         self._cover(anew=True)
 
     async def discard(self) -> None:
         """Have them stay with the one in use."""
         self._prepared = None
-        await self._each(lambda seat: seat.ask("discard"))
+        await self._each(lambda seat: seat.change("discard", seconds=_CHANGE_SECONDS))
         self._changing.release()
 
     async def leave(self) -> None:
@@ -209,7 +205,7 @@ class Team:
         if self._ending:
             return []
         try:
-            await seat.launch(self._loop, self._vault)
+            await seat.launch(self._vault)
             seat.on("ask_all", lambda told: self.ask_all(*told))
             seat.on("tell_others", lambda told: self._tell_others(seat, *told))
             self.log.info("worker started", worker=seat.number, pid=seat.pid)
@@ -310,7 +306,10 @@ class Team:
 
     async def _all_answer(self) -> None:
         """Raise Unready when a worker stands still, before any of them has begun a change."""
-        answers = await self._each(lambda seat: seat.ask("beat", seconds=GLANCE_SECONDS))
+        self._require(await self._each(lambda seat: seat.ask("beat", seconds=GLANCE_SECONDS)))
+
+    def _require(self, answers: Collection[Seat]) -> None:
+        """Raise Unready unless all that serve are among these."""
         silent = [seat for seat in self._seats if seat.serving and seat not in answers]
         if silent:
             raise Unready(

@@ -10,12 +10,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
 
+from proxy.control.line import Unanswered
+from proxy.control.segments import Vault
+from proxy.process.seat import Seat
 from tests.integration.client import TIMEOUT, CutShort, ask, connected, request, until
 from tests.integration.gateway import completed
 from tests.integration.origins import OK, Holding, RawOrigin, answering
@@ -218,6 +222,49 @@ async def test_a_silent_worker_is_named_and_not_waited_for(tmp_path: Path) -> No
         assert {(await ask(sidegate.url, request())).status for _ in range(20)} == {202}
         status, facts = await told(sidegate, "GET", "/upstreams")
         assert "silent_workers" not in facts
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_who_is_gone_amid_a_change_is_not_waited_for(
+    how: signal.Signals, tmp_path: Path
+) -> None:
+    """Workers wait a moment for a store that doesn't answer, in which one of them is hit."""
+    async with RawOrigin(Holding()) as store:
+        with process(answers(201), tmp_path) as sidegate:
+            victim = (await pids(sidegate))[0]
+            config = {**answers(202), "store": {"url": store.url.replace("http", "redis")}}
+            sidegate.file.write_text(yaml.safe_dump(completed(config)), encoding="utf-8")
+            began = time.monotonic()
+            sidegate.tell(signal.SIGHUP)
+            await until(lambda: store.connections == WORKERS)
+            os.kill(victim, how)
+            try:
+                await asyncio.to_thread(sidegate.lines, "configuration reloaded")
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(victim, signal.SIGCONT)
+            assert time.monotonic() - began < 20, "an answer has 30 s"
+            # What it was asked it does when it goes on.
+            async with asyncio.timeout(TIMEOUT):
+                while {(await ask(sidegate.url, request())).status for _ in range(20)} != {202}:
+                    pass
+
+
+async def test_who_is_stopped_before_it_could_answer_is_told_as_that(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    seat, vault = Seat(loop, 1, 1), Vault(loop)
+    await seat.launch(vault)
+    try:
+        os.kill(seat.pid, signal.SIGSTOP)
+        async with asyncio.timeout(TIMEOUT):
+            with pytest.raises(Unanswered, match="beat: the process is stopped"):
+                await seat.change("beat", seconds=2 * TIMEOUT)
+        os.kill(seat.pid, signal.SIGCONT)
+        assert await seat.change("beat", seconds=TIMEOUT) is None
+    finally:
+        seat.kill()
+        assert await seat.ended() == "killed by SIGKILL"
+        vault.close()
 
 
 async def test_all_workers_change_together_or_none(tmp_path: Path) -> None:
