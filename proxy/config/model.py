@@ -82,7 +82,7 @@ class Drain(Settings):
     delay: Duration = 0.0
     """Go on accepting connections for so long, while load balancers take notice."""
     timeout: Duration = 30.0
-    """Requests in flight may take so long; then their connections are closed."""
+    """Requests in flight and refreshes of the cache may take so long; then they are broken off."""
     upgrade: Duration = 3600.0
     """After SIGUSR2 the old process goes on for so long with connections that it has; then it
     drains what is left. Clients move to the new one with their next response, and WebSockets
