@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -234,7 +233,6 @@ async def test_who_is_gone_amid_a_change_is_not_waited_for(
             victim = (await pids(sidegate))[0]
             config = {**answers(202), "store": {"url": store.url.replace("http", "redis")}}
             sidegate.file.write_text(yaml.safe_dump(completed(config)), encoding="utf-8")
-            began = time.monotonic()
             sidegate.tell(signal.SIGHUP)
             await until(lambda: store.connections == WORKERS)
             os.kill(victim, how)
@@ -243,7 +241,7 @@ async def test_who_is_gone_amid_a_change_is_not_waited_for(
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGCONT)
-            assert time.monotonic() - began < 20, "an answer has 30 s"
+            assert "no answer within 30 s" not in sidegate.log.read_text(encoding="utf-8")
             # What it was asked it does when it goes on.
             async with asyncio.timeout(TIMEOUT):
                 while {(await ask(sidegate.url, request())).status for _ in range(20)} != {202}:
