@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from proxy import contract
 from proxy.catalog import Catalog, load_catalog
 from proxy.config.load import load
 from proxy.contract import PolicySpec
@@ -60,6 +62,18 @@ def test_the_policy_it_shows_works(tmp_path: Path) -> None:
     others = [other for other in load_catalog().specs.values() if other.name != spec.name]
     order = Catalog.of([*others, spec]).order
     assert order.index("security_headers") < order.index("greeting") < order.index("error_envelope")
+
+
+def test_it_names_what_a_policy_may_have() -> None:
+    section = README.partition("## A policy of your own")[2].partition("\n## ")[0]
+    shapes = get_args(contract.Policy)
+    methods = {name for shape in shapes for name in vars(shape) if not name.startswith("_")}
+    assert len(methods) == 7
+    assert [name for name in sorted(methods) if f"`{name}(" not in section] == []
+
+
+def test_it_says_where_the_command_is_before_it_uses_it() -> None:
+    assert -1 < README.index(".venv/bin/sidegate") < README.index("`sidegate check")
 
 
 def test_the_codes_it_names_exist() -> None:
