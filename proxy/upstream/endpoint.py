@@ -12,7 +12,7 @@ from proxy.config.upstream import UpstreamTimeouts, UpstreamTls
 from proxy.errors import Unsent
 from proxy.upstream.connection import Owner, UpstreamConnection
 from proxy.wire.deadlines import Deadlines
-from proxy.wire.tls import load_pair, make_client
+from proxy.wire.tls import load_pair, make_client, tell
 from proxy.wire.turn import Turn
 
 
@@ -98,9 +98,19 @@ async def open_connection(
     except TimeoutError:
         raise Unreachable("connect_timeout", cause=f"{endpoint.text}: timed out") from None
     except (OSError, UnicodeError) as error:
-        raise Unreachable("upstream_unreachable", cause=f"{endpoint.text}: {error}") from None
+        cause = f"{endpoint.text}: {_in_words(error)}"
+        raise Unreachable("upstream_unreachable", cause=cause) from None
     finally:
         if not opened:
             # Given up in the very moment in which it opened, it hears of no end from uvloop.
             deadlines.discard(connection)
     return connection
+
+
+def _in_words(error: OSError | UnicodeError) -> str:
+    """Without the numbers of systems and the lines of their sources."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {tell(error)}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {tell(error)}"
+    return getattr(error, "strerror", None) or str(error)

@@ -41,6 +41,14 @@ async def test_a_service_that_is_down(tmp_path: Path) -> None:
         assert endpoint.encode() not in answer.body, "internal facts are for the log"
 
 
+async def test_the_log_says_in_words_why_a_service_is_down(tmp_path: Path) -> None:
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    async with running({"upstreams": {"service": endpoint}}, tmp_path) as gateway:
+        await ask(gateway.url, request())
+        [note] = await gateway.lines("request failed")
+        assert note["cause"] == f"{endpoint}: Connection refused"
+
+
 async def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
     for answer in await two_endpoints(tmp_path, f"unix:{tmp_path}/nothing.sock"):
         assert (answer.status, answer.error) == (502, "upstream_unreachable")
