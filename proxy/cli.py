@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -88,8 +89,10 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
     command = next((word for word in words if not word.startswith("-")), "")
     if command and command not in _COMMANDS:
         return _fail(_unknown(command))
-    parser = _parser()
-    options = parser.parse_args(words)
+    parser, parsers = _parser()
+    options, surplus = parser.parse_known_args(words)
+    if surplus:
+        return _fail(_surplus(surplus[0], parsers.get(options.command, parser)))
     if options.command is None:
         parser.print_help(sys.stderr)
         return USAGE
@@ -102,7 +105,8 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
         return _fail(str(error))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """The parser of the command line, and that of each command."""
     text = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="sidegate", description=_ABOUT, epilog=_EXAMPLES, formatter_class=text
@@ -179,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     settings.add(commands)
     health.add(commands)
     observability.add(commands)
-    return parser
+    return parser, commands.choices
 
 
 def _init(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -327,10 +331,21 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Mapping[str, str]], 
 
 def _unknown(command: str) -> str:
     """What to say of a command that there isn't."""
+    if command in ("help", "version"):
+        return f"{command!r} is no command; write sidegate --{command}"
     option = "--upstream " if "://" in command or command.isdigit() else ""
     if option or Path(command).is_file():
         return f"{command!r} is no command; write sidegate run {option}{command}"
     return f'unknown command "{command}"{meant(command, _COMMANDS)}'
+
+
+def _surplus(word: str, parser: argparse.ArgumentParser) -> str:
+    """What to say of an argument that a command doesn't take."""
+    if not word.startswith("-"):
+        return f"{word!r} is one argument too many; {parser.prog} --help tells which there are"
+    option = word.partition("=")[0]
+    known = re.findall(r"(?m)^  (?:-[^,]+, )?(--[a-z-]+)", parser.format_help())
+    return f'unknown option "{option}" of {parser.prog}{meant(option, known)}'
 
 
 def _field(text: str) -> tuple[str, str]:

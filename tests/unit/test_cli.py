@@ -83,6 +83,7 @@ class TestHelp:
             ("chek", 'unknown command "chek"; did you mean "check"?'),
             ("Explain", 'unknown command "Explain"; did you mean "explain"?'),
             ("zz", 'unknown command "zz"; known here: check, explain, health, init, '),
+            ("help", "'help' is no command; write sidegate --help"),
             ("a.yaml", "'a.yaml' is no command; write sidegate run a.yaml"),
             ("3000", "'3000' is no command; write sidegate run --upstream 3000"),
         ],
@@ -92,6 +93,28 @@ class TestHelp:
         code, out, err = sidegate(command, "--help")
         assert (code, out) == (2, "")
         assert err.startswith(f"sidegate: {says}")
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (
+                ("init", "--frce"),
+                'unknown option "--frce" of sidegate init; did you mean "--force"?',
+            ),
+            (
+                ("run", "--port=80"),
+                '"--port" of sidegate run; known here: --help, --listen, --upstream',
+            ),
+            (("-v",), 'unknown option "-v" of sidegate; known here: --help, --version'),
+            (("run", "a.yaml", "b.yaml"), "'b.yaml' is one argument too many; sidegate run --help"),
+        ],
+    )
+    def test_what_a_command_does_not_take(
+        self, sidegate: Command, arguments: tuple[str, ...], says: str
+    ) -> None:
+        code, out, err = sidegate(*arguments)
+        assert (code, out) == (2, "")
+        assert says in err
 
     @pytest.mark.parametrize(
         ("arguments", "says"),
