@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 _PORTS: Final = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
 _WITH_PORT: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])?:[0-9]{1,5}|[0-9]{1,5}")
+_SEVERAL: Final = re.compile(r"[\s,;]")
 _ALL: Final = "0.0.0.0"  # noqa: S104
 _LOOPBACK: Final = "127.0.0.1"
 
@@ -100,6 +101,8 @@ def parse_address(text: str, *, schemes: tuple[str, ...], host: str = _LOOPBACK)
         # What stands before it may be a password, and this text goes into logs.
         shown = f"{scheme}://…@{rest.rpartition('@')[2]}"
         raise ValueError(f"{shown!r}: only a host and a port belong here, no user")
+    if _SEVERAL.search(rest):
+        raise ValueError(f"{text!r}: one address stands in a text; write several as a list: [A, B]")
     if any(mark in rest for mark in "/?#"):
         raise ValueError(f"{text!r}: only a host and a port belong here, no path")
     if rest.startswith("["):

@@ -120,7 +120,9 @@ def _read(detail: ErrorDetails, data: Any, model: Any) -> _Finding:
     if kind == "extra_forbidden":
         path = _walk(loc[:-1], data)
         key = str(loc[-1])
-        known = fields_of(at(model, path))
+        here = at(model, path)
+        # One entry may stand for a list of one.
+        known = fields_of(here) or fields_of(item_type(here))
         given = set(_mapping_at(data, path))
         message = f'unknown key "{key}"' + _meant(key, set(known), given, model, path)
         return _Finding((*path, key), message, about_key=True)
@@ -140,10 +142,11 @@ def _meant(key: str, known: set[str], given: set[str], model: Any, path: Path) -
         return f"; it belongs under {below}"
     if near.startswith("; did you mean"):
         return f"{near[:-1]}, or does it belong under {below}?" if below else near
-    elsewhere = below or _sections(key, model, path)
-    if elsewhere:
-        return f"; it belongs under {elsewhere}"
-    return meant(key, known - given)
+    if below:
+        return f"; it belongs under {below}"
+    elsewhere = _sections(key, model, path)
+    also = f"; or does it belong under {elsewhere}?" if elsewhere else ""
+    return f"{meant(key, known - given)}{also}"
 
 
 def _sections(key: str, model: Any, but: Path | None = None) -> str:
@@ -204,12 +207,21 @@ def _message(detail: ErrorDetails, value: Any, annotation: Any) -> str:
             message += "; put it in quotes"
         if is_model(unwrap(annotation)):
             message += _as_section(value, annotation, kind)
-        if isinstance(value, dict) and is_list(annotation):
-            message += '; begin each of its entries with "- "'
+        if is_list(annotation) and not isinstance(value, bool):
+            one = isinstance(value, str | int | float)
+            fix = f"write [{_plain(value)}]" if one else 'begin each of its entries with "- "'
+            message += f"; {fix}"
+        if kind.startswith("float_") and isinstance(value, str):
+            with suppress(ValueError):
+                message += f"; write {parse_share(value):g}"
         return message
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
         return f"{words} {_in_the_unit_of(value, context[name])}, not {_plain(value)}"
+    if kind in ("string_too_short", "string_too_long"):
+        word = "least" if kind == "string_too_short" else "most"
+        bound = context["min_length" if kind == "string_too_short" else "max_length"]
+        return f"must have at {word} {bound} {'character' if bound == 1 else 'characters'}"
     if kind in ("too_short", "too_long"):
         bound = context.get("min_length" if kind == "too_short" else "max_length")
         word = "least" if kind == "too_short" else "most"

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from proxy.config.address import as_written, check_admin, check_listen
 from proxy.config.cache import CacheMemory
+from proxy.config.listing import at_least_one
 from proxy.config.settings import Settings
 from proxy.config.store import StoreOptions
 from proxy.config.telemetry import Telemetry
@@ -134,14 +135,16 @@ class Server(Settings):
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         value = as_written(value)
-        rows = value.split(",") if isinstance(value, str) else value
+        rows = re.split(r"\s*,\s*", value) if isinstance(value, str) else value
         return [as_written(row) for row in rows] if isinstance(rows, list | tuple) else rows
 
     @field_validator("listen")
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
+        for text in at_least_one(value):
             check_listen(text)
+            if value.count(text) > 1 and not text.endswith(":0"):
+                raise ValueError(f"{text} is listed twice")
         return value
 
     @model_validator(mode="after")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
+from proxy.config.listing import at_least_one
 from proxy.config.settings import Settings
 
 
@@ -36,7 +37,9 @@ class ClientCertificates(Settings):
 class Tls(Settings):
     """TLS of all `https://` addresses in `listen`."""
 
-    certificates: tuple[Certificate, ...] = Field(min_length=1)
+    certificates: Annotated[tuple[Certificate, ...], AfterValidator(at_least_one)] = Field(
+        json_schema_extra={"minItems": 1}
+    )
     """Chosen by the name that the client asks for (SNI): exact names before `*.suffix`; the
     first for clients that ask for none of the names, or for no name."""
     min_version: Literal["1.2", "1.3"] = "1.2"

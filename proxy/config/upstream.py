@@ -17,6 +17,7 @@ from proxy.config.protection import Breaker, Concurrency, HealthCheck, Outliers,
 from proxy.config.settings import Settings
 from proxy.config.units import Duration, Share
 from proxy.http1.field import check_editable
+from proxy.http1.host import read_authority
 
 _SRV: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){2,20}\.?")
 
@@ -242,6 +243,15 @@ class Upstream(Settings):
     tls: UpstreamTls = UpstreamTls()
     host: str = "preserve"
     """Host field sent to it: `preserve` the client's, `endpoint`, or a literal name."""
+
+    @field_validator("host")
+    @classmethod
+    def _sent(cls, value: str) -> str:
+        if read_authority(value) is None:
+            raise ValueError(
+                f"{value!r} is no value of a Host field; write preserve, endpoint, or a name"
+            )
+        return value
 
     @field_validator("endpoints", mode="before")
     @classmethod

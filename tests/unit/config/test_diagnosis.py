@@ -44,6 +44,7 @@ class Root(BaseModel):
     pool: Pool = Pool()
     pools: dict[str, Pool] = {}
     spare: Rooms | None = None
+    note: str = Field(default="abc", min_length=2, max_length=3)
     door: Door = Door(key="x")
     list: Rooms = Rooms()
     code: str = Field(default="a", pattern="^[a-z]$")
@@ -148,7 +149,26 @@ def found(data: Any) -> list[tuple[str, str]]:
             'it belongs under the entries of rooms',
         ),
         ({"pools": []}, "value pools", f"pools: {MAPPING}, not a list"),
-        ({"rows": "x"}, "value rows", 'rows: must be a list, not "x"'),
+        ({"rows": "x"}, "value rows", 'rows: must be a list, not "x"; write [x]'),
+        ({"rows": True}, "value rows", "rows: must be a list, not true"),
+        ({"ratio": "10%"}, "value ratio", 'ratio: must be a number, not "10%"; write 0.1'),
+        ({"note": "a"}, "value note", "note: must have at least 2 characters"),
+        ({"note": "abcd"}, "value note", "note: must have at most 3 characters"),
+        (
+            {"list": {"wait": "1s"}},
+            "key wait",
+            'list: unknown key "wait"; it belongs under the entries of rooms',
+        ),
+        (
+            {"pools": {"a": {"rooms": []}}},
+            "key rooms",
+            'pools.a: unknown key "rooms"; did you mean "room"?',
+        ),
+        (
+            {"pool": {"key": "x"}},
+            "key key",
+            'pool: unknown key "key"; known here: room, size, wait; or does it belong under door?',
+        ),
         ({"rows": []}, "value rows", "rows: must have at least 1 entry"),
         ({"rows": ["a", "b", "c"]}, "value rows", "rows: must have at most 2 entries"),
         ({"rows": ["a", []]}, "value 1", "rows[1]: must be text, not a list"),

@@ -60,6 +60,7 @@ def test_addresses(text: str, address: Address) -> None:
         ("http://user@a", "only a host and a port"),
         ("http://[::1", "isn't closed"),
         ("unix:run/app.sock", "must be absolute"),
+        ("http://a, http://b", "write several as a list"),
     ],
 )
 def test_addresses_that_mean_nothing_are_refused_with_the_fix(text: str, fix: str) -> None:
@@ -77,3 +78,25 @@ def test_route_names_are_safe_as_labels_and_in_logs(name: str) -> None:
 def test_settings_cannot_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Config().server.workers = 2
+
+
+@pytest.mark.parametrize(
+    ("server", "says"),
+    [
+        ({"listen": []}, "must have at least 1 entry"),
+        ({"listen": "http://a:1, http://a:1"}, "http://a:1 is listed twice"),
+        ({"listen": "https://a", "tls": {"certificates": []}}, "must have at least 1 entry"),
+    ],
+)
+def test_servers_that_cannot_be(server: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError, match=says) as caught:
+        Config.model_validate({"server": server})
+    assert caught.value.error_count() == 1
+
+
+def test_several_may_stand_in_one_text() -> None:
+    """As variables of the environment have them."""
+    server = {"listen": "http://a:1, http://a:2", "trusted_proxies": "10.0.0.0/8, 192.0.2.7"}
+    config = Config.model_validate({"server": server})
+    assert config.server.listen == ("http://a:1", "http://a:2")
+    assert len(config.server.trusted_proxies) == 2

@@ -47,6 +47,7 @@ def test_what_is_no_name_server(text: str) -> None:
         ({"endpoints": URL, "health": {"path": "/", "status": "ok"}}, "is no status"),
         ({"endpoints": URL, "breaker": {"failure_rate": None}}, "would never open"),
         ({"endpoints": URL, "outliers": {"most": 0.5}}, "percent sign"),
+        ({"endpoints": URL, "host": "a b"}, "is no value of a Host field"),
         ({"discovery": {}}, "needs one of"),
         ({"discovery": {"dns": URL, "endpoints_file": "x"}}, "needs one of"),
         ({"discovery": {"dns": "unix:/a"}}, "no name server knows"),
