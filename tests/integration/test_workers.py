@@ -185,9 +185,10 @@ async def test_a_worker_that_stands_still_is_replaced(tmp_path: Path) -> None:
 
 
 _KEPT: Final = "configuration not reloaded; the old one goes on"
-# Sidegate, which soon tries again what a worker was silent to.
+# Sidegate, which soon tries again what a worker was silent to, and seldom asks for signs of life.
 EAGER: Final = (
-    "import sys, proxy.app; proxy.app._PATIENCE_SECONDS = 0.3; "
+    "import sys, proxy.app, proxy.process.team as team; "
+    "proxy.app._PATIENCE_SECONDS = 0.3; team.BEAT_SECONDS = 600.0; "
     "from proxy.__main__ import main; sys.exit(main())"
 )
 
