@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Final
 
+from proxy.catalog import load_catalog
 from proxy.runtime.reference import settings_markdown, settings_text
 
 OK: Final = 0
@@ -39,7 +40,10 @@ def run(options: argparse.Namespace) -> int:
     try:
         text = settings_markdown() if options.markdown else settings_text(options.name)
     except ValueError as error:
-        sys.stderr.write(f"sidegate: {error}\n")
+        name = options.name
+        policy = name in load_catalog().specs
+        fix = f'"{name}" is a policy; write sidegate policies {name}' if policy else error
+        sys.stderr.write(f"sidegate: {fix}\n")
         return USAGE
     sys.stdout.write(text)
     return OK

@@ -155,7 +155,11 @@ def _validate(data: Any, tree: Tree) -> tuple[Config | None, list[tuple[Path, Pr
 
 
 def _cross_check(config: Config, tree: Tree) -> Iterator[Problem]:
-    """Names that must be unique, and names that must exist."""
+    """Names and addresses that must be unique, and names that must exist."""
+    admin = config.admin.listen
+    if admin in config.server.listen and not admin.endswith(":0"):
+        place = _nearest_place(tree.values, ("admin", "listen"), tree.root)
+        yield Problem(place, "admin.listen", f"{admin} is in `server.listen` too; choose another")
     first: dict[str, int] = {}
     for index, route in enumerate(config.routes):
         path: Path = ("routes", index, "name")

@@ -33,6 +33,7 @@ _COLLECTION_TAGS: Final = frozenset({"!", "tag:yaml.org,2002:map", "tag:yaml.org
 _HINTS: Final = (
     ("mapping values are not allowed", 'a ":" is out of place; quote text that holds ": "'),
     ("cannot start any token", "put quotes around text that begins so; indent with spaces"),
+    ("expected alphabetic or numeric character", 'put quotes around "*..." and "&..."'),
     ("did not find expected key", "the indentation doesn't fit, or a quote isn't closed"),
     ("could not find expected ':'", 'a line without ":" stands where a key belongs'),
     ("did not find expected '-' indicator", "every entry of this list begins with a dash"),
@@ -144,7 +145,10 @@ def _compose(text: str, file: str) -> _Node | None:
             node = _Node("scalar", place, event.tag, plain, event.value)
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in anchors:
-                raise _Unreadable(place, f"*{event.anchor} names no anchor that ends before it")
+                raise _Unreadable(
+                    place,
+                    f"*{event.anchor} names no anchor that ends before it; text goes in quotes",
+                )
             node = anchors[event.anchor]
         elif isinstance(event, yaml.CollectionStartEvent):
             kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "list"

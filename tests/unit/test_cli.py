@@ -281,6 +281,11 @@ class TestSchemaAndPolicies:
             'sidegate: unknown policy "request-id"; did you mean "request_id"?\n',
         )
 
+    def test_a_policy_is_no_setting(self, sidegate: Command) -> None:
+        code, out, err = sidegate("settings", "rate_limit")
+        assert (code, out) == (2, "")
+        assert err == 'sidegate: "rate_limit" is a policy; write sidegate policies rate_limit\n'
+
 
 class TestRun:
     """What `run` hands to the application, which is started elsewhere."""

@@ -155,6 +155,15 @@ def test_an_upstream_where_there_are_none(file: Path) -> None:
     ]
 
 
+def test_two_that_listen_need_two_addresses(file: Path) -> None:
+    text = "server: {listen: http://a:1}\nadmin: {listen: http://a:1}\nupstreams: {a: http://b}\n"
+    assert problems(file, text) == [
+        "2:17: admin.listen: http://a:1 is in `server.listen` too; choose another"
+    ]
+    text = text.replace("a:1", "127.0.0.1:0")
+    assert len(read(file, text).config.server.listen) == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [
