@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
@@ -174,12 +175,15 @@ async def test_requests_wait_for_the_first_answer_once(port: int, tmp_path: Path
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         discovery = {"dns": f"http://users.test:{port}", "servers": address, "timeout": "2s"}
         config = {"upstreams": {"service": {"discovery": discovery}}}
+        began = time.monotonic()
         async with running(config, tmp_path) as gateway:
             for _ in range(3):
                 answer = await ask(gateway.url, request())
                 assert (answer.status, answer.error) == (503, "no_endpoints")
+                # On a busy machine the time may be over when the first one comes.
+                assert time.monotonic() - began > 1.9
             waits = [line["total_ms"] for line in await gateway.lines(count=3)]
-            assert waits[0] > 4 * max(waits[1:]), "nobody else waits for what may never come"
+            assert max(waits[1:]) < 1900, "nobody else waits for what may never come"
             [told] = await gateway.lines("discovery failed; there are no endpoints yet")
             assert told["cause"] == "users.test: no name server answered within 2s"
 
