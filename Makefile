@@ -18,6 +18,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH_INSTALLED := $(VENV)/.installed-bench
+# An environment of its own, since what compiles is none of what is tested.
+COMPILER := $(VENV)/compile
+COMPILER_INSTALLED := $(COMPILER)/.installed
 
 FILE ?=
 ARGS ?=
@@ -48,7 +51,7 @@ lint: $(INSTALLED)  ## Check format, style, types and layers, and look for known
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive proxy
-	$(BIN)/python .ci/audit requirements.lock requirements-dev.lock requirements-bench.lock
+	$(BIN)/python .ci/audit requirements.lock requirements-dev.lock requirements-bench.lock requirements-compile.lock
 
 .PHONY: format
 format: $(INSTALLED)  ## Put the code into the house format
@@ -80,6 +83,14 @@ bench-workers: $(INSTALLED) tools-bench  ## Measure how much more two workers on
 attack: $(INSTALLED)  ## Attack a vulnerable shop with sqlmap and more, directly and through the shield (minutes)
 	@$(BIN)/python -m tests.security.attack
 
+.PHONY: wheel
+wheel: $(COMPILER_INSTALLED)  ## Build the wheel, pure Python for every platform, into dist/
+	@$(BUILD)
+
+.PHONY: compiled
+compiled: $(COMPILER_INSTALLED)  ## Build a wheel whose hot modules are compiled, for this Python, into dist/ (a minute)
+	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BUILD)
+
 .PHONY: image
 image:  ## Build the container image, run it as strictly as a cluster may, and look whether it serves (root)
 	@.ci/image
@@ -93,6 +104,7 @@ lock: $(BIN)/uv  ## Resolve the dependencies anew: `make lock ARGS=--upgrade`
 	$(LOCK) pyproject.toml --output-file requirements.lock
 	$(LOCK) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group pyproject.toml:bench --output-file requirements-bench.lock
+	$(LOCK) pyproject.toml --group compile --constraint requirements-dev.lock --output-file requirements-compile.lock
 
 .PHONY: clean
 clean:  ## Remove the environment and all that was built
@@ -125,6 +137,15 @@ $(BENCH_INSTALLED): requirements-bench.lock | $(BIN)/python
 	@echo "Installing what is only measured with into $(VENV)"
 	@$(PIP) install --quiet --require-hashes --requirement requirements-bench.lock
 	@touch $@
+
+$(COMPILER_INSTALLED): requirements-compile.lock | $(BIN)/uv
+	@echo "Installing what compiles into $(COMPILER)"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(COMPILER)
+	@$(BIN)/uv pip install --quiet --python $(COMPILER)/bin/python --require-hashes --requirement requirements-compile.lock
+	@touch $@
+
+# With the locked packages of that environment, and without the network.
+BUILD = $(COMPILER)/bin/python -m hatchling build --target wheel --directory dist
 
 # Debian keeps ensurepip, which puts pip into a new environment, in a package of its own.
 # Without it the pip of the interpreter itself installs into the environment.

@@ -11,13 +11,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
 from proxy.catalog import CatalogError, load_catalog
 from proxy.commands import health, init, observability, settings
+from proxy.commands.version import release
 from proxy.config.address import as_address
 from proxy.config.load import Document, load
 from proxy.config.location import DEFAULT_FILE, locate, misnamed
@@ -111,7 +111,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     parser = argparse.ArgumentParser(
         prog="sidegate", description=_ABOUT, epilog=_EXAMPLES, formatter_class=text
     )
-    parser.add_argument("--version", action="version", version=f"sidegate {_version()}")
+    parser.add_argument("--version", action="version", version=f"sidegate {release()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     init.add(commands)
@@ -382,10 +382,3 @@ def _fail(message: str) -> int:
 
 def _print_json(data: Any) -> None:
     sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
-
-
-def _version() -> str:
-    try:
-        return version("sidegate")
-    except PackageNotFoundError:
-        return "(not installed)"

@@ -13,7 +13,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).parents[2]
-LOCKS: Final = ("requirements.lock", "requirements-dev.lock", "requirements-bench.lock")
+LOCKS: Final = (
+    "requirements.lock",
+    "requirements-dev.lock",
+    "requirements-bench.lock",
+    "requirements-compile.lock",
+)
 PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[a-z0-9,_-]+\])?==([^ ;\\]+)", re.MULTILINE)
 
 
@@ -31,6 +36,7 @@ def wanted(lock: str) -> list[Requirement]:
         "requirements.lock": runtime,
         "requirements-dev.lock": runtime + groups["dev"],
         "requirements-bench.lock": groups["bench"],
+        "requirements-compile.lock": runtime + groups["compile"],
     }
     return [Requirement(text) for text in texts[lock]]
 
@@ -85,7 +91,13 @@ def test_a_lock_names_no_host_and_no_path(lock: str) -> None:
     assert "index-url" not in text
 
 
-def test_tests_run_against_the_versions_that_are_shipped() -> None:
-    developing = pins("requirements-dev.lock")
-    shipped = pins("requirements.lock")
-    assert {name: developing.get(name) for name in shipped} == shipped
+@pytest.mark.parametrize("lock", ["requirements-dev.lock", "requirements-compile.lock"])
+def test_tests_and_types_are_of_the_versions_that_are_shipped(lock: str) -> None:
+    there, shipped = pins(lock), pins("requirements.lock")
+    assert {name: there.get(name) for name in shipped} == shipped
+
+
+def test_what_passes_the_types_is_what_compiles() -> None:
+    developing, compiling = pins("requirements-dev.lock"), pins("requirements-compile.lock")
+    for name in ("hatchling", "mypy", "types-pyyaml"):
+        assert developing[name] == compiling[name]
