@@ -18,9 +18,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH_INSTALLED := $(VENV)/.installed-bench
-# An environment of its own, since what compiles is none of what is tested.
-COMPILER := $(VENV)/compile
-COMPILER_INSTALLED := $(COMPILER)/.installed
 
 FILE ?=
 ARGS ?=
@@ -43,6 +40,11 @@ run: $(INSTALLED)  ## Run Sidegate: `make run FILE=sidegate.yaml` (without FILE:
 .PHONY: test
 test: $(INSTALLED) tools-test  ## Run the tests and hold the coverage
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term $(ARGS)
+	$(if $(ARGS),,@$(MAKE) test-compiled)
+
+.PHONY: test-compiled
+test-compiled: $(INSTALLED) tools-test  ## Compile the hot modules, and run what tests them against the wheel
+	@.ci/test-compiled $(BIN)/python $(VENV)/tested --numprocesses $(JOBS) $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED)  ## Check format, style, types and layers, and look for known weaknesses
@@ -84,12 +86,12 @@ attack: $(INSTALLED)  ## Attack a vulnerable shop with sqlmap and more, directly
 	@$(BIN)/python -m tests.security.attack
 
 .PHONY: wheel
-wheel: $(COMPILER_INSTALLED)  ## Build the wheel, pure Python for every platform, into dist/
-	@$(BUILD)
+wheel: $(BIN)/uv  ## Build the wheel, pure Python for every platform, into dist/
+	@$(BUILD) pure $(BIN)/python $(VENV)/compile dist
 
 .PHONY: compiled
-compiled: $(COMPILER_INSTALLED)  ## Build a wheel whose hot modules are compiled, for this Python, into dist/ (a minute)
-	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BUILD)
+compiled: $(BIN)/uv  ## Build a wheel whose hot modules are compiled, for this Python, into dist/ (a minute)
+	@$(BUILD) compiled $(BIN)/python $(VENV)/compile dist
 
 .PHONY: image
 image:  ## Build the container image, run it as strictly as a cluster may, and look whether it serves (root)
@@ -114,12 +116,14 @@ clean:  ## Remove the environment and all that was built
 LOCK = UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal --generate-hashes \
 	--no-emit-index-url --no-strip-extras --python-version 3.11 --custom-compile-command "make lock" $(ARGS)
 
+BUILD = PATH="$(CURDIR)/$(BIN):$$PATH" .ci/wheel
+
 # What is no Python package. The proxies to compare with are left to `make peers`: installing
 # them may start them as services of the machine.
 .PHONY: tools-demo tools-test tools-bench
 tools-test:
 	@.ci/tools curl openssl prometheus redis-server redis-cli=redis-tools strip=binutils
-	@.ci/tools dnsmasq=dnsmasq-base
+	@.ci/tools dnsmasq=dnsmasq-base cc=gcc python3-config=python3-dev
 tools-demo:
 	@.ci/tools curl
 tools-bench:
@@ -137,15 +141,6 @@ $(BENCH_INSTALLED): requirements-bench.lock | $(BIN)/python
 	@echo "Installing what is only measured with into $(VENV)"
 	@$(PIP) install --quiet --require-hashes --requirement requirements-bench.lock
 	@touch $@
-
-$(COMPILER_INSTALLED): requirements-compile.lock | $(BIN)/uv
-	@echo "Installing what compiles into $(COMPILER)"
-	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(COMPILER)
-	@$(BIN)/uv pip install --quiet --python $(COMPILER)/bin/python --require-hashes --requirement requirements-compile.lock
-	@touch $@
-
-# With the locked packages of that environment, and without the network.
-BUILD = $(COMPILER)/bin/python -m hatchling build --target wheel --directory dist
 
 # Debian keeps ensurepip, which puts pip into a new environment, in a package of its own.
 # Without it the pip of the interpreter itself installs into the environment.

@@ -71,9 +71,13 @@ def test_what_the_build_copies_is_let_through() -> None:
 
 
 def interpreter() -> str:
-    """The system's Python, if it is one that Sidegate runs on: that of the tests may stand in
-    somebody's home, where nobody else gets to. In the image it is that of Debian 13."""
-    wanted = "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))"
+    """The system's Python, if it is one that Sidegate runs on and can be compiled for: that of the
+    tests may stand in somebody's home, where nobody else gets to. In the image it is that of
+    Debian 13."""
+    wanted = (
+        "import os, sys, sysconfig; sys.exit(not (3, 11) <= sys.version_info < (3, 15) "
+        "or not os.path.exists(sysconfig.get_path('include') + '/Python.h'))"
+    )
     system = "/usr/bin/python3"
     with contextlib.suppress(OSError):
         if subprocess.run([system, "-c", wanted], check=False).returncode == 0:
@@ -91,7 +95,7 @@ def public_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def root() -> Iterator[Path]:
-    """An environment as the build makes it: the locked packages, and Sidegate's wheel."""
+    """An environment as the build makes it: the locked packages, and Sidegate's compiled wheel."""
     with public_folder() as folder:
         yield made(folder)
 
@@ -99,11 +103,6 @@ def root() -> Iterator[Path]:
 def made(folder: Path) -> Path:
     environment = folder / "opt"
     python = environment / "bin" / "python"
-    source = folder / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "proxy", source / "proxy", ignore=shutil.ignore_patterns("__pycache__"))
 
     def uv(*arguments: str | Path) -> None:
         # Copies, since what others have of the same files must stay as it is.
@@ -113,12 +112,14 @@ def made(folder: Path) -> Path:
     install = ("pip", "install", "--python", python)
     uv("venv", "--python", interpreter(), environment)
     uv(*install, "--require-hashes", "--requirement", ROOT / "requirements.lock")
-    # With the build backend of this environment, which is locked as well.
-    backend = ("--no-build-isolation", "--python", sys.executable)
-    uv("build", "--wheel", *backend, "--out-dir", folder / "dist", source)
-    uv(*install, "--no-deps", *folder.glob("dist/*.whl"))
+    compiler = Path(sys.prefix, "compile-image")
+    subprocess.run(
+        [ROOT / ".ci" / "wheel", "compiled", interpreter(), compiler, folder],
+        check=True, capture_output=True,
+        env={**os.environ, "PATH": f"{UV.parent}{os.pathsep}{os.environ['PATH']}"},
+    )  # fmt: skip
+    uv(*install, "--no-deps", *folder.glob("*.whl"))
     subprocess.run([ROOT / ".ci" / "slim", environment], check=True, capture_output=True)
-    shutil.rmtree(source)
     return environment
 
 
@@ -132,6 +133,20 @@ def test_what_is_left_is_small(root: Path) -> None:
     files = inventory(root)
     assert sum(size for size, _ in files.values()) < LARGEST
     assert not [name for name in files if name.endswith((".pyx", ".pyi", ".proto", "/pip"))]
+
+
+def test_what_a_request_passes_through_is_compiled(root: Path) -> None:
+    done = subprocess.run(
+        [root / "bin" / "sidegate", "--version"], capture_output=True, text=True, check=True
+    )
+    assert "compiled by mypyc" in done.stdout
+
+
+def test_what_is_imported_where_it_is_configured_is_there(root: Path) -> None:
+    exporters = "opentelemetry.exporter.otlp.proto"
+    modules = [f"{exporters}.{kind}.trace_exporter" for kind in ("grpc", "http")]
+    modules += ["jsonschema_rs", "dns.asyncresolver", "hiredis", "re2"]
+    subprocess.run([root / "bin" / "python", "-c", f"import {', '.join(modules)}"], check=True)
 
 
 def test_the_list_of_parts_is_complete(root: Path, tmp_path: Path) -> None:
