@@ -1,11 +1,13 @@
 """Interpreters to run Sidegate and the plain aiohttp proxy with.
 
 Each gets an environment of its own, made once from the lock beside the benchmark's own. Those of
-other releases of Debian, the container image's among them, are brought there by `.ci/python`.
+other releases of Debian, the container image's among them, are brought there by `.ci/python`. The
+image's has the compiled wheel, as the image does; the others have the sources.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -31,6 +33,7 @@ import json, sys
 print(json.dumps({"version": sys.version_info[:3], "base": sys._base_executable}))
 """
 _SYSTEM: Final = Path("/usr/bin")
+_UV: Final = str(Path(sys.executable).with_name("uv"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,47 @@ class Interpreter:
 
         Raises RuntimeError, with what the installer said, where that fails.
         """
-        folder = _beside() / self.name.replace(" ", "-")
+        return self._made("", LOCK.read_bytes(), self._install_in_place)
+
+    def compiled(self) -> str:
+        """The same, with the compiled wheel, built anew when the sources have changed.
+
+        Raises RuntimeError, with what the compiler said.
+        """
+        return self._made("-compiled", sources(), self._install_compiled)
+
+    def _made(self, suffix: str, state: bytes, install: Callable[[Path], None]) -> str:
+        folder = _beside() / (self.name.replace(" ", "-") + suffix)
         python = folder / "bin" / "python"
         done = folder / "installed"
-        if done.exists() and done.read_bytes() == LOCK.read_bytes():
+        if done.exists() and done.read_bytes() == state:
             return str(python)
         print(f"Installing into an environment of Python {self.name}", flush=True)
-        uv = str(Path(sys.executable).with_name("uv"))
-        _run(uv, "venv", "--quiet", "--clear", "--python", self.program, str(folder))
-        install = (uv, "pip", "install", "--quiet", "--python", str(python))
-        _run(*install, "--require-hashes", "--requirement", str(LOCK))
-        # In place: Sidegate asks what version of it is installed.
-        _run(*install, "--no-deps", "--editable", str(ROOT))
-        done.write_bytes(LOCK.read_bytes())
+        _run(_UV, "venv", "--quiet", "--clear", "--python", self.program, str(folder))
+        _install(python, "--require-hashes", "--requirement", str(LOCK))
+        install(folder)
+        done.write_bytes(state)
         return str(python)
+
+    def _install_in_place(self, folder: Path) -> None:
+        # Sidegate asks what version of it is installed.
+        _install(folder / "bin" / "python", "--no-deps", "--editable", str(ROOT))
+
+    def _install_compiled(self, folder: Path) -> None:
+        print("Compiling Sidegate for it, which takes a minute or so", flush=True)
+        compiler, wheels = f"{folder}-by", folder / "wheels"
+        _run(str(ROOT / ".ci" / "wheel"), "compiled", self.program, compiler, str(wheels))
+        _install(folder / "bin" / "python", "--no-deps", *map(str, wheels.glob("*.whl")))
+
+
+def sources() -> bytes:
+    """A digest of all that goes into the compiled wheel and its environment."""
+    names = ("pyproject.toml", "requirements-compile.lock", ".ci/compile.py", ".ci/wheel")
+    files = [LOCK, *(ROOT / name for name in names), *sorted((ROOT / "proxy").rglob("*.py"))]
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes())
+    return whole.hexdigest().encode()
 
 
 def found() -> list[Interpreter]:
@@ -104,17 +134,18 @@ def of_debian(suite: str) -> Path:
     if _release(Path("/")).get("VERSION_CODENAME") == suite:
         return _SYSTEM / "python3"
     folder = _beside() / "debian" / suite
-    if not (folder / "complete").exists():
+    if not (folder / "brought").exists():
         print(f"Bringing the Python of Debian's {suite}", flush=True)
         _run(str(ROOT / ".ci" / "python"), suite, str(folder))
     return folder / "usr" / "bin" / "python3"
 
 
 def of_the_image(bring: Callable[[str], Path] = of_debian) -> tuple[str, str]:
-    """What runs in the container image: its name, and the interpreter of its environment.
+    """What runs in the container image: its name, and the interpreter of its environment, which
+    has the compiled wheel.
 
-    Where that can't be had, the machine's own, or else the benchmark's, which is told. bring:
-    finds the Python of a suite, and raises RuntimeError where there is none.
+    Where that can't be had, the machine's own, or else the benchmark's with the sources, which is
+    told. bring: finds the Python of a suite, and raises RuntimeError where there is none.
     """
     try:
         program = bring(suite_of_the_image())
@@ -122,7 +153,7 @@ def of_the_image(bring: Callable[[str], Path] = of_debian) -> tuple[str, str]:
         print(f"Not measuring with the Python of the container image: {failure}", flush=True)
         program = _SYSTEM / "python3"
     there = [str(program)] if os.access(program, os.X_OK) else []
-    for interpreter, python in environments(described(there)):
+    for interpreter, python in environments(described(there), Interpreter.compiled):
         return interpreter.name, python
     return platform.python_version(), sys.executable
 
@@ -158,6 +189,10 @@ def _described(program: str) -> Interpreter | None:
     return Interpreter(base, ".".join(map(str, facts["version"])))
 
 
+def _install(python: Path, *arguments: str) -> None:
+    _run(_UV, "pip", "install", "--quiet", "--python", str(python), *arguments)
+
+
 def _run(*command: str) -> None:
     environment = {
         **os.environ,
@@ -166,14 +201,18 @@ def _run(*command: str) -> None:
     }
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command[:3])}: {done.stderr.strip()}")
+        said = f"{done.stdout.strip()}\n{done.stderr.strip()}"
+        raise RuntimeError(f"{' '.join(command[:3])}: {said[-2000:].strip()}")
 
 
-def environments(interpreters: Iterable[Interpreter]) -> Iterator[tuple[Interpreter, str]]:
+def environments(
+    interpreters: Iterable[Interpreter],
+    make: Callable[[Interpreter], str] = Interpreter.environment,
+) -> Iterator[tuple[Interpreter, str]]:
     """Each with the interpreter of its environment; those are left out, with a line, that
     nothing can be installed for."""
     for interpreter in interpreters:
         try:
-            yield interpreter, interpreter.environment()
+            yield interpreter, make(interpreter)
         except RuntimeError as failure:
             print(f"Python {interpreter.name}: left out: {failure}")

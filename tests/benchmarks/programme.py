@@ -7,6 +7,7 @@ what is told of it (`report`).
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from tests.benchmarks.contest import Contest, Cores, contest, in_turns
 from tests.benchmarks.cost import Cost
 from tests.benchmarks.figures import Alone, Crowd
 from tests.benchmarks.goals import LIMIT, LOOKING, ORIGIN
-from tests.benchmarks.interpreters import environments, found
+from tests.benchmarks.interpreters import environments, found, of_the_image
 from tests.benchmarks.load import run_load
 from tests.benchmarks.measures import alone, crowd, half_load, throughput
 from tests.benchmarks.peers.caddy import Caddy
@@ -165,6 +166,9 @@ def _interpreters(plan: Plan, record: Record) -> None:
     for interpreter, python in environments(found()):
         peers.append(Sidegate(f"Sidegate, Python {interpreter.name}", python))
         peers.append(PlainAiohttp(f"plain aiohttp, Python {interpreter.name}", python))
+    name, python = of_the_image()
+    if python != sys.executable:
+        peers.append(Sidegate(f"Sidegate, compiled, Python {name}", python))
     with contest(peers, "forward", plan.cores) as running:
         _warm_up(running, SMALL)
         measure = partial(throughput, contest=running, workload=SMALL, seconds=plan.seconds)
@@ -217,7 +221,7 @@ SECTIONS: Final[dict[str, Section]] = {
     ),
     "idle": Section(_idle, lambda plan: len(plan.able("forward")) * plan.rounds * (_START + 3.5)),
     "interpreters": Section(
-        _interpreters, lambda plan: 12 * (_START + plan.rounds * (plan.seconds + _ASK))
+        _interpreters, lambda plan: 13 * (_START + plan.rounds * (plan.seconds + _ASK))
     ),
     "stages": Section(_stages, lambda plan: plan.seconds * (14 + 4 * plan.rounds)),
     "costs": Section(_costs, lambda plan: 20.0),

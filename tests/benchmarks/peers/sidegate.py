@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
-from importlib.metadata import version
 from typing import Final
 
 from tests.benchmarks.peers.peer import ALL, Launch, Place
@@ -20,7 +20,7 @@ _NEVER: Final = "limit: 1000000/s, burst: 1000000"
 
 
 class Sidegate:
-    """The proxy of this project, from this checkout. python: the interpreter that runs it."""
+    """The proxy of this project, as it is installed for an interpreter. python: that one."""
 
     note = "tells clients their limit in RateLimit fields, and what trace they are part of"
     policies = True
@@ -31,14 +31,19 @@ class Sidegate:
     def __init__(self, name: str = "Sidegate", python: str = sys.executable) -> None:
         self.name = name
         self._python = python
+        # What is installed, and not what the folder has that this is started from.
+        self._command = (python, "-P", "-m", "proxy")
 
     def program(self) -> str | None:
         """An interpreter."""
         return self._python
 
     def version(self) -> str:
-        """Of the distribution that is installed from this checkout."""
-        return version("sidegate")
+        """With how it was built, and for which Python."""
+        done = subprocess.run(
+            [*self._command, "--version"], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip().removeprefix("sidegate ")
 
     def launch(self, place: Place) -> Launch:
         """Access lines are JSON on standard output."""
@@ -47,4 +52,4 @@ class Sidegate:
         if place.duty == "cache":
             text += "  cache: true\n"
         path = place.write("sidegate.yaml", text)
-        return Launch((self._python, "-m", "proxy", "run", path), logs_to_output=True)
+        return Launch((*self._command, "run", path), logs_to_output=True)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.interpreters import (
-    LOCK,
     Interpreter,
     described,
     of_debian,
     of_the_image,
+    sources,
     suite_of_the_image,
 )
 
@@ -63,10 +63,10 @@ def test_without_the_images_interpreter_another_measures_and_that_is_told(
 
 
 def installed(prefix: Path, interpreter: Interpreter) -> str:
-    """An environment that needs no more."""
-    folder = prefix / "bench" / interpreter.name.replace(" ", "-")
+    """An environment with the compiled wheel that needs no more."""
+    folder = prefix / "bench" / f"{interpreter.name.replace(' ', '-')}-compiled"
     folder.mkdir(parents=True)
-    (folder / "installed").write_bytes(LOCK.read_bytes())
+    (folder / "installed").write_bytes(sources())
     return str(folder / "bin" / "python")
 
 
@@ -74,7 +74,7 @@ def test_what_was_brought_once_stays(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     folder = tmp_path / "bench" / "debian" / "duke"
     folder.mkdir(parents=True)
-    (folder / "complete").touch()
+    (folder / "brought").touch()
     assert of_debian("duke") == folder / "usr" / "bin" / "python3"
 
 
