@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     version, python = of_the_image()
     among = [peer for peer in peers(python) if peer.name in options.peers]
-    plan = Plan(options.rounds, options.seconds, among, cores)
+    plan = Plan(options.rounds, options.seconds, among, cores, python)
     record = _record(options, version)
     names = [name for name in SECTIONS if _wanted(name, record, options)]
     failed = _measure(names, plan, record, options.results)
@@ -113,8 +113,8 @@ def _facts(version: str) -> dict[str, str]:
         "processor": model,
         "cores": str(len(os.sched_getaffinity(0))),
         "kernel": platform.release().partition("-")[0],
-        "Python of Sidegate and of aiohttp": version,
-        "Python of costs and counts": platform.python_version(),
+        "Python of Sidegate, of aiohttp and of costs": version,
+        "Python of profiles and counts, interpreted": platform.python_version(),
     }
 
 

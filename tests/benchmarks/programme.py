@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
-from tests.benchmarks import allocations, instructions, limits, owners, protection, telemetry
+from tests.benchmarks import allocations, instructions, owners
 from tests.benchmarks.contest import Contest, Cores, contest, in_turns
 from tests.benchmarks.cost import Cost
 from tests.benchmarks.figures import Alone, Crowd
 from tests.benchmarks.goals import LIMIT, LOOKING, ORIGIN
+from tests.benchmarks.inside import rows
 from tests.benchmarks.interpreters import environments, found, of_the_image
 from tests.benchmarks.load import run_load
 from tests.benchmarks.measures import alone, crowd, half_load, throughput
@@ -32,7 +33,6 @@ from tests.benchmarks.peers.sidegate import Sidegate
 from tests.benchmarks.peers.varnish import Varnish
 from tests.benchmarks.pipeline import CASES
 from tests.benchmarks.record import Record
-from tests.benchmarks.stages import parts
 from tests.benchmarks.workload import WORKLOADS, Workload
 
 
@@ -56,12 +56,14 @@ SMALL: Final = WORKLOADS["small"][0]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """rounds: of everything. seconds: of each proxy in a round. peers: who takes part."""
+    """rounds: of everything. seconds: of each proxy in a round. peers: who takes part. python:
+    that of the environment whose build is measured."""
 
     rounds: int
     seconds: float
     peers: Sequence[Peer]
     cores: Cores
+    python: str = sys.executable
 
     def able(self, duty: Duty, *, aside: bool = False) -> list[Peer]:
         """Those that can do it; aside: with those that are for small GETs alone."""
@@ -178,19 +180,21 @@ def _interpreters(plan: Plan, record: Record) -> None:
 def _stages(plan: Plan, record: Record) -> None:
     requests = int(10_000 * plan.seconds)
     for name, case in CASES.items():
+        # By the interpreter's frames, which what is compiled has none of.
         _keep(record, f"{name}: whose", partial(owners.costs, case, 3 * requests))
-    _keep(record, "small GET: without it", partial(parts, requests, plan.rounds))
+    parts = partial(rows, plan.python, "stages:parts", requests, plan.rounds)
+    _keep(record, "small GET: without it", parts)
 
 
 def _costs(plan: Plan, record: Record) -> None:
-    _keep(record, "telemetry of a request", telemetry.costs)
-    _keep(record, LOOKING, protection.costs)
-    _keep(record, LIMIT, limits.costs)
+    _keep(record, "telemetry of a request", partial(rows, plan.python, "telemetry:costs"))
+    _keep(record, LOOKING, partial(rows, plan.python, "protection:costs"))
+    _keep(record, LIMIT, partial(rows, plan.python, "limits:costs"))
 
 
 def _keep(record: Record, title: str, measure: Callable[[], Sequence[Cost]]) -> None:
-    record.costs[title] = rows = measure()
-    for row in rows:
+    record.costs[title] = costs = measure()
+    for row in costs:
         tell(f"{title}: {row.what:45} {row.microseconds:8.2f} µs")
 
 
