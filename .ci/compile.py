@@ -2,7 +2,8 @@
 
 Their sources stay in the wheel beside what is made of them, for tracebacks. It needs a C compiler,
 Python's headers and the packages of requirements-compile.lock, and ends the build where one is
-missing or a module can't be compiled.
+missing or a module can't be compiled. SIDEGATE_COMPILE_LEVEL is the compiler's level of
+optimization: 3, or less for tests, which needn't wait for code that is quick.
 """
 
 from __future__ import annotations
@@ -73,13 +74,16 @@ def compiled(root: Path, modules: list[str], work: Path) -> dict[str, str]:
     with contextlib.chdir(work):
         extensions = mypycify(
             [f"--config-file={root / 'pyproject.toml'}", "--python-version", running(), *modules],
-            opt_level="3",
+            opt_level=os.environ.get("SIDEGATE_COMPILE_LEVEL", "3"),
             debug_level="0",
             group_name="sidegate",
         )
         for extension in extensions:
             # Debian's headers name some of theirs from the folder above.
             extension.include_dirs.append(str(Path(sysconfig.get_path("include")).parent))
+            if sys.platform == "linux":
+                # Without pages of padding, which are most of a module's own small extension.
+                extension.extra_link_args.append("-Wl,-z,noseparate-code")
         command = build_ext(Distribution({"name": "sidegate", "ext_modules": extensions}))
         command.build_lib, command.build_temp = str(work / "made"), str(work / "objects")
         command.ensure_finalized()

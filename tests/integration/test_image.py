@@ -116,7 +116,11 @@ def made(folder: Path) -> Path:
     subprocess.run(
         [ROOT / ".ci" / "wheel", "compiled", interpreter(), compiler, folder],
         check=True, capture_output=True,
-        env={**os.environ, "PATH": f"{UV.parent}{os.pathsep}{os.environ['PATH']}"},
+        env={
+            **os.environ,
+            "PATH": f"{UV.parent}{os.pathsep}{os.environ['PATH']}",
+            "SIDEGATE_COMPILE_LEVEL": "1",
+        },
     )  # fmt: skip
     uv(*install, "--no-deps", *folder.glob("*.whl"))
     subprocess.run([ROOT / ".ci" / "slim", environment], check=True, capture_output=True)
