@@ -13,7 +13,7 @@ from math import nan
 from typing import Final, Protocol
 
 # The buckets of OpenTelemetry's HTTP metrics, in seconds.
-DURATION_BUCKETS: Final = (
+DURATION_BUCKETS: Final[tuple[float, ...]] = (
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
 

@@ -18,7 +18,6 @@ from typing import Final
 Field = tuple[bytes, bytes]
 
 _END: Final = b"\r\n"
-_new: Final = object.__new__
 _KEYS: dict[bytes, str] = {}
 _KEYS_MAX: Final = 2048
 _KEY_MAX_LENGTH: Final = 64
@@ -82,7 +81,7 @@ class Headers:
     @classmethod
     def of(cls, lines: dict[str, bytes]) -> Headers:
         """Take over what was built elsewhere; the caller must not keep it."""
-        self = _new(cls)
+        self = Headers.__new__(cls)
         self.lines = lines
         return self
 
@@ -169,7 +168,7 @@ class Headers:
     def copy(self) -> Headers:
         """An independent copy."""
         # In place of `of`, which would be one call more: two copies are made for a request.
-        twin = _new(Headers)
+        twin = Headers.__new__(Headers)
         twin.lines = self.lines.copy()
         return twin
 
