@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from mmap import mmap
 from typing import Any, Final
 
@@ -21,13 +22,14 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from proxy.config.telemetry import Logging, Sampling, Tracing
 from proxy.contract import Request, Response, RouteInfo, TraceContext
 from proxy.http1.headers import Headers
-from proxy.policies.trace_context import Options, Trace
+from proxy.policies.trace_context.options import Options
+from proxy.policies.trace_context.policy import Trace
 from proxy.telemetry.access_log import AccessLog, Line
 from proxy.telemetry.ledger import SHARED_SIZE, SharedLedger
 from proxy.telemetry.levels import Levels
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observer import Observer
-from proxy.telemetry.selection import make_line
+from proxy.telemetry.selection import LineChoice, make_line
 from proxy.telemetry.sink import Sink
 from proxy.telemetry.tracing.export import SpanQueue
 from proxy.telemetry.tracing.otlp import OtlpExporter
@@ -50,16 +52,17 @@ def costs(requests: int = REQUESTS, rounds: int = ROUNDS) -> list[Cost]:
         counts = Metrics("0", sink, time.time)
         shared = SharedLedger(mmap(-1, SHARED_SIZE), writer=True)
         in_shared = Metrics("0", sink, time.time, ledger=shared)
-        counted = _ends(Observer(counts, None).finished, requests, rounds)
+        silent = LineChoice(lambda: None)
+        counted = _ends(Observer(counts, silent).finished, requests, rounds)
         rows = [
             Cost("metrics", counted - plain),
             Cost(
                 "metrics, with several workers",
-                _ends(Observer(in_shared, None).finished, requests, rounds) - plain,
+                _ends(Observer(in_shared, silent).finished, requests, rounds) - plain,
             ),
         ]
         for name, sample in (("access line", None), ("access line, 1 % of them", Sampling())):
-            line = Observer(counts, _line(sink, sample)).finished
+            line = Observer(counts, LineChoice(partial(_line, sink, sample))).finished
             rows.append(Cost(name, _ends(line, requests, rounds) - counted))
         untraced = _exchanges(None, requests, rounds)
         for name, ratio in (("traces, not sampled", 0.0), ("traces, sampled", 1.0)):

@@ -18,7 +18,7 @@ from tests.benchmarks.pipeline import CASES
         ([("http1/headers.py", "Headers.put"), ("upstream/heads.py", "Heads.read")], owners.PARSE),
         ([("store/counting.py", "Gcra.take"), ("policies/rate_limit/policy.py", "x")],
          "policy rate_limit"),
-        ([("http1/identifiers.py", "Uuid7.__call__"), ("policies/request_id.py", "x")],
+        ([("http1/identifiers.py", "Uuid7.__call__"), ("policies/request_id/policy.py", "x")],
          "policy request_id"),
         ([("http1/headers.py", "Headers.put")], owners.LOOP),
     ],
@@ -33,6 +33,7 @@ def test_the_benchmarks_own_part_is_left_out() -> None:
     assert shares(Counter({owners.ROUTE: 1, paper: 3})) == {owners.ROUTE: 0.25}
 
 
+@pytest.mark.interpreted
 def test_whatever_a_request_does_is_told() -> None:
     rows = {row.what: row.microseconds for row in costs(CASES["small GET"], requests=6_000)}
     assert {owners.PARSE, owners.LOG, owners.CONNECTIONS, "policy rate_limit"} <= rows.keys()

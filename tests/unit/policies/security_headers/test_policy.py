@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from proxy.contract import Response
-from proxy.policies.security_headers import Options, SecurityHeaders
+from proxy.policies.security_headers.options import Options
+from proxy.policies.security_headers.policy import SecurityHeaders
 from tests.unit.policies.world import World, a_request, upstream_response
 
 ADDED_BY_SAFE = {

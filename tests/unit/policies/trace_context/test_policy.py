@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from proxy.contract import Request
-from proxy.policies.trace_context import Options, Trace, kept_state
+from proxy.policies.trace_context.options import Options
+from proxy.policies.trace_context.policy import Trace, kept_state
 from tests.unit.policies.world import World, a_request
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

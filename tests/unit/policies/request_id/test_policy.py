@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from proxy.policies.request_id import POLICY, Options, RequestId
+from proxy.policies.request_id.options import Options
+from proxy.policies.request_id.policy import POLICY, RequestId
 from tests.unit.policies.world import WALL, World, a_request, upstream_response
 
 

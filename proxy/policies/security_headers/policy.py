@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
-
-from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit
-from proxy.http1.field import check_editable, check_value
+from proxy.contract import PolicySpec, Request, Response, Toolkit
 from proxy.http1.headers import Defaults, encode, key_of
+from proxy.policies.security_headers.options import Options
 
 _HSTS: Final = "Strict-Transport-Security"
 
@@ -76,51 +74,6 @@ _REVEALING: Final = frozenset({
 })  # fmt: skip
 
 
-def _header(name: str) -> str:
-    return check_editable(name, "response")
-
-
-def _value(value: object) -> object:
-    if value is True:
-        raise ValueError("write the value of the field, or false to leave the field alone")
-    return check_value(value) if isinstance(value, str) else value
-
-
-_Name = Annotated[str, AfterValidator(_header)]
-_Value = Annotated[str | Literal[False], BeforeValidator(_value)]
-
-
-class Options(PolicyOptions):
-    """Add security headers to responses, and take out those that name the software.
-
-    `Strict-Transport-Security` is sent only to clients that came over HTTPS.
-    """
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"preset": "api"},
-                {
-                    "preset": "strict",
-                    "set": {
-                        "Content-Security-Policy": "default-src 'self' https://cdn.example.com",
-                        "Cross-Origin-Embedder-Policy": False,
-                    },
-                },
-            ]
-        }
-    )
-
-    preset: Literal["safe", "api", "strict"] = "safe"
-    """`safe` breaks no ordinary application; `api` is for JSON APIs; `strict` is the OWASP set."""
-    set: dict[_Name, _Value] = Field(default={})
-    """Values by field name, in place of the preset's; `false` leaves that field to the service."""
-    strip: tuple[_Name, ...] = ()
-    """Fields to take out of responses, besides Server, X-Powered-By and others like them."""
-    override: bool = False
-    """Whether a field that the service has set is replaced too."""
-
-
 class SecurityHeaders:
     """Everything is laid out as bytes beforehand; a response costs one look-up a field."""
 
@@ -129,10 +82,11 @@ class SecurityHeaders:
             name.lower(): (name, value) for name, value in _PRESETS[options.preset].items()
         }
         values |= {name.lower(): (name, value) for name, value in options.set.items()}
-        stripped = _REVEALING | {name.lower() for name in options.strip}
-        self._strip = frozenset(stripped) - values.keys()
+        stripped = {*_REVEALING, *(name.lower() for name in options.strip)}
+        stripped -= values.keys()
         if options.override:
-            self._strip |= {key for key, (_, value) in values.items() if value is not False}
+            stripped |= {key for key, (_, value) in values.items() if value is not False}
+        self._strip = frozenset(stripped)
         https = [
             (name.encode("ascii"), encode(value))
             for name, value in values.values()

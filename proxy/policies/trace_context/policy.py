@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Literal
+from typing import Final
 
-from pydantic import ConfigDict
-
-from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit, TraceContext
+from proxy.contract import PolicySpec, Request, Response, Toolkit, TraceContext
 from proxy.http1.headers import Headers, decode
 from proxy.http1.identifiers import HexPool
+from proxy.policies.trace_context.options import Options
 
 # Trace Context, 3.2.2: version ff and IDs of zeros are invalid; versions after 00 may have
 # more behind another dash.
@@ -52,22 +51,6 @@ _FOREIGN: Final = _B3 | {"tracestate"}
 _context: Final[Callable[[tuple[str, str, str, int, str]], TraceContext]] = partial(
     tuple.__new__, TraceContext
 )
-
-
-class Options(PolicyOptions):
-    """Continue or start a W3C trace: `traceparent` and `tracestate`.
-
-    The trace ID is in every log line, also where nothing records spans. A malformed
-    `traceparent` is ignored together with its `tracestate`, and a new trace is started. Where
-    there is no `traceparent`, a trace that came in B3 fields is continued; those of anybody
-    who isn't believed are removed. The response carries the trace as `traceresponse`, in the
-    same form.
-    """
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"accept": "any"}]})
-
-    accept: Literal["trusted", "any", "never"] = "trusted"
-    """Whose traces are continued: those of `server.trusted_proxies`, anybody's, or nobody's."""
 
 
 class Trace:
