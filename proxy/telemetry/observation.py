@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 from proxy.config.telemetry import Telemetry, Tracing
 from proxy.contract import Log
-from proxy.telemetry.access_log import AccessLog, Line
+from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.levels import Levels
 from proxy.telemetry.logs import make_console
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observer import Observer, TracingObserver
-from proxy.telemetry.selection import make_line
+from proxy.telemetry.selection import LineChoice, make_line
 from proxy.telemetry.sink import Sink
 from proxy.telemetry.tracing.export import SpanQueue
 from proxy.telemetry.tracing.tracer import Tracer, make_queue
@@ -49,7 +49,7 @@ class Observation:
         self._wall = wall
         self._random = random
         self._queues: dict[str, SpanQueue] = {}
-        self._lines: WeakKeyDictionary[Observer, Callable[[], Line | None]] = WeakKeyDictionary()
+        self._lines: WeakSet[LineChoice] = WeakSet()
         levels.on_change(self._choose_lines)
 
     def begin(
@@ -66,9 +66,11 @@ class Observation:
         """
         console = make_console(options.log.format, self._sink, options.log.file)
         access_log = AccessLog(options.log, self._sink, self._wall, console)
-        line = partial(make_line, options.log, access_log.line, self._levels, log, places, hide)
-        observer = Observer(self._metrics, line(), every=options.tracing is None)
-        self._lines[observer] = line
+        lines = LineChoice(
+            partial(make_line, options.log, access_log.line, self._levels, log, places, hide)
+        )
+        observer = Observer(self._metrics, lines, every=options.tracing is None)
+        self._lines.add(lines)
         if options.tracing is None:
             return observer, None
         tracer = Tracer(
@@ -93,9 +95,9 @@ class Observation:
         self.keep_only(Telemetry())
 
     def _choose_lines(self) -> None:
-        """Other levels hold: requests in flight, of older configurations too, heed them."""
-        for observer, line in list(self._lines.items()):
-            observer.line = line()
+        """Other levels hold: requests of older configurations heed them too."""
+        for lines in list(self._lines):
+            lines.choose()
 
     def _queue(self, options: Tracing, log: Log) -> SpanQueue:
         identity = _identity(options)

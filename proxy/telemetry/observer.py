@@ -7,9 +7,9 @@ from typing import Final
 from proxy.cells import Histogram, Row
 from proxy.contract import Decision, Request, RouteInfo
 from proxy.memo import Memo
-from proxy.telemetry.access_log import Line
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.route_cells import RouteCells
+from proxy.telemetry.selection import LineChoice
 from proxy.telemetry.tracing.tracer import Tracer
 
 _UNROUTED: Final = "none"
@@ -21,15 +21,14 @@ _MODES: Final = {"refused": "enforce", "would_refuse": "shadow"}
 class Observer:
     """Counts and logs requests that ended. One for each generation of the configuration.
 
-    metrics: lives as long as the process. line: writes the access line of a request, None
-    for no lines; may be exchanged at any time. every: each request's trace may be an
-    exemplar, not only those that are recorded.
+    metrics: lives as long as the process. lines: write the access line of a request. every:
+    each request's trace may be an exemplar, not only those that are recorded.
     """
 
-    def __init__(self, metrics: Metrics, line: Line | None, *, every: bool = True) -> None:
+    def __init__(self, metrics: Metrics, lines: LineChoice, *, every: bool = True) -> None:
         self._metrics = metrics
         self._every = every
-        self.line = line
+        self._lines = lines
         self._cells: dict[str, tuple[RouteCells, Histogram]] = {}
         self._refusals: Memo[Decision, Row] = Memo(_REFUSALS_MAX)
 
@@ -70,8 +69,9 @@ class Observer:
                 (self._learn_refusal(decision) if row is None else row)[0] += 1
         if error:
             self._metrics.failed(error)
-        if self.line is not None:
-            self.line(request, status, sent, received, ended, error, aborted)
+        line = self._lines.line
+        if line is not None:
+            line(request, status, sent, received, ended, error, aborted)
 
     def mark(self, request: Request, status: int, ended: float) -> None:
         """The trace of a request that was counted is recorded: make it an exemplar."""

@@ -52,6 +52,21 @@ def make_line(
     return sampled if levels.configured == "info" else None
 
 
+class LineChoice:
+    """What writes the lines of one configuration's requests, for as long as one of them lives.
+
+    line: writes one; None for no lines. make: as `make_line`.
+    """
+
+    def __init__(self, make: Callable[[], Line | None]) -> None:
+        self._make = make
+        self.line = make()
+
+    def choose(self) -> None:
+        """Other levels hold: requests in flight heed them too."""
+        self.line = self._make()
+
+
 def _sampled(sample: Sampling, line: Line) -> Line:
     by_chance = make_sampler(sample.ratio)
     slow, least = sample.slow, sample.status

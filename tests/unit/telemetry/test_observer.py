@@ -13,6 +13,7 @@ from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.catalogue import ERRORS, REFUSALS, UPSTREAM_DURATION
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observer import Observer
+from proxy.telemetry.selection import LineChoice
 from tests.unit.telemetry.conftest import Lines, counted
 
 Wall = Callable[[], float]
@@ -25,7 +26,7 @@ def metrics(lines: Lines, wall: Wall) -> Metrics:
 
 @pytest.fixture
 def observer(metrics: Metrics, lines: Lines, wall: Wall) -> Observer:
-    return Observer(metrics, AccessLog(Logging(), lines.sink, wall).line)
+    return Observer(metrics, LineChoice(lambda: AccessLog(Logging(), lines.sink, wall).line))
 
 
 def test_a_request_is_counted_and_logged(
@@ -114,7 +115,9 @@ def test_counts_go_on_after_a_reload(
 ) -> None:
     for pattern in ("/api/**", "/other/**"):
         request_in.route = RouteInfo("catalogue", "app", pattern)
-        observer = Observer(metrics, AccessLog(Logging(), lines.sink, wall).line)
+        observer = Observer(
+            metrics, LineChoice(lambda: AccessLog(Logging(), lines.sink, wall).line)
+        )
         observer.finished(request_in, 200, 1, 1, 100.5)
     assert counted(metrics.route("catalogue")) == {"GET": {200: 2}}
 
@@ -122,6 +125,6 @@ def test_counts_go_on_after_a_reload(
 def test_counting_goes_on_without_access_lines(
     metrics: Metrics, lines: Lines, wall: Wall, request_in: Request
 ) -> None:
-    Observer(metrics, None).finished(request_in, 200, 1, 1, 100.5)
+    Observer(metrics, LineChoice(lambda: None)).finished(request_in, 200, 1, 1, 100.5)
     assert counted(metrics.route("catalogue")) == {"GET": {200: 1}}
     assert lines.raw() == b""
