@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
@@ -78,7 +78,10 @@ def compiled(root: Path, modules: list[str], work: Path) -> dict[str, str]:
             debug_level="0",
             group_name="sidegate",
         )
+        slices = work / "slices.h"
+        slices.write_text(_SLICES)
         for extension in extensions:
+            extension.extra_compile_args += ["-include", str(slices)]
             # Debian's headers name some of theirs from the folder above.
             extension.include_dirs.append(str(Path(sysconfig.get_path("include")).parent))
             if sys.platform == "linux":
@@ -91,6 +94,22 @@ def compiled(root: Path, modules: list[str], work: Path) -> dict[str, str]:
         command.run()
     made = work / "made"
     return {str(file): str(file.relative_to(made)) for file in made.rglob("*") if file.is_file()}
+
+
+# mypyc 2.4 asks for bytes of a negative size where a slice ends before it begins, which is a
+# SystemError; to Python it is empty. So does what hostile bytes make of an index.
+_SLICES: Final = """\
+#pragma once
+#include <Python.h>
+static inline PyObject *sidegate_bytes(const char *from, Py_ssize_t size) {
+    return PyBytes_FromStringAndSize(from, size < 0 ? 0 : size);
+}
+static inline PyObject *sidegate_bytearray(const char *from, Py_ssize_t size) {
+    return PyByteArray_FromStringAndSize(from, size < 0 ? 0 : size);
+}
+#define PyBytes_FromStringAndSize sidegate_bytes
+#define PyByteArray_FromStringAndSize sidegate_bytearray
+"""
 
 
 def running() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import tomllib
@@ -34,3 +35,9 @@ def test_what_is_tested_is_the_build_that_is_meant(module: str) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_the_source_of_what_is_compiled_is_beside_it(module: str) -> None:
     assert (ROOT / module).is_file()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_waits_is_left_to_the_interpreter(module: str) -> None:
+    tree = ast.walk(ast.parse((ROOT / module).read_text(encoding="utf-8")))
+    assert not any(isinstance(node, ast.AsyncFunctionDef | ast.Await) for node in tree)

@@ -15,7 +15,7 @@ from proxy.errors import GatewayError
 from proxy.process.warming import Warmer
 from proxy.routing.table import Found
 from proxy.runtime.chain import bind
-from proxy.runtime.gateway import BoundRoute, Gateway, Observer, raise_failure
+from proxy.runtime.gateway import BoundRoute, Gateway, raise_failure
 from tests.unit.paused_loop import PausedLoop
 from tests.unit.policies.world import Journal
 
@@ -23,7 +23,7 @@ URL = "http://shop.example"
 SITEMAP = "".join(f"<loc>{URL}/{number}</loc>" for number in range(40))
 
 
-class Silent(Observer):
+class Silent:
     """Nothing is counted of what no client asked for."""
 
     def finished(self, *_: Any) -> None:

@@ -320,6 +320,7 @@ def test_a_hostile_host_costs_no_more_than_one_as_deep_as_the_patterns(host: str
     assert count_steps(lambda: HOSTILE.find(ask("/a", host=host))) <= usual * 1.1
 
 
+@pytest.mark.interpreted
 def test_a_query_is_read_only_where_a_route_asks_for_it_and_once() -> None:
     query = "&".join(f"p{n}={n}" for n in range(1000))
     indifferent = table(Match(path="/a"))

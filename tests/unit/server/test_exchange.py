@@ -503,6 +503,7 @@ def test_a_connection_whose_request_can_not_even_be_begun_is_closed(
     loop.run(story())
 
 
+@pytest.mark.interpreted
 def test_an_answer_that_can_not_even_be_read_is_a_failed_one(
     loop: PausedLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
