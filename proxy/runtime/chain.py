@@ -16,9 +16,9 @@ policy by name.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import iscoroutinefunction
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from proxy.contract import (
     Counter,
@@ -33,10 +33,10 @@ from proxy.contract import (
 )
 from proxy.errors import Refused
 from proxy.runtime.level import Down, Level, Steps
+from proxy.runtime.waiting import admit_late, gated
 
 _EditRequest = Callable[[Request], None]
 _EditResponse = Callable[[Request, Response], None]
-_Check = Callable[[Request], Coroutine[Any, Any, None]]
 _CheckNow = Callable[[Request], Awaitable[None] | None]
 
 # What a request editor may change, besides the header fields.
@@ -81,7 +81,7 @@ def bind(
         level.insert(0, _inside(bound.policy))
         check = getattr(bound.policy, "check", None)
         if check is not None and iscoroutinefunction(check):
-            gate = _gated(check, _Verdicts(bound, failures), _around(level, handler))
+            gate = gated(check, Verdicts(bound, failures), _around(level, handler))
             handler, level, check = gate, [], None
         admitted = _Inside(tuple(level), handler)
         level.insert(0, _outside(bound, check, failures, admitted))
@@ -103,7 +103,7 @@ def _outside(
     if edit is not None:
         before.append(_shadow_request(bound.name, edit, failures) if shadow else edit)
     if check is not None:
-        before.append(_at_once(check, _Verdicts(bound, failures), inside))
+        before.append(_at_once(check, Verdicts(bound, failures), inside))
     if amend is not None and shadow:
         amend = _shadow_response(bound.name, amend, failures)
     return Steps(tuple(before), amend=amend)
@@ -117,23 +117,6 @@ def _inside(policy: Policy) -> Steps:
         replace=getattr(policy, "replace", None),
         rescue=getattr(policy, "rescue", None),
     )
-
-
-def _gated(check: _Check, verdicts: _Verdicts, forward: Handler) -> Handler:
-    """A gate that may have to wait."""
-    admitted = verdicts.admitted
-
-    async def handle(request: Request) -> Response:
-        try:
-            await check(request)
-        except Exception as error:
-            if not verdicts.tolerates(request, error):
-                raise
-        else:
-            request.decisions.append(admitted)
-        return await forward(request)
-
-    return handle
 
 
 class _Failures:
@@ -184,7 +167,7 @@ class _Inside:
         return self._made(request)
 
 
-def _at_once(check: _CheckNow, verdicts: _Verdicts, inside: _Inside) -> Down:
+def _at_once(check: _CheckNow, verdicts: Verdicts, inside: _Inside) -> Down:
     """A gate that has nothing to wait for most of the time, as a step that may refuse."""
     admitted = verdicts.admitted
 
@@ -196,24 +179,14 @@ def _at_once(check: _CheckNow, verdicts: _Verdicts, inside: _Inside) -> Down:
                 raise
         else:
             if waits is not None:
-                return go_on(request, waits)
+                return admit_late(request, waits, verdicts, inside)
             request.decisions.append(admitted)
         return None
-
-    async def go_on(request: Request, waits: Awaitable[None]) -> Response:
-        try:
-            await waits
-        except Exception as error:
-            if not verdicts.tolerates(request, error):
-                raise
-        else:
-            request.decisions.append(admitted)
-        return await inside(request)
 
     return admit
 
 
-class _Verdicts:
+class Verdicts:
     """What becomes of a gate's verdicts."""
 
     __slots__ = ("_name", "_refused", "_shadow", "admitted")

@@ -8,7 +8,7 @@ The form is two flat lists of plain calls, down and up, since a coroutine for ea
 costs more than most policies do: eight idle editors took 1.5 µs with one each and 0.4 µs
 when called from a loop. And calls that can't wait need no task: whoever runs a level may go
 down it, ask the upstream, and come up again when the response is there. Must not know any
-policy, how it was built, or what stands inside.
+policy, how it was built, or what stands inside; what has to wait is in `waiting`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from proxy.asking import (
     ready,
     waited,
 )
-from proxy.contract import BodyStream, Handler, Request, Response
+from proxy.contract import Handler, Request, Response
+from proxy.runtime.waiting import go_through, let_go, wait
 
 Down = Callable[[Request], Response | Awaitable[Response] | None]
 """A step inwards: None to go on, or the answer, which may have to be waited for."""
@@ -46,12 +47,12 @@ class Steps(NamedTuple):
     amend: Up | None = None
 
 
-class _Catch(NamedTuple):
+class Catch(NamedTuple):
     """A rescue, the step outwards that follows it, and the catch that stands outside of it."""
 
     rescue: Rescue
     resume: int
-    outer: _Catch | None
+    outer: Catch | None
 
 
 class Level:
@@ -70,9 +71,9 @@ class Level:
         # How many steps outwards each policy has, its own and those outside of it.
         remaining = sum((own.replace is not None) + (own.amend is not None) for own in steps)
         total = remaining
-        catches_down: list[tuple[_Catch | None, int]] = []
-        catches_up: list[_Catch | None] = []
-        catch: _Catch | None = None
+        catches_down: list[tuple[Catch | None, int]] = []
+        catches_up: list[Catch | None] = []
+        catch: Catch | None = None
         left = 0
         for own in steps:
             amends = own.amend is not None
@@ -83,7 +84,7 @@ class Level:
             if amends:
                 catches_up.append(catch)
             if own.rescue is not None:
-                catch = _Catch(own.rescue, total - left, catch)
+                catch = Catch(own.rescue, total - left, catch)
             if own.replace is not None:
                 left += 1
                 catches_up.append(catch)
@@ -96,12 +97,9 @@ class Level:
         self._catches_up: Final = tuple(reversed(catches_up))
         self._inmost: Final = catch
 
-    async def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Awaitable[Response]:
         """Go down, wait for what is inside, and come up."""
-        given = self.descend(request)
-        if given is None:
-            return await self.go_on(request, self.inside.ask(request))
-        return given if isinstance(given, Response) else await given
+        return go_through(self, request)
 
     def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
         """Go down, and ask what is inside at once where that can be."""
@@ -139,23 +137,24 @@ class Level:
             if not isinstance(answer, Response):
                 if not isawaitable(answer):
                     raise TypeError(f"a policy returned {type(answer).__name__} where it edits")
-                return self._wait(request, answer, catch, resume)
+                return wait(self, request, answer, catch, resume)
         except Exception as error:
-            return self._recover(request, error, self._catches_down[place][0])
-        return self._climb(request, answer, resume)
+            return self.recover(request, error, self._catches_down[place][0])
+        return self.climb(request, answer, resume)
 
     def ascend(self, request: Request, response: Response) -> Given:
         """All steps up, with the response from inside."""
-        return self._climb(request, response, 0)
+        return self.climb(request, response, 0)
 
     def fail(self, request: Request, error: BaseException) -> Given:
         """What comes out when this was raised inside."""
         if not isinstance(error, Exception):
             # Nobody wants an answer any more.
             raise error
-        return self._recover(request, error, self._inmost)
+        return self.recover(request, error, self._inmost)
 
-    def _climb(self, request: Request, response: Response, resume: int) -> Given:
+    def climb(self, request: Request, response: Response, resume: int) -> Given:
+        """The steps up from the one with this number on."""
         steps = self._up[resume:] if resume else self._up
         place = resume
         try:
@@ -163,35 +162,17 @@ class Level:
                 other = step(request, response)
                 if other is not None:
                     if not isinstance(other, Response):
-                        return self._wait(request, other, self._catches_up[place], place + 1)
+                        return wait(self, request, other, self._catches_up[place], place + 1)
                     response = other
         except Exception as error:
             catch = self._catches_up[place]
             if not isinstance(response.body, bytes):
-                return self._let_go(request, response.body, error, catch)
-            return self._recover(request, error, catch)
+                return let_go(self, request, response.body, error, catch)
+            return self.recover(request, error, catch)
         return response
 
-    async def _let_go(
-        self, request: Request, body: BodyStream, error: Exception, catch: _Catch | None
-    ) -> Response:
-        """Nobody will read the body of a response that failed on its way."""
-        await body.aclose()
-        out = self._recover(request, error, catch)
-        return out if isinstance(out, Response) else await out
-
-    async def _wait(
-        self, request: Request, given: Awaitable[Response], catch: _Catch | None, resume: int
-    ) -> Response:
-        try:
-            response = await given
-        except Exception as error:
-            out = self._recover(request, error, catch)
-        else:
-            out = self._climb(request, response, resume)
-        return out if isinstance(out, Response) else await out
-
-    def _recover(self, request: Request, error: Exception, catch: _Catch | None) -> Given:
+    def recover(self, request: Request, error: Exception, catch: Catch | None) -> Given:
+        """What the nearest rescue makes of a failure, brought up from there."""
         while catch is not None:
             try:
                 response = catch.rescue(request, error)
@@ -199,5 +180,5 @@ class Level:
                 error = another
                 catch = catch.outer
             else:
-                return self._climb(request, response, catch.resume)
+                return self.climb(request, response, catch.resume)
         raise error

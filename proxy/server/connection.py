@@ -20,10 +20,11 @@ from proxy.http1.headers import Headers
 from proxy.server.arrival import Arrival
 from proxy.server.certified import make_visitor
 from proxy.server.exchange import Exchange
+from proxy.server.frame import frame_response
 from proxy.server.intake import Intake
 from proxy.server.listener import Listener
 from proxy.server.pace import Pace
-from proxy.server.reply import Sender, frame_response
+from proxy.server.reply import Sender
 from proxy.server.stall import Stall
 from proxy.server.visitor import Visitor
 from proxy.wire.deadlines import INTERVAL, NEVER

@@ -22,8 +22,9 @@ from proxy.contract import NO_EXCHANGE, Request, Response
 from proxy.current import enter
 from proxy.errors import GatewayError
 from proxy.http1.headers import Headers
+from proxy.server.frame import frame_response
 from proxy.server.listener import Level, Listener
-from proxy.server.reply import Sender, frame_response
+from proxy.server.reply import Sender
 from proxy.wire.flow import Inflow
 
 

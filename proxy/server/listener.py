@@ -12,7 +12,7 @@ from proxy.cells import Traffic
 from proxy.config.model import Limits, Network, Server, Timeouts
 from proxy.contract import Request, Response
 from proxy.http1.message import HeadRules
-from proxy.server.reply import DateLine
+from proxy.server.frame import DateLine
 from proxy.wire.deadlines import Deadlines
 from proxy.wire.splice import Pipes
 from proxy.wire.turn import Turn

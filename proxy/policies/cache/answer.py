@@ -17,6 +17,7 @@ from proxy.http1.byte_range import (
 from proxy.http1.headers import Headers
 from proxy.http1.precondition import not_modified, range_applies
 from proxy.policies.cache.entry import Entry, Pieces
+from proxy.policies.cache.pieces import PiecesBody
 from proxy.policies.cache.status import show_hit
 
 # What a 304 leaves out, since the client has it (RFC 9110, 15.4.5).
@@ -24,29 +25,6 @@ _NOT_IN_304: Final = frozenset({
     "content-type", "content-encoding", "content-language", "content-range", "content-md5",
      "content-digest", "repr-digest", "content-disposition", "accept-ranges",
 })  # fmt: skip
-
-
-class PiecesBody:
-    """A body that is here in pieces, sent no faster than the client reads."""
-
-    __slots__ = ("_pieces", "_place")
-
-    def __init__(self, pieces: Pieces) -> None:
-        self._pieces = pieces
-        self._place = 0
-
-    def __aiter__(self) -> PiecesBody:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """The next piece."""
-        if self._place == len(self._pieces):
-            raise StopAsyncIteration
-        self._place += 1
-        return self._pieces[self._place - 1]
-
-    async def aclose(self) -> None:
-        """Nothing is held."""
 
 
 def aged(entry: Entry, now: float) -> Headers:

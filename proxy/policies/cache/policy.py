@@ -21,12 +21,12 @@ from proxy.http1.headers import Headers
 from proxy.http1.networks import Networks, range_of
 from proxy.policies.cache.afar import Afar
 from proxy.policies.cache.alone import Alone, Changing, Passing
-from proxy.policies.cache.answer import render_hit, whole
 from proxy.policies.cache.case import Case, completes, plain, shareable
 from proxy.policies.cache.counts import Counts
 from proxy.policies.cache.delivery import Delivery
-from proxy.policies.cache.entry import Entry, Signpost
+from proxy.policies.cache.entry import Entry
 from proxy.policies.cache.fetch import Fetcher
+from proxy.policies.cache.hits import Hits
 from proxy.policies.cache.key import KeyPlan, zone_of
 from proxy.policies.cache.options import Options
 from proxy.policies.cache.reuse import judge
@@ -36,15 +36,9 @@ from proxy.policies.cache.storing import Storing
 from proxy.policies.cache.together import Together
 from proxy.policies.cache.wishes import Wishes
 
-_HIT: Final = Decision("cache", "hit")
-# A request with any of these may want more of the cache than a stored response.
-_BEYOND: Final = frozenset({"cache-control", "pragma", "if-match", "if-unmodified-since"})
-# A request without any of these wants all of it.
-_PARTICULAR: Final = _BEYOND | {"if-none-match", "if-modified-since", "range"}
 # Conditions that only the service may judge (RFC 9111, 4.3.2).
 _FOR_THE_ORIGIN: Final = frozenset({"if-match", "if-unmodified-since"})
 _ATTEMPTS: Final = 2
-_VISITS_MAX: Final = 3
 
 
 class Cache:
@@ -55,12 +49,9 @@ class Cache:
         self._trove = toolkit.trove
         self._wishes = Wishes(options)
         self._purgers = Networks(map(range_of, options.purge_method))
-        self._status = options.status
         self._keys = KeyPlan(options.key, zone_of(toolkit.identity, toolkit.target.name))
         self._url, self._key = self._keys.url, self._keys.key
-        self._find = toolkit.trove.find
         self._counts = Counts(toolkit.metrics, toolkit.route)
-        self._hit, self._saved = self._counts.hit, self._counts.saved
         self._shelf = Shelf(toolkit.trove, options.variants)
         patience, early = options.coalesce.timeout, options.early_refresh
         self._afar: Afar | None = None
@@ -68,36 +59,14 @@ class Cache:
             self._afar = Afar(toolkit.depot, self._shelf, toolkit, patience, early)
         fetcher = Fetcher(self._shelf, Storing(options), self._counts, toolkit, options, self._afar)
         self._delivery = Delivery(toolkit, self._shelf, self._counts, options.status)
+        hits = Hits(toolkit, self._keys, self._shelf, self._counts, self._delivery, options.status)
+        self.answer = hits.answer
         self._together = Together(
             toolkit, self._keys, fetcher, self._delivery, self._afar, patience, early
         )
         self._alone = Alone(toolkit, self._keys, fetcher, self._delivery, self._afar)
         self._passing = Passing(self._delivery)
         self._changing = Changing(toolkit, self._keys, fetcher, self._delivery, self._alone)
-
-    def answer(self, request: Request) -> Response | None:
-        """What is stored and fresh, without waiting for anything."""
-        method = request.method
-        if method not in ("GET", "HEAD") or request.failure is not None or request.upgrade:
-            return None
-        headers = request.headers
-        entry = self._find(self._key(request, self._url(request)))
-        if isinstance(entry, Signpost):
-            entry = self._shelf.place(entry.key, headers).item
-        if (
-            not isinstance(entry, Entry)
-            or (now := self._clock()) >= entry.calm_until
-            or request.length != 0
-        ):
-            return None
-        if not headers.lacks(_PARTICULAR):
-            return self._delivery.stored(request, entry, now) if headers.lacks(_BEYOND) else None
-        if entry.visits < _VISITS_MAX:
-            entry.visits += 1
-        self._hit()
-        self._saved(entry.cost)
-        request.decisions.append(_HIT)
-        return whole(entry, render_hit(entry, now, self._status), method)
 
     def wrap(self, forward: Handler) -> Handler:
         """A handler for all that has no answer yet, which asks `forward` where it has to."""

@@ -6,19 +6,20 @@ of every request.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, cast
 
 from proxy.contract import Counter, Decision, Handler, PolicySpec, Request, Response, Toolkit
 from proxy.errors import Refused
 from proxy.http1.networks import Networks, range_of
-from proxy.limits import Pending, Reading
+from proxy.limits import Reading
 from proxy.memo import Memo
 from proxy.policies.rate_limit.desk import LimitDesk
 from proxy.policies.rate_limit.groups import Group, Taken, lease_of, make_groups
 from proxy.policies.rate_limit.keys import Key
 from proxy.policies.rate_limit.options import Options
+from proxy.policies.rate_limit.patience import Question, drop, undo, wait
 from proxy.policies.rate_limit.replies import Replies
 from proxy.policies.rate_limit.settlement import STATE, Guard
 
@@ -92,7 +93,8 @@ class RateLimit:
             return None
         reading = self._take(key, self._cost)
         if not isinstance(reading, tuple):
-            return self._wait(request, [(self.groups[0], key, self._cost, reading)])
+            asked = [(self.groups[0], key, self._cost, reading)]
+            return wait(request, asked, self._conclude)
         for verdict in reading:
             if not verdict.allowed or verdict.source == "local":
                 if self._only.brief and verdict.source == "store":
@@ -117,13 +119,13 @@ class RateLimit:
                 ask = group.limiter.look if group.later else group.limiter.take
                 taken.append(Taken(group, key, cost, cast("Reading", ask(key, cost))))
         except Refused:
-            _undo(taken)
+            undo(taken)
             raise
         self._conclude(request, taken)
 
     def _check_remotely(self, request: Request) -> Awaitable[None] | None:
         """As `_check_at_once`; something to await where answers have to come from afar."""
-        asked: list[tuple[Group, str, int, Reading | Pending]] = []
+        asked: list[Question] = []
         for group, key in self._asked(request):
             cost = group.cost(request)
             ask = group.limiter.look if group.later else group.limiter.take
@@ -131,38 +133,15 @@ class RateLimit:
                 # All questions leave before the first answer is waited for.
                 asked.append((group, key, cost, ask(key, cost)))
             except Refused:
-                _drop(asked)
+                drop(asked)
                 raise
         taken: list[Taken] = []
         for group, key, cost, answer in asked:
             if not isinstance(answer, tuple):
-                return self._wait(request, asked)
+                return wait(request, asked, self._conclude)
             taken.append(Taken(group, key, cost, answer))
         self._conclude(request, taken)
         return None
-
-    async def _wait(
-        self, request: Request, asked: Sequence[tuple[Group, str, int, Reading | Pending]]
-    ) -> None:
-        taken: list[Taken] = []
-        refusal: Refused | None = None
-        waiting = list(asked)
-        try:
-            while waiting:
-                group, key, cost, answer = waiting.pop(0)
-                try:
-                    reading = answer if isinstance(answer, tuple) else await answer
-                except Refused as error:
-                    refusal = error
-                else:
-                    taken.append(Taken(group, key, cost, reading))
-            if refusal is not None:
-                raise refusal
-        except BaseException:
-            _undo(taken)
-            _drop(waiting)
-            raise
-        self._conclude(request, taken)
 
     def _asked(self, request: Request) -> Sequence[tuple[Group, str]]:
         """The groups that have a say in a request, with its key in each."""
@@ -199,7 +178,7 @@ class RateLimit:
             self._tally.admitted.inc()
             request.state[STATE] = taken
             return
-        _undo(told)
+        undo(told)
         rule = replies.rules[index].name
         met = next(one for one in told if rule in [own.name for own in one.group.rules])
         self._note_refusal(request, met.group, met.key, rule)
@@ -303,21 +282,6 @@ class _Tally:
         """A request was beyond this limit."""
         self._refused.inc()
         self._by_limit[limit].inc()
-
-
-def _drop(asked: Iterable[tuple[Group, str, int, Reading | Pending]]) -> None:
-    """Give back what was taken, and wait no longer for what is being asked."""
-    for group, key, cost, answer in asked:
-        if isinstance(answer, tuple):
-            _undo([Taken(group, key, cost, answer)])
-        else:
-            answer.cancel()
-
-
-def _undo(taken: Iterable[Taken]) -> None:
-    for one in taken:
-        if all(verdict.allowed for verdict in one.reading):
-            one.undo()
 
 
 POLICY = PolicySpec(_NAME, Options, RateLimit, after={"error_envelope"}, shorthand="limit")

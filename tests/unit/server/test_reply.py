@@ -7,7 +7,8 @@ import pytest
 from proxy.contract import Request, Response, TraceContext
 from proxy.errors import Aborted, GatewayError
 from proxy.http1.headers import Headers
-from proxy.server.reply import DateLine, Sender, frame_response
+from proxy.server.frame import DateLine, frame_response
+from proxy.server.reply import Sender
 from proxy.wire.splice import Pipes
 from tests.unit.paused_loop import PausedLoop, settle
 from tests.unit.transport import Wire
