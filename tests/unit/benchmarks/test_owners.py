@@ -42,6 +42,7 @@ def test_whatever_a_request_does_is_told() -> None:
     assert 0 < rows[owners.LOOP] < whole / 2
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize(("name", "policy"), [("refusal, 429", "rate_limit"),
                                               ("answer from the cache", "cache")])  # fmt: skip
 def test_what_is_answered_without_the_upstream_is_told_too(name: str, policy: str) -> None:

@@ -21,8 +21,8 @@ from proxy.policies.cache.options import Options as CacheOptions
 from proxy.policies.cache.policy import build
 from proxy.policies.deadline import Deadline
 from proxy.policies.deadline import Options as DeadlineOptions
-from proxy.policies.error_envelope import ErrorEnvelope
-from proxy.policies.error_envelope import Options as EnvelopeOptions
+from proxy.policies.error_envelope.options import Options as EnvelopeOptions
+from proxy.policies.error_envelope.policy import ErrorEnvelope
 from proxy.routing.table import Found
 from proxy.runtime.chain import BoundPolicy, bind
 from proxy.runtime.gateway import BoundRoute, Gateway, raise_failure

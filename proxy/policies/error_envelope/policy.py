@@ -7,35 +7,25 @@ failure is (see `errors`), or anything internal in what a client gets.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from contextlib import suppress
 from html import escape
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import orjson
-from pydantic import ConfigDict
 
-from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit
+from proxy.contract import PolicySpec, Request, Response, Toolkit
 from proxy.errors import CODES, Aborted, GatewayError, Violation
 from proxy.http1.headers import Headers
 from proxy.http1.negotiation import Format, choose_format
 from proxy.http1.status import REASONS
 from proxy.memo import Memo
+from proxy.policies.error_envelope.options import Options
+from proxy.policies.error_envelope.replacing import Replacing
 from proxy.timestamp import make_timestamp
 
-# Fields that describe the body that is replaced, or how long it may be kept.
-_OF_THE_BODY: Final = frozenset({
-    "accept-ranges", "age", "cache-control", "content-digest", "content-disposition",
-    "content-encoding", "content-language", "content-location", "content-md5", "content-range",
-    "content-type", "digest", "etag", "expires", "last-modified", "link", "pragma",
-    "repr-digest",
-})  # fmt: skip
-# A body that may be an envelope already is read up to here to find out.
-_ENVELOPE_MAX: Final = 16 * 1024
 # How many sets of fields are remembered: they hold times to wait, which change by the second.
 _FIELDS_MAX: Final = 256
 _FORMS_MAX: Final = 256
 _ACCEPT_MAX: Final = 256
-_ENVELOPE_KEYS: Final = frozenset({"error", "detail", "status", "request_id"})
 _TYPES: Final = {
     "json": "application/json",
     "problem": "application/problem+json",
@@ -44,40 +34,18 @@ _TYPES: Final = {
 }
 
 
-class Options(PolicyOptions):
-    """Give every error the same form: code, sentence, status, time, path and request ID.
-
-    JSON unless the client's Accept field prefers HTML (a plain page) or text (a line).
-    Sidegate's own errors are answered in `shadow` mode as well, since somebody has to
-    answer them; upstream's errors then pass as they are and are only noted.
-    """
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"format": "problem"}, {"upstream": "always"}]}
-    )
-
-    format: Literal["json", "problem"] = "json"
-    """`json` is the house format; `problem` is RFC 9457, `application/problem+json`."""
-    upstream: Literal["never", "non_json", "always"] = "non_json"
-    """Which errors of the service are put into the envelope, with status and most fields kept:
-    none; those of 500 and above whose body isn't JSON; or all of 400 and above that aren't
-    an envelope already.
-    """
-
-
 class ErrorEnvelope:
     """Turns failures, and errors of the upstream, into envelopes."""
 
     def __init__(self, options: Options, toolkit: Toolkit) -> None:
         self._problem = options.format == "problem"
-        self._always = options.upstream == "always"
         self._least = {"never": 600, "non_json": 500, "always": 400}[options.upstream]
-        self._shadow = options.mode == "shadow"
         self._timestamp = make_timestamp(toolkit.wall)
         self._fields: Memo[tuple[str, tuple[tuple[str, str], ...]], Headers] = Memo(_FIELDS_MAX)
         # By the line that says what a client prefers.
         self._forms: Memo[bytes | None, Format] = Memo(_FORMS_MAX)
         self._log = toolkit.log
+        self._replaced = Replacing(options, self._envelope).replaced
 
     def replace(self, request: Request, response: Response) -> Response | Awaitable[Response]:
         """The upstream's error as an envelope, if it is one that this is asked to replace."""
@@ -133,42 +101,6 @@ class ErrorEnvelope:
         self._log.debug("traceback", exc_info=error, request_id=request.id)
         row = CODES["internal_error"]
         return self._envelope(request, row.status, "internal_error", row.detail, Headers())
-
-    async def _replaced(self, request: Request, response: Response) -> Response:
-        """The upstream's error as an envelope, or as it is when that will do."""
-        media = (response.headers.get("content-type") or "").partition(";")[0].strip().lower()
-        is_json = media == "application/json" or media.endswith("+json")
-        if is_json and (not self._always or await self._is_envelope(media, response)):
-            return response
-        if self._shadow:
-            request.decide("error_envelope", "would_change", f"upstream {response.status} {media}")
-            return response
-        aclose = getattr(response.body, "aclose", None)
-        if aclose is not None:
-            with suppress(GatewayError):
-                await aclose()
-        code = "upstream_error" if response.status >= 500 else "upstream_refused"
-        headers = response.headers
-        headers.drop(_OF_THE_BODY)
-        made = self._envelope(request, response.status, code, CODES[code].detail, headers)
-        made.close = response.close
-        return made
-
-    async def _is_envelope(self, media: str, response: Response) -> bool:
-        """Whether a JSON body has the house's form; reads it when it is short enough."""
-        if self._problem:
-            return media == "application/problem+json"
-        if "content-encoding" in response.headers:
-            return False
-        if not isinstance(response.body, bytes):
-            if response.length is None or response.length > _ENVELOPE_MAX:
-                return False
-            response.body = b"".join([piece async for piece in response.body])
-        try:
-            value = orjson.loads(response.body)
-        except orjson.JSONDecodeError:
-            return False
-        return isinstance(value, dict) and value.keys() >= _ENVELOPE_KEYS
 
     def _learn_form(self, request: Request, accept: bytes | None) -> Format:
         form = choose_format(request.headers.get("accept"))

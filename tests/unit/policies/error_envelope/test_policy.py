@@ -12,7 +12,8 @@ import pytest
 
 from proxy.contract import Handler, Request, Response
 from proxy.errors import Aborted, GatewayError, Refused, Violation
-from proxy.policies.error_envelope import ErrorEnvelope, Options
+from proxy.policies.error_envelope.options import Options
+from proxy.policies.error_envelope.policy import ErrorEnvelope
 from tests.unit.policies.world import (
     World,
     a_request,
