@@ -3,7 +3,7 @@
 Their sources stay in the wheel beside what is made of them, for tracebacks. It needs a C compiler,
 Python's headers and the packages of requirements-compile.lock, and ends the build where one is
 missing or a module can't be compiled. SIDEGATE_COMPILE_LEVEL is the compiler's level of
-optimization: 3, or less for tests, which needn't wait for code that is quick.
+optimization: 2, or less for tests, which needn't wait for code that is quick.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def compiled(root: Path, modules: list[str], work: Path) -> dict[str, str]:
     with contextlib.chdir(work):
         extensions = mypycify(
             [f"--config-file={root / 'pyproject.toml'}", "--python-version", running(), *modules],
-            opt_level=os.environ.get("SIDEGATE_COMPILE_LEVEL", "3"),
+            opt_level=os.environ.get("SIDEGATE_COMPILE_LEVEL", "2"),
             debug_level="0",
             group_name="sidegate",
         )

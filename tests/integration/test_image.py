@@ -26,7 +26,7 @@ DOCKERFILE: Final = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 UV: Final = Path(sys.executable).with_name("uv")
 # Of the packages, whichever Python they are for; Debian's part of the image is another 44 MB, and
 # 120 are allowed.
-LARGEST: Final = 74_000_000
+LARGEST: Final = 75_500_000
 
 
 def instructions(name: str) -> list[str]:
