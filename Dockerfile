@@ -28,17 +28,15 @@ RUN apt-get update \
 COPY .ci/rootfs /src/.ci/rootfs
 RUN /src/.ci/rootfs /rootfs
 WORKDIR /src
+COPY .ci/wheel .ci/
 COPY requirements.lock requirements-dev.lock requirements-compile.lock ./
 RUN python3 -m venv /opt/tools \
     && /opt/tools/bin/pip install --no-cache-dir "$(grep -oE '^uv==[0-9.]+' requirements-dev.lock)" \
     && /opt/tools/bin/uv venv --python /usr/bin/python3 /opt/sidegate \
     && /opt/tools/bin/uv pip install --python /opt/sidegate/bin/python --require-hashes \
         --requirement requirements.lock \
-    && /opt/tools/bin/uv venv --python /usr/bin/python3 /opt/compile \
-    && /opt/tools/bin/uv pip install --python /opt/compile/bin/python --require-hashes \
-        --requirement requirements-compile.lock \
-    && cp requirements-compile.lock /opt/compile/installed
-COPY .ci/compile.py .ci/wheel .ci/
+    && PATH="/opt/tools/bin:$PATH" .ci/wheel prepare /usr/bin/python3 /opt/compile
+COPY .ci/compile.py .ci/
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy proxy
 RUN .ci/wheel compiled /usr/bin/python3 /opt/compile /tmp/dist \

@@ -19,6 +19,21 @@ from typing import Any, Final
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+# A slice of bytes that ends before it begins is empty. mypyc 2.4 asks for a negative size there,
+# which is a SystemError, and what clients send decides where slices of it begin and end.
+_SLICES: Final = """\
+#pragma once
+#include <Python.h>
+static inline PyObject *sidegate_bytes(const char *from, Py_ssize_t size) {
+    return PyBytes_FromStringAndSize(from, size < 0 ? 0 : size);
+}
+static inline PyObject *sidegate_bytearray(const char *from, Py_ssize_t size) {
+    return PyByteArray_FromStringAndSize(from, size < 0 ? 0 : size);
+}
+#define PyBytes_FromStringAndSize sidegate_bytes
+#define PyByteArray_FromStringAndSize sidegate_bytearray
+"""
+
 
 class Compilation(BuildHookInterface[Any]):
     """Adds the extensions of the modules that pyproject.toml lists."""
@@ -94,22 +109,6 @@ def compiled(root: Path, modules: list[str], work: Path) -> dict[str, str]:
         command.run()
     made = work / "made"
     return {str(file): str(file.relative_to(made)) for file in made.rglob("*") if file.is_file()}
-
-
-# mypyc 2.4 asks for bytes of a negative size where a slice ends before it begins, which is a
-# SystemError; to Python it is empty. So does what hostile bytes make of an index.
-_SLICES: Final = """\
-#pragma once
-#include <Python.h>
-static inline PyObject *sidegate_bytes(const char *from, Py_ssize_t size) {
-    return PyBytes_FromStringAndSize(from, size < 0 ? 0 : size);
-}
-static inline PyObject *sidegate_bytearray(const char *from, Py_ssize_t size) {
-    return PyByteArray_FromStringAndSize(from, size < 0 ? 0 : size);
-}
-#define PyBytes_FromStringAndSize sidegate_bytes
-#define PyByteArray_FromStringAndSize sidegate_bytearray
-"""
 
 
 def running() -> str:
