@@ -124,6 +124,7 @@ class Request:
 
     def copy(self) -> Request:
         """A copy with headers and decisions of its own, sharing body and timings."""
+        # By `__init__`, which a class that is compiled makes none without.
         twin = Request(self.method, self.target, self.path, self.query, self.headers)
         for name in _PARTS:
             setattr(twin, name, getattr(self, name))

@@ -50,18 +50,10 @@ async def let_go(
 
 
 def gated(check: Check, verdicts: Verdicts, forward: Handler) -> Handler:
-    """A gate that may have to wait."""
-    admitted = verdicts.admitted
+    """A gate that always waits, around what stands inside of it."""
 
-    async def handle(request: Request) -> Response:
-        try:
-            await check(request)
-        except Exception as error:
-            if not verdicts.tolerates(request, error):
-                raise
-        else:
-            request.decisions.append(admitted)
-        return await forward(request)
+    def handle(request: Request) -> Awaitable[Response]:
+        return admit_late(request, check(request), verdicts, forward)
 
     return handle
 
@@ -69,7 +61,7 @@ def gated(check: Check, verdicts: Verdicts, forward: Handler) -> Handler:
 async def admit_late(
     request: Request, waits: Awaitable[None], verdicts: Verdicts, inside: Handler
 ) -> Response:
-    """Wait for a gate that seldom waits, and answer from inside of it."""
+    """Wait for a gate, and answer from inside of it."""
     try:
         await waits
     except Exception as error:

@@ -51,15 +51,15 @@ class Cache:
         self._purgers = Networks(map(range_of, options.purge_method))
         self._keys = KeyPlan(options.key, zone_of(toolkit.identity, toolkit.target.name))
         self._url, self._key = self._keys.url, self._keys.key
-        self._counts = Counts(toolkit.metrics, toolkit.route)
+        counts = Counts(toolkit.metrics, toolkit.route)
         self._shelf = Shelf(toolkit.trove, options.variants)
         patience, early = options.coalesce.timeout, options.early_refresh
         self._afar: Afar | None = None
         if toolkit.depot is not None:
             self._afar = Afar(toolkit.depot, self._shelf, toolkit, patience, early)
-        fetcher = Fetcher(self._shelf, Storing(options), self._counts, toolkit, options, self._afar)
-        self._delivery = Delivery(toolkit, self._shelf, self._counts, options.status)
-        hits = Hits(toolkit, self._keys, self._shelf, self._counts, self._delivery, options.status)
+        fetcher = Fetcher(self._shelf, Storing(options), counts, toolkit, options, self._afar)
+        self._delivery = Delivery(toolkit, self._shelf, counts, options.status)
+        hits = Hits(toolkit, self._keys, self._shelf, counts, self._delivery, options.status)
         self.answer = hits.answer
         self._together = Together(
             toolkit, self._keys, fetcher, self._delivery, self._afar, patience, early
