@@ -125,10 +125,6 @@ class Tally:
         self._open = open_
         self._rows: dict[tuple[str, ...], Row] = {}
 
-    def count(self, *key: str) -> None:
-        """Count one of this key."""
-        self.row(key)[0] += 1
-
     def row(self, key: tuple[str, ...]) -> Row:
         """Where this key's count is."""
         row = self._rows.get(key)

@@ -19,5 +19,8 @@ enter: Final = _CURRENT.set
 Where one context serves one request after another, `enter(None)` lets go of the last.
 """
 
+leave: Final = _CURRENT.reset
+"""Go back to what was before; takes what `enter` gave."""
+
 current: Final = _CURRENT.get
 """The request that the running task works for; None outside of any."""

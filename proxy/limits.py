@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 Algorithm = Literal["gcra", "sliding_window", "fixed_window", "concurrency"]
@@ -41,7 +40,6 @@ class Terms(NamedTuple):
 USUAL_TERMS = Terms()
 
 
-@dataclass(slots=True)
 class Verdict:
     """A limiter's answer about one quota.
 
@@ -51,12 +49,24 @@ class Verdict:
     taken when it is given back. source: `local` when the store could not be asked.
     """
 
-    allowed: bool
-    remaining: int
-    retry_after: float
-    reset_after: float
-    at: float = 0.0
-    source: Literal["store", "local"] = "store"
+    # No dataclass, whose `__init__` the compiler leaves to the interpreter: 0.2 µs a request.
+    __slots__ = ("allowed", "at", "remaining", "reset_after", "retry_after", "source")
+
+    def __init__(
+        self,
+        allowed: bool,
+        remaining: int,
+        retry_after: float,
+        reset_after: float,
+        at: float = 0.0,
+        source: Literal["store", "local"] = "store",
+    ) -> None:
+        self.allowed = allowed
+        self.remaining = remaining
+        self.retry_after = retry_after
+        self.reset_after = reset_after
+        self.at = at
+        self.source: Literal["store", "local"] = source
 
 
 Reading = tuple[Verdict, ...]
@@ -142,7 +152,7 @@ class Store(Protocol):
     """Where limits are counted."""
 
     def limiter(
-        self, identity: str, quotas: Sequence[Quota], terms: Terms = ...
+        self, identity: str, quotas: Sequence[Quota], terms: Terms = USUAL_TERMS
     ) -> Limiter | RemoteLimiter:
         """A limiter of these quotas. identity: equal ones share their counts, between all
         workers, and between all instances where the store is one for all."""
@@ -158,11 +168,11 @@ class Desk(Protocol):
         """The limits."""
         ...
 
-    async def look(self, values: Sequence[str], tier: str) -> list[dict[str, Any]]:
+    def look(self, values: Sequence[str], tier: str) -> Awaitable[list[dict[str, Any]]]:
         """How each limit of a key stands. values: of the key's parts. Raises ValueError, with
         the fix, when there is no such key."""
         ...
 
-    async def reset(self, values: Sequence[str], tier: str) -> None:
+    def reset(self, values: Sequence[str], tier: str) -> Awaitable[None]:
         """Let a key begin anew. Raises ValueError, and Refused when that can't be done."""
         ...

@@ -141,6 +141,9 @@ class Headers:
     def drop(self, keys: frozenset[str]) -> None:
         """Remove every field whose key is among `keys`."""
         lines = self.lines
+        if keys.isdisjoint(lines):
+            # As in all that is answered here; making an empty set costs thrice as much.
+            return
         # `lines.keys() & keys` would look each of `keys` up, which may be many: 0.3 µs more.
         for key in keys.intersection(lines):
             del lines[key]

@@ -10,7 +10,8 @@ from proxy.contract import Handler, Policy, RouteInfo
 from proxy.routing.preflight import by_announced_method
 from proxy.routing.table import Find, Table
 from proxy.runtime.chain import BoundPolicy, bind
-from proxy.runtime.gateway import BoundRoute, Gateway, Observer, Tracer, raise_failure
+from proxy.runtime.failing import raise_failure
+from proxy.runtime.gateway import BoundRoute, Gateway, Observer, Tracer
 from proxy.runtime.plan import Plan, PolicyPlan
 from proxy.runtime.state import State
 from proxy.runtime.upstreams import Upstreams

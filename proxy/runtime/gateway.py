@@ -6,11 +6,9 @@ Immutable: a reload makes another. Requests in flight keep the handlers that the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
-from proxy.asking import Asked, PatientAsker, Pending
-from proxy.contract import Handler, Log, Request, Response, RouteInfo
+from proxy.contract import Handler, Log, Request, RouteInfo
 from proxy.errors import GatewayError
 from proxy.http1.target import without_parameters
 from proxy.routing.table import Find, Found
@@ -19,8 +17,7 @@ from proxy.runtime.level import Level
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class BoundRoute:
+class BoundRoute(NamedTuple):
     """A route with its policies bound.
 
     handler: answers. refuse: answers with `request.failure` by the same policies.
@@ -124,22 +121,3 @@ def parameters_refused(find: Find[T], request: Request, value: T) -> GatewayErro
     return GatewayError(
         "invalid_target", "Without its `;` parameters the path takes another route."
     )
-
-
-class Failing:
-    """The innermost handler of requests that can't be forwarded: raises why."""
-
-    async def __call__(self, request: Request) -> Response:
-        """Raise `request.failure`."""
-        raise _why(request)
-
-    def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
-        """Raise it at once."""
-        raise _why(request)
-
-
-def _why(request: Request) -> GatewayError:
-    return request.failure or GatewayError("internal_error", cause="no upstream and no answer")
-
-
-raise_failure: Final = Failing()

@@ -14,7 +14,7 @@ from proxy.config.upstream import Upstream, UpstreamTls
 from proxy.contract import Handler, Kept, Ticket, Toolkit
 from proxy.limits import Reading
 from proxy.runtime.encryption import make_encryption
-from proxy.runtime.gateway import raise_failure
+from proxy.runtime.failing import raise_failure
 from proxy.runtime.plan import Plan, target_of
 from proxy.runtime.upstreams import unknown
 from proxy.store.redis.access import make_access

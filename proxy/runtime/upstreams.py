@@ -14,7 +14,8 @@ from proxy.config.problems import Problem, meant
 from proxy.config.protection import Breaker as BreakerOptions
 from proxy.config.upstream import Upstream
 from proxy.contract import Handler, Target
-from proxy.runtime.gateway import Tracer, raise_failure
+from proxy.runtime.failing import raise_failure
+from proxy.runtime.gateway import Tracer
 from proxy.runtime.plan import target_of
 from proxy.runtime.state import Key, State
 from proxy.upstream.admission import Admission, Lobby

@@ -38,8 +38,8 @@ _LINGER_BYTES: Final = 1024 * 1024
 _LINGER_SECONDS: Final = 2.0
 
 
-class ClientConnection(asyncio.Protocol):
-    """A client's connection. deadline: monotonic seconds, for the sweep."""
+class ClientConnection:
+    """A protocol (see `ports`): a connection. deadline: monotonic seconds, for the sweep."""
 
     def __init__(self, listener: Listener, source: str | None = None) -> None:
         self._listener, self._source = listener, source

@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from proxy.config.model import Server
 from proxy.server.connection import ClientConnection
@@ -186,8 +186,10 @@ class Ports:
                 acceptor.close()
 
     async def _serve(self, port: _Port, sockets: Iterable[socket.socket]) -> list[Acceptor]:
-        def connection(source: str | None) -> ClientConnection:
-            return ClientConnection(port.listener, source)
+        def connection(source: str | None) -> asyncio.Protocol:
+            # A class with a base that isn't compiled would take its attributes from a dictionary,
+            # which costs 0.5 µs a request; nobody asks a protocol for its base.
+            return cast("asyncio.Protocol", ClientConnection(port.listener, source))
 
         acceptors = [
             Acceptor(self._loop, connection, sock, port.entrance, self._refused) for sock in sockets

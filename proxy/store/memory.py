@@ -22,6 +22,7 @@ from proxy.store.counting import Clock, Concurrency, Counting, FixedWindow, Gcra
 from proxy.store.region import KEYS, Region
 from proxy.store.stand_in import StandIn, taken_here
 from proxy.store.table import NOWHERE, Place
+from proxy.store.taking import Take, taking
 
 QUOTAS_MAX: Final = 7
 """Quotas of one limiter: a digest has room for so many tags."""
@@ -235,9 +236,4 @@ class Alone(MemoryLimiter):
         self, store: Memory, identity: str, quotas: tuple[Quota, ...], terms: Terms
     ) -> None:
         super().__init__(store, identity, quotas, terms)
-        self._place = lru_cache(_HOMES_MAX)(lambda key: self._find_home(key).places[0])
-        self._take = self._countings[0].take
-
-    def take(self, key: str, cost: int = 1) -> Reading:
-        """Take `cost` from the quota of the key, if it has room for it."""
-        return (self._take(self._place(key), cost, "take"),)
+        self.take: Take = taking(self._countings[0], lambda key: self._find_home(key).places[0])

@@ -104,9 +104,9 @@ class Metrics:
             histogram = self._upstreams[name] = Histogram(DURATION_BUCKETS, cells)
         return histogram
 
-    def failed(self, code: str) -> None:
-        """Count an error that Sidegate answered with, by its code."""
-        self._errors.count(code)
+    def errors(self, code: str) -> Row:
+        """Where errors with this code are counted, which Sidegate answered with."""
+        return self._errors.row((code,))
 
     def refusals(self, policy: str, code: str, mode: str) -> Row:
         """Where refusals by a policy are counted. mode: `enforce`, or `shadow` for what would have

@@ -31,6 +31,7 @@ class Observer:
         self._lines = lines
         self._cells: dict[str, tuple[RouteCells, Histogram]] = {}
         self._refusals: Memo[Decision, Row] = Memo(_REFUSALS_MAX)
+        self._errors: Memo[str, Row] = Memo(_REFUSALS_MAX)
 
     def finished(
         self,
@@ -68,7 +69,8 @@ class Observer:
                 row = self._refusals.get(decision)
                 (self._learn_refusal(decision) if row is None else row)[0] += 1
         if error:
-            self._metrics.failed(error)
+            row = self._errors.get(error)
+            (self._learn_error(error) if row is None else row)[0] += 1
         line = self._lines.line
         if line is not None:
             line(request, status, sent, received, ended, error, aborted)
@@ -83,6 +85,10 @@ class Observer:
         row = self._metrics.refusals(decision.policy, code, _MODES[decision.outcome])
         if not cause:
             self._refusals[decision] = row
+        return row
+
+    def _learn_error(self, code: str) -> Row:
+        row = self._errors[code] = self._metrics.errors(code)
         return row
 
     def _learn(self, route: RouteInfo) -> tuple[RouteCells, Histogram]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from proxy.config.telemetry import Logging, Sampling
 from proxy.contract import Log, Request
+from proxy.current import enter, leave
 from proxy.telemetry.access_log import Line
 from proxy.telemetry.levels import Levels
 from proxy.telemetry.redaction import (
@@ -143,6 +144,14 @@ class _Detail:
         error: str,
         aborted: str,
     ) -> None:
+        # Its request decides whether it is told, and many end at once.
+        before = enter(request)
+        try:
+            self._tell(request, status)
+        finally:
+            leave(before)
+
+    def _tell(self, request: Request, status: int) -> None:
         route = request.route.name
         self._log.debug(
             "request in detail",

@@ -54,8 +54,8 @@ class Owner(Protocol):
         ...
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """A connection to one endpoint, owned by a pool.
+class UpstreamConnection:
+    """A connection to one endpoint, owned by a pool; a protocol (see `endpoint`).
 
     born, idle_since: monotonic seconds. deadline: for the sweep. used: requests so far. keep:
     seconds that it stays open when idle, -1 unsaid. pump: sends a body, no longer than is asked.

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from proxy.config.address import Address, parse_address
 from proxy.config.upstream import UpstreamTimeouts, UpstreamTls
@@ -75,8 +76,9 @@ async def open_connection(
         loop, clock, deadlines, turn, owner, times.response, times.body_idle
     )
 
-    def make() -> UpstreamConnection:
-        return connection
+    def make() -> asyncio.Protocol:
+        # Without its base, as in `server.ports`.
+        return cast("asyncio.Protocol", connection)
 
     address, opened = endpoint.address, False
     try:

@@ -32,7 +32,7 @@ from proxy.limits import Quota
 from proxy.policies.rate_limit.options import Options
 from proxy.policies.rate_limit.policy import RateLimit
 from proxy.runtime.chain import BoundPolicy, bind
-from proxy.runtime.gateway import raise_failure
+from proxy.runtime.failing import raise_failure
 from proxy.store.memory import Memory
 from proxy.store.region import Region, size_of
 from tests.benchmarks.cost import Cost, cpu_microseconds

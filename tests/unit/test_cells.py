@@ -52,6 +52,6 @@ def test_a_tally_has_room_for_so_many_keys() -> None:
     rows: dict[tuple[str, ...], Row] = {}
     tally = Tally(2, ("other", "other"), lambda key: rows.setdefault(key, [0.0]))
     for first in "abacda":
-        tally.count(first, "x")
+        tally.row((first, "x"))[0] += 1
     counts = {key: row[0] for key, row in rows.items()}
     assert counts == {("a", "x"): 3, ("b", "x"): 1, ("other", "other"): 2}

@@ -42,6 +42,10 @@ class ErrorEnvelope:
         self._least = {"never": 600, "non_json": 500, "always": 400}[options.upstream]
         self._timestamp = make_timestamp(toolkit.wall)
         self._fields: Memo[tuple[str, tuple[tuple[str, str], ...]], Headers] = Memo(_FIELDS_MAX)
+        # What is the very same object needs no look-up, which has to hash all of it.
+        self._last_form = ""
+        self._last_headers: tuple[tuple[str, str], ...] = ()
+        self._last_fields = Headers()
         # By the line that says what a client prefers.
         self._forms: Memo[bytes | None, Format] = Memo(_FORMS_MAX)
         self._log = toolkit.log
@@ -81,6 +85,8 @@ class ErrorEnvelope:
 
     def _fields_of(self, form: str, headers: tuple[tuple[str, str], ...]) -> Headers:
         """The fields of an envelope that has these besides. Many refusals have the same."""
+        if headers is self._last_headers and form == self._last_form:
+            return self._last_fields.copy()
         known = self._fields.get((form, headers))
         if known is None:
             known = Headers()
@@ -88,6 +94,7 @@ class ErrorEnvelope:
             for name, value in headers:
                 known.add(name, value)
             self._fields[form, headers] = known
+        self._last_form, self._last_headers, self._last_fields = form, headers, known
         return known.copy()
 
     def _of_exception(self, request: Request, error: Exception) -> Response:

@@ -15,7 +15,8 @@ from proxy.errors import GatewayError
 from proxy.process.warming import Warmer
 from proxy.routing.table import Found
 from proxy.runtime.chain import bind
-from proxy.runtime.gateway import BoundRoute, Gateway, raise_failure
+from proxy.runtime.failing import raise_failure
+from proxy.runtime.gateway import BoundRoute, Gateway
 from tests.unit.paused_loop import PausedLoop
 from tests.unit.policies.world import Journal
 

@@ -15,7 +15,7 @@ from proxy.contract import Handler, Mode, Request, Response
 from proxy.errors import GatewayError, Refused
 from proxy.http1.headers import Headers
 from proxy.runtime.chain import BoundPolicy, bind
-from proxy.runtime.gateway import raise_failure
+from proxy.runtime.failing import raise_failure
 from proxy.runtime.level import Level
 from tests.unit.policies.world import Journal
 

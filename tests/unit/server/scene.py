@@ -25,7 +25,8 @@ from proxy.policies.error_envelope.options import Options as EnvelopeOptions
 from proxy.policies.error_envelope.policy import ErrorEnvelope
 from proxy.routing.table import Found
 from proxy.runtime.chain import BoundPolicy, bind
-from proxy.runtime.gateway import BoundRoute, Gateway, raise_failure
+from proxy.runtime.failing import raise_failure
+from proxy.runtime.gateway import BoundRoute, Gateway
 from proxy.server.connection import ClientConnection
 from proxy.server.listener import Listener
 from proxy.store.purge import Purge
@@ -60,13 +61,13 @@ class Line(Wire):
     def __init__(self, loop: PausedLoop) -> None:
         super().__init__()
         self._loop = loop
-        self._protocol: asyncio.Protocol
+        self._protocol: ClientConnection | UpstreamConnection
         self._waiting: list[bytes | None] = []
         self._full = False
         self.open = True
         self.stuck = False
 
-    def join(self, protocol: asyncio.Protocol) -> None:
+    def join(self, protocol: ClientConnection | UpstreamConnection) -> None:
         """Give it the end that is tested."""
         self._protocol = protocol
         protocol.connection_made(self)
@@ -159,14 +160,19 @@ class Told(NamedTuple):
     received: int
 
 
-class _Counting(Gateway):
-    """begun: requests that were resolved."""
+class _Counting:
+    """A gateway. begun: requests that were resolved."""
 
-    begun = 0
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.begun = 0
+        self.finished = gateway.finished
+        self.unexpected = gateway.unexpected
 
     def resolve(self, request: Request) -> BoundRoute:
+        """As the gateway does."""
         self.begun += 1
-        return super().resolve(request)
+        return self._gateway.resolve(request)
 
 
 class Scene:
@@ -316,7 +322,8 @@ class Scene:
             RouteInfo("all", "service", "/**"), bind(bound, self.forwarder),
             bind(bound, raise_failure), 1024 * 1024,
         )  # fmt: skip
-        return _Counting(lambda _: Found(route, {}), route, self, self.world.journal)
+        gateway = Gateway(lambda _: Found(route, {}), route, self, self.world.journal)
+        return _Counting(gateway)
 
     async def _open(self, pool: Pool) -> UpstreamConnection:
         await asyncio.sleep(0)

@@ -9,6 +9,7 @@ from proxy.errors import Aborted, GatewayError
 from proxy.http1.headers import Headers
 from proxy.server.frame import DateLine, frame_response
 from proxy.server.reply import Sender
+from proxy.server.sending import stream
 from proxy.wire.splice import Pipes
 from tests.unit.paused_loop import PausedLoop, settle
 from tests.unit.transport import Wire
@@ -86,7 +87,7 @@ class Client:
         )
         self.sender.write(data, large)
         if not isinstance(response.body, bytes) and framing:
-            await self.sender.stream(response.body, response.length, framing == "chunked")
+            await stream(self.sender, response.body, response.length, framing == "chunked")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from proxy.config.telemetry import Logging
 from proxy.contract import Request
+from proxy.current import current
 from proxy.telemetry.access_log import Line
 from proxy.telemetry.levels import Levels
 from proxy.telemetry.selection import make_line
@@ -134,6 +135,21 @@ def test_at_debug_each_request_is_told_in_detail(world: World, request_in: Reque
         }
     ]
     assert facts["request_id"] == request_in.id
+
+
+def test_what_is_told_in_detail_is_judged_by_its_own_request(
+    world: World, request_in: Request
+) -> None:
+    met: list[Request | None] = []
+
+    class Watched(Journal):
+        def debug(self, event: str, **facts: Any) -> None:
+            met.append(current())
+
+    world.journal = Watched()
+    end(world.make(level="debug"), request_in)
+    assert met == [request_in]
+    assert current() is None
 
 
 def test_fields_that_the_user_names_are_hidden(world: World, request_in: Request) -> None:
