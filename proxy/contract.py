@@ -20,8 +20,9 @@ It takes one or more of these shapes, and meets a request in this order; gates a
 are given shadow mode by the binder, the others honour `options.mode` themselves:
 
 - *request editor*: `def edit_request(request)`; changes the request in place.
-- *gate*: `async def check(request)`; returns to admit, raises `errors.Refused` to refuse. A plain
-  `def check(request)` does too, and costs less: it waits for nothing, or returns what to await.
+- *gate*: `async def check(request)`; returns None to admit, and an `errors.Refused` to refuse, or
+  raises it, which costs more. A plain `def check(request)` does too, and costs less than either:
+  it waits for nothing, or returns what to await.
 - *responder*: `def answer(request)`; a response of its own, or None to let it pass.
 - *wrapper*: `def wrap(forward) -> Handler`; for what has to stand around the waiting: may
   retry, time, buffer. Prefer the other shapes, which let a request do without a task.
@@ -45,6 +46,7 @@ from proxy.body import BodyStream as BodyStream
 from proxy.body import CheckedStream as CheckedStream
 from proxy.body import Checks as Checks
 from proxy.body import gather as gather
+from proxy.errors import Refused as Refused
 from proxy.facts import AHEAD as AHEAD
 from proxy.facts import Decision as Decision
 from proxy.facts import RouteInfo as RouteInfo
@@ -154,16 +156,16 @@ class Toolkit:
 class Gate(Protocol):
     """A policy that only admits or refuses, after waiting for something."""
 
-    async def check(self, request: Request) -> None:
-        """Return to admit; raise `Refused` to refuse."""
+    async def check(self, request: Request) -> Refused | None:
+        """Return None to admit, and why not to refuse; or raise it."""
         ...
 
 
 class PromptGate(Protocol):
     """A policy that admits or refuses at once, at least most of the time."""
 
-    def check(self, request: Request) -> Awaitable[None] | None:
-        """Return to admit; raise `Refused` to refuse. What is returned is awaited first."""
+    def check(self, request: Request) -> Awaitable[Refused | None] | Refused | None:
+        """As of a `Gate`; what can be awaited is awaited first."""
         ...
 
 

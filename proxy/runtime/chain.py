@@ -37,7 +37,7 @@ from proxy.runtime.waiting import admit_late, gated
 
 _EditRequest = Callable[[Request], None]
 _EditResponse = Callable[[Request, Response], None]
-_CheckNow = Callable[[Request], Awaitable[None] | None]
+_CheckNow = Callable[[Request], Awaitable[Refused | None] | Refused | None]
 
 # What a request editor may change, besides the header fields.
 _EDITABLE: Final = (
@@ -171,17 +171,19 @@ def _at_once(check: _CheckNow, verdicts: Verdicts, inside: _Inside) -> Down:
     """A gate that has nothing to wait for most of the time, as a step that may refuse."""
     admitted = verdicts.admitted
 
-    def admit(request: Request) -> Awaitable[Response] | None:
+    def admit(request: Request) -> Awaitable[Response] | Refused | None:
         try:
-            waits = check(request)
+            verdict = check(request)
         except Exception as error:
             if not verdicts.tolerates(request, error):
                 raise
-        else:
-            if waits is not None:
-                return admit_late(request, waits, verdicts, inside)
+            return None
+        if verdict is None:
             request.decisions.append(admitted)
-        return None
+            return None
+        if isinstance(verdict, Refused):
+            return verdicts.standing(request, verdict)
+        return admit_late(request, verdict, verdicts, inside)
 
     return admit
 
@@ -198,11 +200,24 @@ class Verdicts:
         # The last one: most gates refuse for one reason.
         self._refused = Decision(bound.name, "refused")
 
+    def standing(self, request: Request, verdict: object) -> Refused | None:
+        """Note what the check returned; the refusal, if it stands."""
+        if verdict is None:
+            request.decisions.append(self.admitted)
+            return None
+        if isinstance(verdict, Refused):
+            return None if self.tolerates(request, verdict) else verdict
+        # To take anything else for consent would let a mistake admit everybody.
+        mistake = TypeError(f"a policy returned {type(verdict).__name__} where it checks")
+        if not self.tolerates(request, mistake):
+            raise mistake
+        return None
+
     def tolerates(self, request: Request, error: Exception) -> bool:
-        """Note what the check raised; False when it has to be raised on."""
+        """Note what the check raised or returned; False when that stands."""
         if self._shadow is None:
             if isinstance(error, Refused):
-                rule = error.rule
+                rule = error.rule if error.cause else error.code
                 if rule != self._refused.detail:
                     self._refused = Decision(self._name, "refused", rule)
                 request.decisions.append(self._refused)

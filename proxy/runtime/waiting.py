@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from proxy.contract import BodyStream, Handler, Request, Response
+from proxy.contract import BodyStream, Handler, Refused, Request, Response
 
 if TYPE_CHECKING:
     from proxy.runtime.chain import Verdicts
     from proxy.runtime.level import Catch, Level
 
-Check = Callable[[Request], Coroutine[Any, Any, None]]
+Check = Callable[[Request], Coroutine[Any, Any, Refused | None]]
 """A gate that always waits."""
 
 
@@ -59,14 +59,16 @@ def gated(check: Check, verdicts: Verdicts, forward: Handler) -> Handler:
 
 
 async def admit_late(
-    request: Request, waits: Awaitable[None], verdicts: Verdicts, inside: Handler
+    request: Request, waits: Awaitable[Refused | None], verdicts: Verdicts, inside: Handler
 ) -> Response:
     """Wait for a gate, and answer from inside of it."""
     try:
-        await waits
+        verdict = await waits
     except Exception as error:
         if not verdicts.tolerates(request, error):
             raise
     else:
-        request.decisions.append(verdicts.admitted)
+        refused = verdicts.standing(request, verdict)
+        if refused is not None:
+            raise refused
     return await inside(request)

@@ -16,8 +16,8 @@ Question = tuple[Group, str, int, Reading | Pending]
 async def wait(
     request: Request,
     asked: Sequence[Question],
-    conclude: Callable[[Request, Sequence[Taken]], None],
-) -> None:
+    conclude: Callable[[Request, Sequence[Taken]], Refused | None],
+) -> Refused | None:
     """Conclude from all answers. Raises the first refusal, with what was taken given back."""
     taken: list[Taken] = []
     refusal: Refused | None = None
@@ -37,7 +37,7 @@ async def wait(
         undo(taken)
         drop(waiting)
         raise
-    conclude(request, taken)
+    return conclude(request, taken)
 
 
 def drop(asked: Iterable[Question]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from proxy.contract import Counter, Decision, Handler, PolicySpec, Request, Response, Toolkit
 from proxy.errors import Refused
@@ -35,7 +35,7 @@ class RateLimit:
     edit_response, wrap: the shapes that this one has, by its options.
     """
 
-    check: Callable[[Request], Any]
+    check: Callable[[Request], Awaitable[Refused | None] | Refused | None]
     edit_response: Callable[[Request, Response], None]
     wrap: Callable[[Handler], Handler]
 
@@ -85,8 +85,8 @@ class RateLimit:
             or self.groups[0].fixed_cost is None
         )
 
-    def _check_plainly(self, request: Request) -> Awaitable[None] | None:
-        """Raise Refused `rate_limited` when the allowance is used up."""
+    def _check_plainly(self, request: Request) -> Awaitable[Refused | None] | Refused | None:
+        """Refuse as `rate_limited` when the allowance is used up."""
         key = self._key(request)
         if key is None:
             self._tally.exempt.inc()
@@ -100,18 +100,17 @@ class RateLimit:
                 if self._only.brief and verdict.source == "store":
                     group = self.groups[0]
                     self._note_refusal(request, group, key, group.rules[0].name)
-                    raise self._only.refusal_of_one(verdict)
+                    return self._only.refusal_of_one(verdict)
                 break
         else:
             if reading:
                 self._admitted()
                 request.state[STATE] = reading
                 return None
-        self._conclude(request, [Taken(self.groups[0], key, self._cost, reading)])
-        return None
+        return self._conclude(request, [Taken(self.groups[0], key, self._cost, reading)])
 
-    def _check_at_once(self, request: Request) -> None:
-        """Raise Refused `rate_limited` when one of several allowances is used up."""
+    def _check_at_once(self, request: Request) -> Refused | None:
+        """Refuse as `rate_limited` when one of several allowances is used up."""
         taken: list[Taken] = []
         try:
             for group, key in self._asked(request):
@@ -121,9 +120,9 @@ class RateLimit:
         except Refused:
             undo(taken)
             raise
-        self._conclude(request, taken)
+        return self._conclude(request, taken)
 
-    def _check_remotely(self, request: Request) -> Awaitable[None] | None:
+    def _check_remotely(self, request: Request) -> Awaitable[Refused | None] | Refused | None:
         """As `_check_at_once`; something to await where answers have to come from afar."""
         asked: list[Question] = []
         for group, key in self._asked(request):
@@ -140,8 +139,7 @@ class RateLimit:
             if not isinstance(answer, tuple):
                 return wait(request, asked, self._conclude)
             taken.append(Taken(group, key, cost, answer))
-        self._conclude(request, taken)
-        return None
+        return self._conclude(request, taken)
 
     def _asked(self, request: Request) -> Sequence[tuple[Group, str]]:
         """The groups that have a say in a request, with its key in each."""
@@ -162,8 +160,8 @@ class RateLimit:
             self._tally.exempt.inc()
         return asked
 
-    def _conclude(self, request: Request, taken: Sequence[Taken]) -> None:
-        """Note what was taken, or undo it and raise the refusal."""
+    def _conclude(self, request: Request, taken: Sequence[Taken]) -> Refused | None:
+        """Note what was taken, or undo it and give the refusal."""
         told = [one for one in taken if one.reading]
         if len(told) < len(taken):
             request.decide(_NAME, "unchecked", "the store can't be asked; admitted unchecked")
@@ -177,12 +175,12 @@ class RateLimit:
         if index is None:
             self._tally.admitted.inc()
             request.state[STATE] = taken
-            return
+            return None
         undo(told)
         rule = replies.rules[index].name
         met = next(one for one in told if rule in [own.name for own in one.group.rules])
         self._note_refusal(request, met.group, met.key, rule)
-        raise replies.refusal(index, verdicts)
+        return replies.refusal(index, verdicts)
 
     def _note_refusal(self, request: Request, group: Group, key: str, rule: str) -> None:
         """Count it, and tell the log; who is refused is often refused again."""

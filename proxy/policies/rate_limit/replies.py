@@ -39,9 +39,7 @@ class Replies:
         self.brief = fields == "draft" and len(rules) == 1 and bool(self._policies[0].window)
         """Whether `tell_one` and `refusal_of_one` do."""
         # By what their numbers are: within a second all refusals say the same.
-        self._refusals: Memo[tuple[int, int, int], tuple[tuple[str, str], ...]] = Memo(
-            _REFUSALS_MAX
-        )
+        self._refusals: Memo[tuple[int, int, int], Refused] = Memo(_REFUSALS_MAX)
 
     def tell_one(self, headers: Headers, verdict: Verdict) -> None:
         """As `tell`, in the common case: one rule, which admitted."""
@@ -79,16 +77,18 @@ class Replies:
         return Refused("rate_limited", detail, headers=fields)
 
     def refusal_of_one(self, verdict: Verdict) -> Refused:
-        """As `refusal`, in the common case: one rule."""
+        """As `refusal`, in the common case: one rule. The same one for many requests."""
         wait, reset = verdict.retry_after, verdict.reset_after
         if wait == inf:
             return self.refusal(0, (verdict,))
         told = (ceil(wait), verdict.remaining, ceil(reset))
-        fields = self._refusals.get(told)
-        if fields is None:
-            fields = self.refusal(0, (verdict,)).headers
-            self._refusals[told] = fields
-        return Refused("rate_limited", self.rules[0].detail, headers=fields)
+        refused = self._refusals.get(told)
+        if refused is None:
+            refused = self._refusals[told] = self.refusal(0, (verdict,))
+        else:
+            # Where it was raised after all, it holds on to where that was, and ever more of it.
+            refused.__traceback__ = None
+        return refused
 
 
 def _state(verdict: Verdict) -> QuotaState:

@@ -19,11 +19,14 @@ STATE: Final = "rate_limit"
 class Guard:
     """Checks requests, and settles what was taken for them, however they end.
 
-    check: takes, raises Refused to refuse, and may return something to await.
+    check: takes; gives why it refuses, or raises it, and may return something to await.
     """
 
     def __init__(
-        self, name: str, mode: Mode, check: Callable[[Request], Awaitable[None] | None]
+        self,
+        name: str,
+        mode: Mode,
+        check: Callable[[Request], Awaitable[Refused | None] | Refused | None],
     ) -> None:
         self._name = name
         self._shadow = mode == "shadow"
@@ -48,9 +51,11 @@ class Guard:
 
     async def _admit(self, request: Request) -> None:
         try:
-            waits = self._check(request)
-            if waits is not None:
-                await waits
+            verdict = self._check(request)
+            if verdict is not None and not isinstance(verdict, Refused):
+                verdict = await verdict
+            if verdict is not None:
+                raise verdict
         except Refused as refusal:
             if not self._shadow:
                 request.decide(self._name, "refused", refusal.code)

@@ -128,10 +128,11 @@ def upstream_response(
 def refusal(gate: PromptGate, request: Request) -> Refused | None:
     """Why a gate refuses a request; None when it admits it."""
     try:
-        gate.check(request)
+        verdict = gate.check(request)
     except Refused as refused:
         return refused
-    return None
+    assert verdict is None or isinstance(verdict, Refused), "it has to be waited for"
+    return verdict
 
 
 def standing(policy: Policy, inside: Handler) -> Handler:

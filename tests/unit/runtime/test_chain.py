@@ -23,10 +23,11 @@ from tests.unit.policies.world import Journal
 class Shaped:
     """A policy of some shapes that writes down when each was called.
 
-    shapes: `e` request editor, `c` check, `n` check at once, `m` check that waits, `a` answer,
-    `w` wrap, `u` wrap that asks at once, `v` wrap that gives back what it got, `p` replace,
-    `q` replace after waiting, `s` rescue, `r` response editor. fails: the shape that raises;
-    `x` raises behind what is wrapped, `h` catches there, `y` answers, `z` rescues.
+    shapes: `e` request editor, `c` check, `n` check at once, `m` check that waits, `g`, `i` and `j`
+    checks that give their refusal: at once, of a coroutine, after a wait; `a` answer, `w` wrap,
+    `u` wrap that asks at once, `v` wrap that gives back what it got, `p` replace, `q` replace
+    after waiting, `s` rescue, `r` response editor. fails: the shape that raises or refuses; `x`
+    raises behind what is wrapped, `h` catches there, `y` answers, `z` rescues.
     """
 
     def __init__(self, name: str, shapes: str, fails: str, told: list[str]) -> None:
@@ -42,6 +43,12 @@ class Shaped:
             self.check = self._check_now
         if "m" in shapes:
             self.check = self._check_later
+        if "g" in shapes:
+            self.check = self._verdict
+        if "i" in shapes:
+            self.check = self._verdict_of_coroutine
+        if "j" in shapes:
+            self.check = self._verdict_later
         if "a" in shapes:
             self.answer = self._answer
         if "p" in shapes:
@@ -77,6 +84,20 @@ class Shaped:
         async def later() -> None:
             await asyncio.sleep(0)
             self._note("m")
+
+        return later()
+
+    def _verdict(self, request: Request, what: str = "g") -> Refused | None:
+        self._told.append(f"{self.name}.{what}")
+        return Refused("forbidden", self.name) if what in self._fails else None
+
+    async def _verdict_of_coroutine(self, request: Request) -> Refused | None:
+        return self._verdict(request, "i")
+
+    def _verdict_later(self, request: Request) -> Awaitable[Refused | None]:
+        async def later() -> Refused | None:
+            await asyncio.sleep(0)
+            return self._verdict(request, "j")
 
         return later()
 
@@ -188,6 +209,11 @@ def _around(policy: Shaped, forward: Handler) -> Handler:
             policy.check(request)
         if "m" in policy.shapes:
             await policy.check(request)
+        if {"g", "i", "j"} & set(policy.shapes):
+            verdict = policy.check(request)
+            refused = verdict if "g" in policy.shapes else await verdict
+            if refused is not None:
+                raise refused
         response = await answered(request)
         if "r" in policy.shapes:
             policy.edit_response(request, response)
@@ -203,11 +229,12 @@ def a_request() -> Request:
 SHAPES = st.sampled_from(
     ["", "e", "c", "w", "r", "er", "ec", "ecr", "ew", "wr", "ecwr", "cr", "n", "en", "enwr", "a",
      "ar", "nar", "car", "ecaps", "p", "q", "s", "s", "sr", "ps", "qs", "qsr", "aw", "wps", "v",
-     "vr", "nv", "avps", "m", "emar", "mps", "u", "u", "eu", "ur", "nur", "aups", "uqs"]
+     "vr", "nv", "avps", "m", "emar", "mps", "u", "u", "eu", "ur", "nur", "aups", "uqs", "g", "g",
+     "gar", "egwr", "gps", "i", "iaps", "j", "ejur"]
 )  # fmt: skip
 FAILS = st.sampled_from(
     ["", "", "", "", "e", "c", "n", "m", "w", "x", "r", "h", "h", "a", "y", "y", "p", "q", "z",
-     "z", "zp", "zq", "zr"]
+     "z", "zp", "zq", "zr", "g", "g", "i", "j"]
 )  # fmt: skip
 
 
@@ -366,7 +393,25 @@ class PromptGate(Gate):
             raise self._error
 
 
-@pytest.mark.parametrize("kind", [Gate, PromptGate])
+class Giving(Gate):
+    """Gives its refusal instead of raising it."""
+
+    async def check(self, request: Request) -> Refused | None:  # type: ignore[override]
+        if self._error is None or isinstance(self._error, Refused):
+            return self._error
+        raise self._error
+
+
+class PromptGiving(Gate):
+    """The same with nothing to wait for."""
+
+    def check(self, request: Request) -> Refused | None:  # type: ignore[override]
+        if self._error is None or isinstance(self._error, Refused):
+            return self._error
+        raise self._error
+
+
+@pytest.mark.parametrize("kind", [Gate, PromptGate, Giving, PromptGiving])
 @pytest.mark.parametrize("others", [0, 1])
 @pytest.mark.parametrize(
     ("mode", "error", "outcome", "raised"),
@@ -596,13 +641,29 @@ async def test_in_shadow_it_admits_after_the_wait() -> None:
     assert ("a", "would_refuse", "rate_limited") in request.decisions
 
 
-async def test_a_check_that_returns_what_nobody_can_await_admits_nobody() -> None:
-    class Confused:
-        def check(self, request: Request) -> Any:
-            return True
+class Confused:
+    """Takes True for consent."""
 
+    def check(self, request: Request) -> Any:
+        return True
+
+
+class Mistaken:
+    """The same, after waiting."""
+
+    async def check(self, request: Request) -> Any:
+        return True
+
+
+@pytest.mark.parametrize("kind", [Confused, Mistaken])
+async def test_a_check_that_returns_neither_none_nor_a_refusal_admits_nobody(
+    kind: type[Confused | Mistaken],
+) -> None:
     with pytest.raises(TypeError):
-        await bind([BoundPolicy("p", "enforce", Confused())], ok)(a_request())
+        await bind([BoundPolicy("p", "enforce", kind())], ok)(a_request())
+    request = a_request()
+    assert (await bind([BoundPolicy("p", "shadow", kind())], ok)(request)).status == 200
+    assert request.decisions == [("p", "would_fail", "TypeError")]
 
 
 class _Body:

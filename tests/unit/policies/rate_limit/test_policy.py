@@ -17,6 +17,7 @@ from proxy.policies.rate_limit.policy import POLICY, RateLimit
 from proxy.runtime.chain import BoundPolicy, bind
 from proxy.store.memory import Memory
 from tests.unit.policies.world import World, a_request, answering, failing, upstream_response
+from tests.unit.policies.world import refusal as verdict
 from tests.unit.store.workers import Jammed
 
 
@@ -26,17 +27,13 @@ def policy(world: World, scope: str = "", **options: Any) -> RateLimit:
 
 
 def admitted(limit: RateLimit, request: Request | None = None) -> bool:
-    try:
-        limit.check(a_request() if request is None else request)
-    except Refused:
-        return False
-    return True
+    return verdict(limit, a_request() if request is None else request) is None
 
 
 def refusal(limit: RateLimit, request: Request | None = None) -> Refused:
-    with pytest.raises(Refused) as raised:
-        limit.check(a_request() if request is None else request)
-    return raised.value
+    refused = verdict(limit, a_request() if request is None else request)
+    assert refused is not None
+    return refused
 
 
 def told(limit: RateLimit, request: Request | None = None) -> dict[str, str]:
@@ -171,6 +168,19 @@ class TestRefusals:
         refused = refusal(gate)
         assert refused.detail == "Limit of 1 request per minute exceeded."
         assert dict(refused.headers)["Retry-After"] == "60"
+
+    async def test_one_that_is_raised_often_does_not_hold_on_to_all_that_raised_it(
+        self, world: World
+    ) -> None:
+        gate = policy(world, limit="1/min")
+        handler = bind([BoundPolicy("rate_limit", "enforce", gate)], OK)
+        await handler(a_request())
+        depths = []
+        for _ in range(4):
+            with pytest.raises(Refused) as raised:
+                await handler(a_request())
+            depths.append(len(raised.traceback))
+        assert len(set(depths)) == 1
 
     def test_a_request_that_never_fits_is_not_told_to_come_again(self, world: World) -> None:
         gate = policy(world, limit="5/min", cost="header:X-Cost")
