@@ -67,7 +67,7 @@ class ClientConnection:
         # uvloop's default low water is 16 bytes, which pauses and resumes at each write.
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self._visitor = make_visitor(self._listener, transport, self._source)
-        self.expire_in(self._listener.timeouts.idle)
+        self.expire_in(self._listener.idle)
         self._listener.deadlines.add(self)
         if not self._listener.opened(self):
             self._refuse(GatewayError("overloaded", headers=(("Retry-After", "1"),), close=True))
@@ -155,7 +155,7 @@ class ClientConnection:
         arrival = self._arrival
         fresh = not arrival.partial
         try:
-            head, rest = arrival.feed(data, listener.limits.head, listener.rules)
+            head, rest = arrival.feed(data, listener.head_limit, listener.rules)
         except GatewayError as error:
             self._refuse(error)
             return
@@ -285,7 +285,7 @@ class ClientConnection:
         ):
             self._close("done")
         else:
-            self.deadline = now + self._listener.timeouts.idle
+            self.deadline = now + self._listener.idle
             if self._waiting:
                 self._read_soon()
             elif self._paused:

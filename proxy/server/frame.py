@@ -6,7 +6,7 @@ response whose length is unknown is chunked, or ended by closing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final, Literal
 
@@ -50,11 +50,13 @@ def frame_response(
     headers = response.headers
     body = response.body
     framing: BodyFraming = ""
-    lines: Iterable[bytes] = headers.lines.values()
     via = VIA_LINE
     if "via" in headers.lines:
         lines, via = extended_via(headers)
-    parts = [STATUS_LINES[status], *lines]
+        parts = list(lines)
+    else:
+        parts = list(headers.lines.values())
+    parts.insert(0, STATUS_LINES[status])
     whole = large = b""
     if status == 204 or status < 200:
         pass
@@ -87,5 +89,6 @@ def frame_response(
         parts.append(b"Connection: close")
     elif request.version == "1.0":
         parts.append(b"Connection: keep-alive")
-    parts += (b"", whole)
+    parts.append(b"")
+    parts.append(whole)
     return b"\r\n".join(parts), large, keep_alive, framing

@@ -144,6 +144,9 @@ class Listener:
         self.gateway = gateway
         self.limits: Limits = settings.limits
         self.timeouts: Timeouts = settings.timeouts
+        # What each request asks for: of a compiled class it costs a tenth.
+        self.head_limit = settings.limits.head
+        self.idle: float = settings.timeouts.idle
         self.standard = settings.forwarded
         self.half_close = settings.half_close
         client = None if settings.tls is None else settings.tls.client

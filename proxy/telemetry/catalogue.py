@@ -16,7 +16,7 @@ Kind = Literal["counter", "gauge", "histogram", "info", "exemplars"]
 Merge = Literal["sum", "max", "min"]
 
 # Sidegate's own share of a request is far below the buckets for whole requests, in seconds.
-OVERHEAD_BUCKETS: Final = (
+OVERHEAD_BUCKETS: Final[tuple[float, ...]] = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ up counts as `_OTHER`.
 from __future__ import annotations
 
 from bisect import bisect_left
+from math import inf
 from typing import Final
 
 from proxy.cells import DURATION_BUCKETS, Histogram, Row
@@ -41,8 +42,8 @@ class RouteCells:
     """
 
     __slots__ = (
-        "_ledger", "_overhead", "_route", "_seconds", "_size", "codes", "exemplars", "overhead",
-        "received", "seconds", "sent",
+        "_above", "_ledger", "_overhead", "_place", "_route", "_seconds", "_size", "_upto", "codes",
+        "exemplars", "overhead", "received", "seconds", "sent",
     )  # fmt: skip
 
     def __init__(self, ledger: Ledger, route: str) -> None:
@@ -58,6 +59,9 @@ class RouteCells:
         self._seconds = self.seconds.cells
         self._overhead = self.overhead.cells
         self._size = 0
+        # The bucket of the last overhead, and its bounds: requests that end together are alike.
+        self._place = 0
+        self._above = self._upto = 0.0
 
     def finished(
         self,
@@ -83,7 +87,9 @@ class RouteCells:
         if trace_id:
             self.exemplars[place] = (trace_id, seconds)
         cells = self._overhead
-        cells[bisect_left(OVERHEAD_BUCKETS, overhead_seconds)] += 1
+        if not self._above < overhead_seconds <= self._upto:
+            self._find(overhead_seconds)
+        cells[self._place] += 1
         cells[_OVERHEAD_SUM] += overhead_seconds
         self.sent[0] += sent
         self.received[0] += received
@@ -91,6 +97,11 @@ class RouteCells:
     def mark(self, trace_id: str, seconds: float) -> None:
         """The trace of a request that took so long can be looked up."""
         self.exemplars[bisect_left(DURATION_BUCKETS, seconds)] = (trace_id, seconds)
+
+    def _find(self, overhead_seconds: float) -> None:
+        place = self._place = bisect_left(OVERHEAD_BUCKETS, overhead_seconds)
+        self._above = OVERHEAD_BUCKETS[place - 1] if place else -inf
+        self._upto = OVERHEAD_BUCKETS[place] if place < len(OVERHEAD_BUCKETS) else inf
 
     def _learn(self, method: str, status: int) -> None:
         method = method if method in METHODS else OTHER

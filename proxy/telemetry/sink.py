@@ -57,12 +57,15 @@ class Sink:
     def __init__(self, target: int | Stream, *, limit_bytes: int = 4 * 1024 * 1024) -> None:
         self._target = target
         self._limit = limit_bytes
-        self._buffer = bytearray()
+        # What is being collected, and its bytes: joined in the end, for half of what it costs to
+        # append each line to a buffer.
+        self._lines: list[bytes] = []
+        self._size = 0
         self._lock = Lock()
         # Lines that came while the lock was held: from another thread, or from a finalizer
         # that the garbage collector ran in the middle of this thread's own write.
         self._late: deque[bytes] = deque()
-        self._batches: SimpleQueue[bytearray | _Turn | None] = SimpleQueue()
+        self._batches: SimpleQueue[bytes | _Turn | None] = SimpleQueue()
         # In place of the target, while lines go to a file. The path is kept to open it anew.
         self._file: int | None = None
         self._path = ""
@@ -74,8 +77,8 @@ class Sink:
         self._closed = False
         self._shared: int | None = None
         self.errors = 0
-        self._thread = Thread(target=self._run, name="sidegate-log", daemon=True)
-        self._thread.start()
+        self._writer = Thread(target=self._run, name="sidegate-log", daemon=True)
+        self._writer.start()
 
     @property
     def dropped(self) -> int:
@@ -109,16 +112,16 @@ class Sink:
                 self._refused += 1
             return
         try:
-            buffer = self._buffer
-            buffer += line
-            if self._late or len(buffer) >= _BATCH:
+            self._lines.append(line)
+            self._size += len(line)
+            if self._late or self._size >= _BATCH:
                 self._hand_over()
         finally:
             self._lock.release()
 
     def flush(self) -> None:
         """Hand what has been collected to the writer; meant for a timer. Never blocks."""
-        if (self._buffer or self._late) and self._lock.acquire(False):
+        if (self._lines or self._late) and self._lock.acquire(False):
             try:
                 self._hand_over()
             finally:
@@ -159,23 +162,25 @@ class Sink:
             if held:
                 self._lock.release()
             self._batches.put(None)
-        self._thread.join(deadline)
-        if not self._thread.is_alive():
+        self._writer.join(deadline)
+        if not self._writer.is_alive():
             return True
         while not self._batches.empty():
             batch = self._batches.get()
-            if isinstance(batch, bytearray):
+            if isinstance(batch, bytes):
                 self._refused += batch.count(b"\n")
         self._batches.put(None)
         return False
 
     def _hand_over(self) -> None:
-        batch = self._buffer
+        lines = self._lines
         while self._late:
-            batch += self._late.popleft()
-        if not batch:
+            lines.append(self._late.popleft())
+        if not lines:
             return
-        self._buffer = bytearray()
+        self._lines = []
+        self._size = 0
+        batch = b"".join(lines)
         # A batch always fits into an empty queue, whatever the limit.
         waiting = self._offered - self._finished
         if self._closed or (waiting and waiting + len(batch) > self._limit):
@@ -210,16 +215,18 @@ class Sink:
         if before is not None:
             os.close(before)
 
-    def _send(self, batch: bytearray) -> None:
+    def _send(self, batch: bytes) -> None:
         target = self._target if self._file is None else self._file
         if not isinstance(target, int):
-            target.write(bytes(batch))
+            target.write(batch)
             target.flush()
             return
         rest = memoryview(batch)
         while rest:
             try:
-                rest = rest[os.write(target, rest) :]
+                # By itself: mypyc would write twice, to find out where the slice starts.
+                written = os.write(target, rest)
+                rest = rest[written:]
             except BlockingIOError:
                 # Standard output may share a non-blocking terminal or pipe.
                 poll = select.poll()

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from html import escape
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 
 from proxy.contract import PolicySpec, Request, Response, Toolkit
 from proxy.errors import CODES, Aborted, GatewayError, Violation
 from proxy.http1.headers import Headers
-from proxy.http1.negotiation import Format, choose_format
+from proxy.http1.negotiation import choose_format
 from proxy.http1.status import REASONS
 from proxy.memo import Memo
 from proxy.policies.error_envelope.options import Options
@@ -26,7 +26,9 @@ from proxy.timestamp import make_timestamp
 _FIELDS_MAX: Final = 256
 _FORMS_MAX: Final = 256
 _ACCEPT_MAX: Final = 256
-_TYPES: Final = {
+_dumps: Final = orjson.dumps
+Form = Literal["json", "problem", "html", "text"]
+_TYPES: Final[dict[Form, str]] = {
     "json": "application/json",
     "problem": "application/problem+json",
     "html": "text/html; charset=utf-8",
@@ -41,13 +43,10 @@ class ErrorEnvelope:
         self._problem = options.format == "problem"
         self._least = {"never": 600, "non_json": 500, "always": 400}[options.upstream]
         self._timestamp = make_timestamp(toolkit.wall)
-        self._fields: Memo[tuple[str, tuple[tuple[str, str], ...]], Headers] = Memo(_FIELDS_MAX)
-        # What is the very same object needs no look-up, which has to hash all of it.
-        self._last_form = ""
-        self._last_headers: tuple[tuple[str, str], ...] = ()
-        self._last_fields = Headers()
+        self._fields: Memo[tuple[Form, tuple[tuple[str, str], ...]], Headers] = Memo(_FIELDS_MAX)
+        self._given: _Answer | None = None
         # By the line that says what a client prefers.
-        self._forms: Memo[bytes | None, Format] = Memo(_FORMS_MAX)
+        self._forms: Memo[bytes | None, Form] = Memo(_FORMS_MAX)
         self._log = toolkit.log
         self._replaced = Replacing(options, self._envelope).replaced
 
@@ -76,17 +75,25 @@ class ErrorEnvelope:
                 route=request.route.name,
                 request_id=request.id,
             )
-        status, code = error.status, error.code
-        form, body = self._body(request, status, code, error.detail, error.violations)
-        headers = self._fields_of(form, error.headers)
-        response = _respond(request, status, code, headers, body)
-        response.close = error.close
+        accept = request.headers.lines.get("accept")
+        answer = self._given
+        if answer is None or answer.error is not error or answer.accept != accept:
+            answer = self._answer_to(request, error, accept)
+        body = self._body(request, answer.form, answer.facts)
+        response = _respond(request, answer.status, answer.code, answer.fields.copy(), body)
+        response.close = answer.close
         return response
 
-    def _fields_of(self, form: str, headers: tuple[tuple[str, str], ...]) -> Headers:
-        """The fields of an envelope that has these besides. Many refusals have the same."""
-        if headers is self._last_headers and form == self._last_form:
-            return self._last_fields.copy()
+    def _answer_to(self, request: Request, error: GatewayError, accept: bytes | None) -> _Answer:
+        form = self._form_for(request, accept)
+        answer = _Answer(error, accept, form, self._fields_of(form, error.headers))
+        if error.__traceback__ is None:
+            # It was given, so that it may be given again; what was raised holds on to its request.
+            self._given = answer
+        return answer
+
+    def _fields_of(self, form: Form, headers: tuple[tuple[str, str], ...]) -> Headers:
+        """The fields of an envelope that has these besides. Many refusals have the same ones."""
         known = self._fields.get((form, headers))
         if known is None:
             known = Headers()
@@ -94,8 +101,7 @@ class ErrorEnvelope:
             for name, value in headers:
                 known.add(name, value)
             self._fields[form, headers] = known
-        self._last_form, self._last_headers, self._last_fields = form, headers, known
-        return known.copy()
+        return known
 
     def _of_exception(self, request: Request, error: Exception) -> Response:
         self._log.error(
@@ -109,10 +115,14 @@ class ErrorEnvelope:
         row = CODES["internal_error"]
         return self._envelope(request, row.status, "internal_error", row.detail, Headers())
 
-    def _learn_form(self, request: Request, accept: bytes | None) -> Format:
-        form = choose_format(request.headers.get("accept"))
-        if accept is None or len(accept) <= _ACCEPT_MAX:
-            self._forms[accept] = form
+    def _form_for(self, request: Request, accept: bytes | None) -> Form:
+        """The form that the client prefers. accept: the line that says which."""
+        form = self._forms.get(accept)
+        if form is None:
+            chosen = choose_format(request.headers.get("accept"))
+            form = "problem" if chosen == "json" and self._problem else chosen
+            if accept is None or len(accept) <= _ACCEPT_MAX:
+                self._forms[accept] = form
         return form
 
     def _envelope(
@@ -123,49 +133,67 @@ class ErrorEnvelope:
         detail: str,
         headers: Headers,
     ) -> Response:
-        form, body = self._body(request, status, code, detail)
+        form = self._form_for(request, request.headers.lines.get("accept"))
+        body = self._body(request, form, _facts(status, code, detail))
         _describe(headers, form)
         return _respond(request, status, code, headers, body)
 
-    def _body(
-        self,
-        request: Request,
-        status: int,
-        code: str,
-        detail: str,
-        violations: tuple[Violation, ...] = (),
-    ) -> tuple[str, bytes]:
-        """In the form that the client prefers."""
+    def _body(self, request: Request, form: Form, facts: dict[str, Any]) -> bytes:
+        """In this form. facts: all but those of the request, which are filled in."""
         path = request.path
-        facts: dict[str, Any] = {
-            "error": code,
-            "detail": detail if detail.isascii() else _sound(detail),
-            "status": status,
-            "timestamp": self._timestamp(),
-            "path": path if path.isascii() else _sound(path),
-            "request_id": request.id,
-        }
-        if violations:
-            facts["errors"] = [
-                {"in": place, "pointer": _sound(pointer), "detail": _sound(text)}
-                for place, pointer, text in violations
-            ]
-        accept = request.headers.lines.get("accept")
-        form: str = self._forms.get(accept) or self._learn_form(request, accept)
-        if form == "html":
-            body = _page(facts)
-        elif form == "text":
-            body = _line(facts)
-        elif self._problem:
-            form = "problem"
-            title = REASONS.get(status, "Error")
-            body = orjson.dumps({"type": "about:blank", "title": title, **facts})
-        else:
-            body = orjson.dumps(facts)
-        return form, body
+        facts["timestamp"] = self._timestamp()
+        facts["path"] = path if path.isascii() else _sound(path)
+        facts["request_id"] = request.id
+        if form == "json":
+            return _dumps(facts)
+        if form == "problem":
+            title = REASONS.get(facts["status"], "Error")
+            return _dumps({"type": "about:blank", "title": title, **facts})
+        return _page(facts) if form == "html" else _line(facts)
 
 
-def _describe(headers: Headers, form: str) -> None:
+class _Answer:
+    """What is answered to an error, but for what is each request's own.
+
+    accept: the line of the clients that it is for. fields, facts: of its head and its body.
+    """
+
+    __slots__ = ("accept", "close", "code", "error", "facts", "fields", "form", "status")
+
+    def __init__(
+        self, error: GatewayError, accept: bytes | None, form: Form, fields: Headers
+    ) -> None:
+        self.error = error
+        self.accept = accept
+        self.form = form
+        self.fields = fields
+        self.status = error.status
+        self.code = error.code
+        self.close = error.close
+        self.facts = _facts(error.status, error.code, error.detail, error.violations)
+
+
+def _facts(
+    status: int, code: str, detail: str, violations: tuple[Violation, ...] = ()
+) -> dict[str, Any]:
+    """What a body says, in its order; what is the request's own is empty."""
+    facts: dict[str, Any] = {
+        "error": code,
+        "detail": detail if detail.isascii() else _sound(detail),
+        "status": status,
+        "timestamp": "",
+        "path": "",
+        "request_id": "",
+    }
+    if violations:
+        facts["errors"] = [
+            {"in": place, "pointer": _sound(pointer), "detail": _sound(text)}
+            for place, pointer, text in violations
+        ]
+    return facts
+
+
+def _describe(headers: Headers, form: Form) -> None:
     headers.set("Content-Type", _TYPES[form])
     headers.set("Cache-Control", "no-store")
 

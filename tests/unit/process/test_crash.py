@@ -60,6 +60,7 @@ def test_of_its_own_accord(end: str, code: int) -> None:
 
 
 def test_that_can_not_write_any_more() -> None:
-    ended = run("sink.close = None\nsink._lock = None\nctypes.string_at(0)")
+    broken = "class Broken:\n  def close(self, seconds): raise OSError\nflush_on_crash(Broken())\n"
+    ended = run(broken + "ctypes.string_at(0)")
     assert ended.returncode == -signal.SIGSEGV
     assert b"Current thread" in ended.stderr
