@@ -21,8 +21,9 @@ are given shadow mode by the binder, the others honour `options.mode` themselves
 
 - *request editor*: `def edit_request(request)`; changes the request in place.
 - *gate*: `async def check(request)`; returns None to admit, and an `errors.Refused` to refuse, or
-  raises it, which costs more. A plain `def check(request)` does too, and costs less than either:
-  it waits for nothing, or returns what to await.
+  raises it, which costs more; anything else is a failure. What was returned may be returned again,
+  and changed by nobody. A plain `def check(request)` does the same, and costs less: it waits for
+  nothing, or returns what to await.
 - *responder*: `def answer(request)`; a response of its own, or None to let it pass.
 - *wrapper*: `def wrap(forward) -> Handler`; for what has to stand around the waiting: may
   retry, time, buffer. Prefer the other shapes, which let a request do without a task.
@@ -210,7 +211,11 @@ class Replacer(Protocol):
 
 
 class Rescuer(Protocol):
-    """A policy that answers failures."""
+    """A policy that answers failures.
+
+    With a true attribute `only_reads` it changes nothing of them, and raises none that it was
+    given: so it may be given one that a gate gives for many requests.
+    """
 
     def rescue(self, request: Request, error: Exception) -> Response:
         """A response for what was raised inside or by its own `replace`; or raise it on."""

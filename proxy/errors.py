@@ -7,7 +7,7 @@ Internal facts (addresses, exception texts) go into `cause`, which only the log 
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Self
 
 Fault = Literal["client", "proxy", "upstream"]
 
@@ -148,6 +148,13 @@ class GatewayError(Exception):
             self.close = True
         if violations:
             self.violations = violations
+
+    def again(self) -> Self:
+        """The same failure anew: one that is raised remembers where, and may be changed on its
+        way, so that one for many requests is not."""
+        twin = self.__class__.__new__(self.__class__, *self.args)
+        twin.__dict__.update(self.__dict__)
+        return twin
 
     @property
     def rule(self) -> str:

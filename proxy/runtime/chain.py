@@ -32,7 +32,7 @@ from proxy.contract import (
     Response,
 )
 from proxy.errors import Refused
-from proxy.runtime.level import Down, Level, Steps
+from proxy.runtime.level import Check, Down, Level, Steps
 from proxy.runtime.waiting import admit_late, gated
 
 _EditRequest = Callable[[Request], None]
@@ -98,24 +98,23 @@ def _outside(
     """What a policy does outside of a check that always waits. check: one that doesn't."""
     edit: _EditRequest | None = getattr(bound.policy, "edit_request", None)
     amend: _EditResponse | None = getattr(bound.policy, "edit_response", None)
-    before: list[Down] = []
     shadow = bound.mode == "shadow"
-    if edit is not None:
-        before.append(_shadow_request(bound.name, edit, failures) if shadow else edit)
-    if check is not None:
-        before.append(_at_once(check, Verdicts(bound, failures), inside))
+    if edit is not None and shadow:
+        edit = _shadow_request(bound.name, edit, failures)
     if amend is not None and shadow:
         amend = _shadow_response(bound.name, amend, failures)
-    return Steps(tuple(before), amend=amend)
+    gate = None if check is None else _at_once(check, Verdicts(bound, failures), inside)
+    return Steps(edit, gate, amend=amend)
 
 
 def _inside(policy: Policy) -> Steps:
     """What a policy does inside of its check."""
     answer: Down | None = getattr(policy, "answer", None)
     return Steps(
-        () if answer is None else (answer,),
+        answer,
         replace=getattr(policy, "replace", None),
         rescue=getattr(policy, "rescue", None),
+        reads=getattr(policy, "only_reads", False),
     )
 
 
@@ -167,7 +166,7 @@ class _Inside:
         return self._made(request)
 
 
-def _at_once(check: _CheckNow, verdicts: Verdicts, inside: _Inside) -> Down:
+def _at_once(check: _CheckNow, verdicts: Verdicts, inside: _Inside) -> Check:
     """A gate that has nothing to wait for most of the time, as a step that may refuse."""
     admitted = verdicts.admitted
 

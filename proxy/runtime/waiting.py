@@ -33,6 +33,8 @@ async def wait(
     """Go on upwards with what a step gave. catch, resume: as they hold there."""
     try:
         response = await given
+        if not isinstance(response, Response):
+            raise TypeError(f"a policy answered with {type(response).__name__}")
     except Exception as error:
         out = level.recover(request, error, catch)
     else:
@@ -70,5 +72,5 @@ async def admit_late(
     else:
         refused = verdicts.standing(request, verdict)
         if refused is not None:
-            raise refused
+            raise refused.again()
     return await inside(request)

@@ -1,7 +1,7 @@
 """How a response leaves, as far as nothing has to be waited for.
 
 Must not live here: what frames it (see `frame`), or how a body leaves that is still coming (see
-`streaming`).
+`sending`).
 """
 
 from __future__ import annotations

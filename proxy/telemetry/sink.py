@@ -112,8 +112,8 @@ class Sink:
                 self._refused += 1
             return
         try:
-            self._lines.append(line)
             self._size += len(line)
+            self._lines.append(line)
             if self._late or self._size >= _BATCH:
                 self._hand_over()
         finally:

@@ -14,4 +14,4 @@ def test_a_process_says_how_it_was_built() -> None:
         [sys.executable, "-m", "proxy", "--version"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert ("compiled by mypyc" in done.stdout) == ("SIDEGATE_TESTS_COMPILED" in os.environ)
+    assert ("compiled by mypyc" in done.stdout) == ("COMPILED_SIDEGATE_TESTED" in os.environ)

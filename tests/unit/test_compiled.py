@@ -29,7 +29,7 @@ def test_what_is_tested_is_the_build_that_is_meant(module: str) -> None:
     file = Path(loaded.__file__)
     assert file.is_relative_to(ROOT)
     compiled = file.name.endswith(tuple(EXTENSION_SUFFIXES))
-    assert compiled == ("SIDEGATE_TESTS_COMPILED" in os.environ)
+    assert compiled == ("COMPILED_SIDEGATE_TESTED" in os.environ)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -39,6 +39,8 @@ _TYPES: Final[dict[Form, str]] = {
 class ErrorEnvelope:
     """Turns failures, and errors of the upstream, into envelopes."""
 
+    only_reads: Final = True
+
     def __init__(self, options: Options, toolkit: Toolkit) -> None:
         self._problem = options.format == "problem"
         self._least = {"never": 600, "non_json": 500, "always": 400}[options.upstream]
@@ -77,7 +79,12 @@ class ErrorEnvelope:
             )
         accept = request.headers.lines.get("accept")
         answer = self._given
-        if answer is None or answer.error is not error or answer.accept != accept:
+        if (
+            answer is None
+            or answer.error is not error
+            or answer.headers is not error.headers
+            or answer.accept != accept
+        ):
             answer = self._answer_to(request, error, accept)
         body = self._body(request, answer.form, answer.facts)
         response = _respond(request, answer.status, answer.code, answer.fields.copy(), body)
@@ -158,7 +165,7 @@ class _Answer:
     accept: the line of the clients that it is for. fields, facts: of its head and its body.
     """
 
-    __slots__ = ("accept", "close", "code", "error", "facts", "fields", "form", "status")
+    __slots__ = ("accept", "close", "code", "error", "facts", "fields", "form", "headers", "status")
 
     def __init__(
         self, error: GatewayError, accept: bytes | None, form: Form, fields: Headers
@@ -167,6 +174,7 @@ class _Answer:
         self.accept = accept
         self.form = form
         self.fields = fields
+        self.headers = error.headers
         self.status = error.status
         self.code = error.code
         self.close = error.close

@@ -18,7 +18,8 @@ async def wait(
     asked: Sequence[Question],
     conclude: Callable[[Request, Sequence[Taken]], Refused | None],
 ) -> Refused | None:
-    """Conclude from all answers. Raises the first refusal, with what was taken given back."""
+    """Conclude from all answers. Raises the first refusal of a store, with what was taken given
+    back."""
     taken: list[Taken] = []
     refusal: Refused | None = None
     waiting = list(asked)

@@ -85,9 +85,6 @@ class Replies:
         refused = self._refusals.get(told)
         if refused is None:
             refused = self._refusals[told] = self.refusal(0, (verdict,))
-        else:
-            # Where it was raised after all, it holds on to where that was, and ever more of it.
-            refused.__traceback__ = None
         return refused
 
 

@@ -55,7 +55,7 @@ class Guard:
             if verdict is not None and not isinstance(verdict, Refused):
                 verdict = await verdict
             if verdict is not None:
-                raise verdict
+                raise verdict.again()
         except Refused as refusal:
             if not self._shadow:
                 request.decide(self._name, "refused", refusal.code)

@@ -21,4 +21,4 @@ def test_extensions_are_compiled() -> None:
 
 
 def test_this_is_the_build_that_is_meant_to_be_tested() -> None:
-    assert ("compiled" in release()) == ("SIDEGATE_TESTS_COMPILED" in os.environ)
+    assert ("compiled" in release()) == ("COMPILED_SIDEGATE_TESTED" in os.environ)

@@ -451,7 +451,8 @@ async def test_what_a_gate_decided_is_noted(
         assert error is not None
         with pytest.raises(type(error)) as caught:
             await handler(request)
-        assert caught.value is error
+        assert (caught.value is error) == (kind in (Gate, PromptGate))
+        assert str(caught.value) == str(error)
         assert request.decisions == [outcome]
     else:
         assert (await handler(request)).status == 200
@@ -639,6 +640,112 @@ async def test_in_shadow_it_admits_after_the_wait() -> None:
     response = await bind([BoundPolicy("a", "shadow", Sometimes(notes, "a"))], ok)(request)
     assert response.status == 200
     assert ("a", "would_refuse", "rate_limited") in request.decisions
+
+
+class Constant:
+    """Refuses everybody by the same refusal."""
+
+    def __init__(self, later: bool) -> None:
+        self.refused = Refused("invalid_input", status=400, headers=(("X-A", "1"),), cause="c")
+        self._later = later
+
+    def check(self, request: Request) -> Awaitable[Refused] | Refused:
+        return ready(self.refused) if self._later else self.refused
+
+
+async def ready(refused: Refused) -> Refused:
+    return refused
+
+
+class Raises:
+    """Raises on what it is given, in this way."""
+
+    def __init__(self, way: str) -> None:
+        self._way = way
+
+    def rescue(self, request: Request, error: Exception) -> Response:
+        if self._way == "as it is being raised":
+            raise  # noqa: PLE0704
+        assert isinstance(error, Refused)
+        error.headers = (*error.headers, ("X-B", "2"))
+        raise error
+
+
+class Reads:
+    """Answers, and says that it only reads. met: what it was given."""
+
+    only_reads = True
+
+    def __init__(self) -> None:
+        self.met: list[Exception] = []
+
+    def rescue(self, request: Request, error: Exception) -> Response:
+        self.met.append(error)
+        return Response(418)
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("way", ["", "as it is being raised", "changed"])
+async def test_one_refusal_for_many_requests_stays_as_it_is(way: str, later: bool) -> None:
+    gate = Constant(later)
+    policies = [BoundPolicy("gate", "enforce", gate)]
+    if way:
+        policies.insert(0, BoundPolicy("raises", "enforce", Raises(way)))
+    handler = bind(policies, ok)
+    for _ in range(3):
+        request = a_request()
+        with pytest.raises(Refused) as raised:
+            await handler(request)
+        assert str(raised.value) == str(gate.refused)
+        assert len(raised.value.headers) == (2 if way == "changed" else 1)
+        assert request.decisions == [("gate", "refused", "invalid_input: c")]
+    # It would hold on to all requests that it was raised for.
+    assert (gate.refused.__traceback__, gate.refused.__context__) == (None, None)
+    assert gate.refused.headers == (("X-A", "1"),)
+
+
+async def test_who_only_reads_is_given_it_itself() -> None:
+    gate, reads = Constant(later=False), Reads()
+    policies = [BoundPolicy("reads", "enforce", reads), BoundPolicy("gate", "enforce", gate)]
+    for _ in range(2):
+        assert (await bind(policies, ok)(a_request())).status == 418
+    assert reads.met == [gate.refused] * 2
+
+
+class Edits:
+    """Takes itself for a gate."""
+
+    def edit_request(self, request: Request) -> Any:
+        return Refused("forbidden")
+
+
+class Answers:
+    """The same as a responder."""
+
+    def answer(self, request: Request) -> Any:
+        return Refused("forbidden")
+
+
+class AnswersLate:
+    """The same after waiting."""
+
+    async def answer(self, request: Request) -> Any:
+        return Refused("forbidden")
+
+
+class Amends:
+    """The same on the way out."""
+
+    def edit_response(self, request: Request, response: Response) -> Any:
+        return Refused("forbidden")
+
+
+@pytest.mark.parametrize("kind", [Edits, Answers, AnswersLate, Amends])
+async def test_only_a_gate_may_return_a_refusal(kind: type[Any]) -> None:
+    reads = Reads()
+    policies = [BoundPolicy("reads", "enforce", reads), BoundPolicy("p", "enforce", kind())]
+    assert (await bind(policies, ok)(a_request())).status == 418
+    assert [type(error) for error in reads.met] == [TypeError]
 
 
 class Confused:

@@ -60,6 +60,31 @@ async def test_a_refusal_becomes_the_envelope(world: World) -> None:
     }
 
 
+def test_one_refusal_for_many_requests_is_answered_as_each_wants_it(world: World) -> None:
+    """As an envelope answers that never met it."""
+    known = ErrorEnvelope(Options(), world.toolkit)
+    one = Refused("rate_limited", "Slow down.", headers=(("Retry-After", "1"),))
+    other = Refused("forbidden", violations=(Violation("query", "/a", "wrong"),))
+    asked = [
+        (error, a_request(path, *accept, method=method))
+        for error in (one, other, one)
+        for path in ("/a", "/b")
+        for accept in ((), (("Accept", "text/html"),), (("Accept", "text/plain"),))
+        for method in ("GET", "HEAD")
+    ]
+    for number, (error, request) in enumerate(asked):
+        request.id = str(number)
+        fresh = ErrorEnvelope(Options(), world.toolkit).rescue(request, error.again())
+        response = known.rescue(request, error)
+        assert (response.status, response.body, response.length, response.error) == (
+            fresh.status, fresh.body, fresh.length, fresh.error,
+        )  # fmt: skip
+        assert response.headers.lines == fresh.headers.lines
+        response.headers.set("X-Of-This-One", "1")
+    one.headers = (("Retry-After", "2"),)
+    assert known.rescue(a_request(), one).headers.get("retry-after") == "2"
+
+
 async def test_refusals_that_are_alike_share_no_fields(world: World) -> None:
     twice = (("WWW-Authenticate", "Basic"), ("WWW-Authenticate", "Bearer"))
     error = Refused("forbidden", headers=twice)
