@@ -19,7 +19,7 @@ from proxy.runtime.plan import Plan, target_of
 from proxy.runtime.upstreams import unknown
 from proxy.store.redis.access import make_access
 from proxy.upstream.endpoint import make_endpoint
-from proxy.wire.tls import TlsError
+from proxy.wire.tls import TlsError, make_client
 
 
 class _Nobody:
@@ -116,6 +116,12 @@ def rehearse(plan: Plan, document: Document) -> list[Problem]:
             except ValueError as error:
                 path = _at_fault((*where, "tls"), remote.tls, error)
                 problems.append(document.problem(path, str(error)))
+    tracing = plan.config.telemetry.tracing
+    if tracing is not None and tracing.ca_file is not None:
+        try:
+            make_client(tracing.ca_file)
+        except TlsError as error:
+            problems.append(document.problem(("telemetry", "tracing", "ca_file"), str(error)))
     toolkit = _toolkit(plan.config.upstreams)
     for route in plan.routes:
         target = target_of(route.upstream or "", plan.config.upstreams.get(route.upstream or ""))

@@ -67,6 +67,12 @@ def test_a_ca_file_that_cannot_be_used(tmp_path: Path, name: str, says: str) -> 
     )
     assert "sidegate.yaml:4:18: store.tls.ca_file: " in problem
     assert problem.endswith(says)
+    tracing = f"tracing: {{endpoint: https://127.0.0.1:1, {tls.removeprefix('tls: {')}"
+    [problem] = problems(
+        tmp_path, f"upstreams: {{app: http://127.0.0.1:1}}\ntelemetry:\n  {tracing}\n"
+    )
+    assert "telemetry.tracing.ca_file: " in problem
+    assert problem.endswith(says)
 
 
 def test_nothing_to_find(tmp_path: Path) -> None:
