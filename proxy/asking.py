@@ -6,7 +6,7 @@ coroutine to await instead. What stands around a handler (a breaker, a retry) sa
 an outcome means to it, and is told of it in either form.
 
 May live here: who is told what, and both forms. Must not live here: how an upstream is asked
-(`connection`, `forward`), or what becomes of the answer.
+(`connection`, `forward`), what becomes of the answer, or coroutines (`awaiting`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from inspect import iscoroutinefunction
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from proxy.awaiting import idly
+from proxy.awaiting import ready as ready
+from proxy.awaiting import waited as waited
 from proxy.contract import Exchange, Handler, Request, Response
 from proxy.current import enter
 from proxy.errors import GatewayError
@@ -96,7 +99,7 @@ class Inside:
 
     def __init__(self, ask: Handler) -> None:
         idle = iscoroutinefunction(ask) or iscoroutinefunction(type(ask).__call__)
-        self.ask = ask if idle else _idle(ask)
+        self.ask = ask if idle else idly(ask)
         self.ask_now: AskNow | None = getattr(ask, "ask_now", None)
         self.ask_again: AskAgain | None = getattr(ask, "ask_again", None)
 
@@ -105,13 +108,6 @@ class Inside:
         if self.ask_again is None or not isinstance(error, GatewayError):
             return None
         return self.ask_again(request, error)
-
-
-def _idle(ask: Handler) -> Handler:
-    async def wait(request: Request) -> Response:
-        return await ask(request)
-
-    return wait
 
 
 class Around(Protocol[T_contra]):
@@ -133,52 +129,25 @@ class Around(Protocol[T_contra]):
 class Time:
     """How long an answer may take, waited for or told of; then it fails with TimeoutError, and
     whatever goes on inside is broken off. It begins at once. seconds: until it is over. over:
-    it was, before anything had to be waited for.
+    it was, before anything had to be waited for. when: that is, in the loop's seconds. timeout:
+    of what is waited for.
     """
 
-    __slots__ = ("_loop", "_timeout", "_when", "over")
+    __slots__ = ("_loop", "over", "timeout", "when")
 
     def __init__(self, seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._when = self._loop.time() + seconds
-        self._timeout: asyncio.Timeout | None = None
+        self.when = self._loop.time() + seconds
+        self.timeout: asyncio.Timeout | None = None
         self.over = False
 
     def expired(self) -> bool:
         """It is over, and nobody waits any more."""
-        return self.over if self._timeout is None else self._timeout.expired()
-
-    async def bound(self, inside: Awaitable[Response]) -> Response:
-        """Wait for something, as long as there is time."""
-        async with asyncio.timeout_at(self._when) as self._timeout:
-            return await inside
+        return self.over if self.timeout is None else self.timeout.expired()
 
     def call(self, expire: Callable[[], None]) -> asyncio.TimerHandle:
         """Have this called when it is over."""
-        return self._loop.call_at(self._when, expire)
-
-
-async def waited(
-    around: Around[T], ticket: T, request: Request, inside: Given, time: Time | None = None
-) -> Response:
-    """What comes out when what is inside has to be waited for."""
-    try:
-        if isinstance(inside, Response):
-            response = inside
-        elif time is None:
-            response = await inside
-        else:
-            response = await time.bound(inside)
-    except BaseException as error:
-        given = around.failed(ticket, request, error)
-    else:
-        given = around.answered(ticket, request, response)
-    return given if isinstance(given, Response) else await given
-
-
-async def ready(given: Given) -> Response:
-    """As something to await."""
-    return given if isinstance(given, Response) else await given
+        return self._loop.call_at(self.when, expire)
 
 
 def pending(asked: Asked | Pending) -> Pending:
@@ -230,9 +199,9 @@ class Asking:
         self._ask = ask
         self._inside = Inside(forward)
 
-    async def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Pending:
         """Ask, and wait."""
-        return await pending(self._ask(request, self._inside, None))
+        return pending(self._ask(request, self._inside, None))
 
     def ask_now(self, request: Request, asker: PatientAsker) -> Asked | Pending:
         """Ask at once where that can be."""
