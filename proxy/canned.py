@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Self
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from proxy.contract import Request, Response
 from proxy.http1.field import check_editable, check_value
 from proxy.http1.headers import Headers, encode
 from proxy.http1.template import Template, check_template
+from proxy.written import Written
 
 _BODILESS: Final = (204, 205, 304)
 _BODY_MAX: Final = 1024 * 1024
@@ -23,10 +24,8 @@ def _header(name: str) -> str:
     return check_editable(name, "response")
 
 
-class Canned(BaseModel):
+class Canned(Written):
     """A fixed response. Without `body` and `json` it is empty, whatever its status."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     status: int = Field(default=200, ge=200, le=599)
     """The status code."""

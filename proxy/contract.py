@@ -40,8 +40,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
-
 from proxy.body import Body as Body
 from proxy.body import BodyStream as BodyStream
 from proxy.body import CheckedStream as CheckedStream
@@ -78,14 +76,15 @@ from proxy.services import Target as Target
 from proxy.services import Ticket as Ticket
 from proxy.services import Trove as Trove
 from proxy.services import make_anew
+from proxy.written import Written as Written
 
 Mode = Literal["enforce", "shadow", "off"]
 
 
-class PolicyOptions(BaseModel):
+class PolicyOptions(Written):
     """The options that every policy has. Unknown options are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # A part of them that has options of its own is a `Written` too.
 
     mode: Mode = "enforce"
     """`enforce` acts; `shadow` decides, counts and logs, and does nothing; `off` is absent."""

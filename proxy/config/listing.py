@@ -26,7 +26,16 @@ class _OneOrMany:
 
 
 def _listed(value: object) -> object:
-    return value if value is None or isinstance(value, (list, tuple)) else [value]
+    if value is None:
+        return None
+    rows = value if isinstance(value, (list, tuple)) else [value]
+    for row in rows:
+        if isinstance(row, bool):
+            # What takes numbers would take it for 1, and the network 0.0.0.1 for that.
+            raise ValueError(
+                f"{str(row).lower()} is no entry; write what is meant, or leave it out"
+            )
+    return rows
 
 
 def at_least_one(value: tuple[T, ...]) -> tuple[T, ...]:

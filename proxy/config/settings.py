@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
+
+from proxy.written import Written
 
 
-class Settings(BaseModel):
-    """Base of every section: unknown keys are errors, values can't change.
+class Settings(Written):
+    """Base of every section.
 
     shorthand: the setting that a bare value in place of the section sets; empty for none.
     off: what to write for none of what the section does, where leaving it out isn't that.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     shorthand: ClassVar[str] = ""
     off: ClassVar[str] = ""

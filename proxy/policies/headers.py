@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from proxy.config.listing import ONE_OR_MANY
-from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit
+from proxy.contract import PolicyOptions, PolicySpec, Request, Response, Toolkit, Written
 from proxy.http1.field import Side, check_editable
 from proxy.http1.headers import Headers, encode
 from proxy.http1.template import Template, check_template
@@ -15,16 +15,14 @@ from proxy.http1.template import Template, check_template
 _Text = Annotated[str, AfterValidator(check_template)]
 
 
-class Changes(BaseModel):
+class Changes(Written):
     """Changes to one side's fields: first those to remove, then to set, then to add."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
-    )
+    model_config = ConfigDict(validate_default=True)
 
-    set: dict[str, _Text] = {}
+    set: dict[str, _Text] = Field(default_factory=dict)
     """Values by name; every field of that name is replaced."""
-    add: dict[str, Annotated[tuple[_Text, ...], ONE_OR_MANY]] = {}
+    add: dict[str, Annotated[tuple[_Text, ...], ONE_OR_MANY]] = Field(default_factory=dict)
     """Values by name, one or a list; fields of that name are kept."""
     remove: tuple[str, ...] = ()
     """Names."""

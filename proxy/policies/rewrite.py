@@ -6,9 +6,9 @@ import re
 from typing import Annotated
 from urllib.parse import unquote_plus
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from proxy.contract import PolicyOptions, PolicySpec, Request, Toolkit
+from proxy.contract import PolicyOptions, PolicySpec, Request, Toolkit, Written
 from proxy.errors import Refused
 from proxy.http1.headers import encode
 from proxy.http1.target import decode_path
@@ -42,12 +42,10 @@ def _regex(text: str) -> str:
     return text
 
 
-class Query(BaseModel):
+class Query(Written):
     """Changes to the query; the other parameters stay as they came, in their order."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    set: dict[str, Annotated[str, AfterValidator(check_template)]] = {}
+    set: dict[str, Annotated[str, AfterValidator(check_template)]] = Field(default_factory=dict)
     """Values by parameter name, put at the end in place of any that came."""
     remove: tuple[str, ...] = ()
     """Names of parameters to leave out."""

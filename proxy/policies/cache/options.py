@@ -5,11 +5,11 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from proxy.config.listing import ONE_OR_MANY
 from proxy.config.units import Duration
-from proxy.contract import PolicyOptions
+from proxy.contract import PolicyOptions, Written
 from proxy.http1.field import check_name
 
 
@@ -39,10 +39,8 @@ _Headers = Annotated[tuple[Annotated[str, AfterValidator(check_name)], ...], ONE
 _Parameters = Annotated[tuple[Annotated[str, AfterValidator(_parameter)], ...], ONE_OR_MANY]
 
 
-class _Part(BaseModel):
+class _Part(Written):
     """Base of the nested options."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Query(_Part):

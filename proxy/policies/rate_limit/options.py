@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -22,7 +21,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from proxy.config.listing import ONE_OR_MANY
 from proxy.config.units import Rate, parse_size
-from proxy.contract import PolicyOptions
+from proxy.contract import PolicyOptions, Written
 from proxy.http1.field import check_name
 from proxy.limits import Algorithm, OnFailure
 from proxy.policies.rate_limit.keys import Missing, check_part
@@ -55,6 +54,8 @@ def _cost(value: int | str) -> int | str:
 
 def _burst(value: object) -> object:
     """A number, or a size, of a limit that counts bytes."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no number; write one")
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
         return parse_size(value)
     return value
@@ -76,18 +77,14 @@ def _statuses(values: tuple[int | str, ...]) -> tuple[int | str, ...]:
     return values
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class When(_Block):
+class When(Written):
     """Which requests count."""
 
     status: Annotated[tuple[int | str, ...], ONE_OR_MANY, AfterValidator(_statuses)]
     """Those answered with one of these: `401`, `4xx` or `400-499`."""
 
 
-class Exempt(_Block):
+class Exempt(Written):
     """Who is not limited."""
 
     clients: Annotated[tuple[IPv4Network | IPv6Network, ...], ONE_OR_MANY] = ()
@@ -103,7 +100,7 @@ _Burst = Annotated[
 ]
 
 
-class _Counting(_Block):
+class _Counting(Written):
     """How something is counted: of one limit, or of all that don't say otherwise."""
 
     limit: _Amount | None = None
@@ -222,7 +219,7 @@ class Options(PolicyOptions, _Counting):
     """Bits of an IPv6 address that make a client, who is usually given a whole /64."""
     tier: Annotated[str, AfterValidator(check_part)] | None = None
     """What names a request's tier, as a part of a key (`claim:plan`); by default the key."""
-    tiers: dict[str, _Limits] = {}
+    tiers: dict[str, _Limits] = Field(default_factory=dict)
     """Other limits by tier: one or several, as in `limits`."""
     exempt: Exempt = Exempt()
     """Who is not limited at all."""

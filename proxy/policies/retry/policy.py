@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from proxy.asking import Asked, Given, Inside, PatientAsker, Pending, ask_through, waited
 from proxy.config.units import Duration, Rate, Share, Size, parse_duration
@@ -21,6 +21,7 @@ from proxy.contract import (
     Request,
     Response,
     Toolkit,
+    Written,
 )
 from proxy.errors import GatewayError
 from proxy.http1.field import check_editable
@@ -32,11 +33,9 @@ from proxy.policies.retry.hedge import Hedge
 from proxy.policies.retry.replay import Replay
 
 
-class Backoff(BaseModel):
+class Backoff(Written):
     """How long to wait before sending again: anything from nothing to the bound, by lot, which
     doubles with each try (full jitter)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     base: Duration = Field(default=0.025, le=60)
     """The bound before the second try."""
@@ -45,11 +44,9 @@ class Backoff(BaseModel):
     again."""
 
 
-class BudgetOptions(BaseModel):
+class BudgetOptions(Written):
     """How much traffic all retries of an upstream together may add. Each worker counts for
     itself."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     share: Share = Field(default=0.2, le=10)
     """Of the requests of the last ten seconds."""

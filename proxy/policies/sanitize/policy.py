@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from proxy.asking import Asked, Asking, Inside, PatientAsker, Pending, ask_through
 from proxy.config.listing import ONE_OR_MANY
@@ -13,7 +13,7 @@ from proxy.config.units import Size
 from proxy.content.charset import codec_of
 from proxy.content.json import JsonError, strings
 from proxy.content.parameter import check_pattern, compile_pattern
-from proxy.contract import Handler, PolicyOptions, PolicySpec, Request, Response, Toolkit
+from proxy.contract import Handler, PolicyOptions, PolicySpec, Request, Response, Toolkit, Written
 from proxy.entity import read_entity
 from proxy.errors import Refused
 from proxy.http1.headers import encode
@@ -50,10 +50,8 @@ def _characters(text: str) -> str:
 _Parameter = Annotated[str, AfterValidator(_parameter)]
 
 
-class Steps(BaseModel):
+class Steps(Written):
     """What may be done to a value."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     unicode: Literal["nfc", "nfkc", "none"] | None = None
     """The normal form of Unicode that texts are put into."""

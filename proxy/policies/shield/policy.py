@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from proxy.config.listing import ONE_OR_MANY
 from proxy.config.units import Size
@@ -20,6 +20,7 @@ from proxy.contract import (
     PolicySpec,
     Request,
     Toolkit,
+    Written,
 )
 from proxy.entity import read_entity
 from proxy.errors import GatewayError, Refused
@@ -47,10 +48,8 @@ def _rule(text: str) -> str:
 _Rules = Annotated[tuple[Annotated[str, AfterValidator(_rule)], ...], ONE_OR_MANY]
 
 
-class Exemptions(BaseModel):
+class Exemptions(Written):
     """A parameter in which some rules don't count."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     parameter: Annotated[str, AfterValidator(check_pattern)]
     """`query:NAME`, `form:NAME`, `cookie:NAME`, `header:NAME`, `file:NAME`, `json:/POINTER`,

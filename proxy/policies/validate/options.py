@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from proxy.config.listing import ONE_OR_MANY
 from proxy.config.units import Size
-from proxy.contract import PolicyOptions
+from proxy.contract import PolicyOptions, Written
 from proxy.policies.validate.document import read_data
 from proxy.policies.validate.openapi import OpenApi
 from proxy.policies.validate.parameters import Kind
@@ -29,10 +29,8 @@ def _media(text: str) -> str:
 _MediaTypes = Annotated[tuple[Annotated[str, AfterValidator(_media)], ...], ONE_OR_MANY]
 
 
-class Section(BaseModel):
+class Section(Written):
     """Base of the sections."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Json(Section):

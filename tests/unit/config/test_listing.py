@@ -39,3 +39,9 @@ def test_a_list_may_have_to_hold_something() -> None:
     with pytest.raises(ValidationError) as raised:
         Needed.model_validate({"numbers": ["x"]})
     assert raised.value.error_count() == 1, "what is in it, and not also that there is nothing"
+
+
+@pytest.mark.parametrize("value", [True, [False], ("a", True)])
+def test_true_and_false_are_no_entries(value: object) -> None:
+    with pytest.raises(ValidationError, match="is no entry; write what is meant"):
+        Wanted.model_validate({"names": value})

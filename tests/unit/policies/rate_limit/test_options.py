@@ -89,6 +89,7 @@ def test_statuses() -> None:
         ({"limit": 5}, "5 is not a rate; write 5/s or 5/min, or `algorithm: concurrency`"),
         ({"limit": "abc"}, "not a rate"),
         ({"limit": "0/s"}, "would admit nothing"),
+        ({"limit": "5/min", "burst": True}, "true is no number; write one"),
         ({"limit": "5/min", "burst": 0}, "greater than or equal to 1"),
         ({"limit": "5/min", "burst": "2x"}, "not a size"),
         ({"limits": ["5/min"], "burst": 3}, r"burst\n  with several `limits`, it is said of each"),
