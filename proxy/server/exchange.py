@@ -56,11 +56,12 @@ class Exchange:
         self.received = received
         self.keep_alive = keep_alive
         self._level: Level
-        self._status = 0
-        self._sent = 0
-        self._ended = 0.0
-        self._error = ""
-        self._aborted = ""
+        # What `count` is told, for `_finish`.
+        self._status: int
+        self._sent: int
+        self._ended: float
+        self._error: str
+        self._aborted: str
         self._asked: Asked | None = None
         self._at_end: tuple[Callable[[], None], ...] = ()
         self._task: asyncio.Task[None] | None = None

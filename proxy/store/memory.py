@@ -236,4 +236,6 @@ class Alone(MemoryLimiter):
         self, store: Memory, identity: str, quotas: tuple[Quota, ...], terms: Terms
     ) -> None:
         super().__init__(store, identity, quotas, terms)
-        self.take: Take = taking(self._countings[0], lambda key: self._find_home(key).places[0])
+        self.take: Take = taking(
+            self._countings[0], lambda key: self._find_home(key).places[0], _HOMES_MAX
+        )

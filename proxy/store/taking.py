@@ -14,9 +14,6 @@ from proxy.memo import Memo
 from proxy.store.counting import Counting
 from proxy.store.table import Place
 
-# A place takes some 300 bytes.
-_PLACES_MAX = 4096
-
 
 class Take(Protocol):
     """Takes `cost` from the quota of a key, if it has room for it."""
@@ -26,9 +23,9 @@ class Take(Protocol):
         ...
 
 
-def taking(counting: Counting, find: Callable[[str], Place]) -> Take:
-    """Takes from this quota. find: the place of a key; the last ones are remembered."""
-    places: Memo[str, Place] = Memo(_PLACES_MAX)
+def taking(counting: Counting, find: Callable[[str], Place], most: int) -> Take:
+    """Takes from this quota. find: the place of a key; at most so many are remembered."""
+    places: Memo[str, Place] = Memo(most)
     of = counting.take
 
     def take(key: str, cost: int = 1) -> Reading:

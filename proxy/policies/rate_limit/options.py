@@ -32,6 +32,7 @@ from proxy.policies.rate_limit.rules import (
     read_statuses,
     with_distinct_names,
 )
+from proxy.written import number_only
 
 LIMITS_MAX: Final = 7
 
@@ -54,11 +55,9 @@ def _cost(value: int | str) -> int | str:
 
 def _burst(value: object) -> object:
     """A number, or a size, of a limit that counts bytes."""
-    if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} is no number; write one")
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
         return parse_size(value)
-    return value
+    return number_only(value)
 
 
 def _amount(value: object) -> object:

@@ -66,8 +66,7 @@ class Trace:
         """Continue the trace that came, if it may be believed; else start one."""
         headers = request.headers
         if not (self._any or (self._trusted and request.trusted)):
-            if not _FOREIGN.isdisjoint(headers.lines):
-                headers.drop(_FOREIGN)
+            headers.drop(_FOREIGN)
             self._start(request)
             return
         came = headers.raw("traceparent")
